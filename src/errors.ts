@@ -1,0 +1,45 @@
+// Matrix errors: what a client or a server is told when an operation is refused. One constructor per errcode, named as
+// the specification names it, so that status and errcode never drift apart.
+
+/** An operation's refusal: `status` and `{errcode, error, ...extra}` are what the caller sees; `cause` stays in the log. */
+export class MatrixError extends Error {
+  override name = "MatrixError";
+  readonly status: number;
+  readonly errcode: string;
+  readonly extra: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    status: number,
+    errcode: string,
+    message: string,
+    options: { extra?: Record<string, unknown>; headers?: Record<string, string>; cause?: unknown } = {},
+  ) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.status = status;
+    this.errcode = errcode;
+    this.extra = options.extra ?? {};
+    this.headers = options.headers ?? {};
+  }
+
+  /** The JSON body of the answer. */
+  body(): Record<string, unknown> {
+    return { ...this.extra, errcode: this.errcode, error: this.message };
+  }
+}
+
+export const forbidden = (message: string): MatrixError => new MatrixError(403, "M_FORBIDDEN", message);
+export const unknownToken = (message: string, softLogout = false): MatrixError =>
+  new MatrixError(401, "M_UNKNOWN_TOKEN", message, softLogout ? { extra: { soft_logout: true } } : {});
+export const missingToken = (): MatrixError =>
+  new MatrixError(401, "M_MISSING_TOKEN", "This needs an access token in the Authorization header.");
+export const badJson = (message: string): MatrixError => new MatrixError(400, "M_BAD_JSON", message);
+export const notJson = (message: string): MatrixError => new MatrixError(400, "M_NOT_JSON", message);
+export const notFound = (message: string): MatrixError => new MatrixError(404, "M_NOT_FOUND", message);
+export const unrecognized = (status: 404 | 405, message: string): MatrixError =>
+  new MatrixError(status, "M_UNRECOGNIZED", message);
+export const missingParam = (message: string): MatrixError => new MatrixError(400, "M_MISSING_PARAM", message);
+export const invalidParam = (message: string): MatrixError => new MatrixError(400, "M_INVALID_PARAM", message);
+export const tooLarge = (message: string): MatrixError => new MatrixError(413, "M_TOO_LARGE", message);
+export const unknownError = (status: number, message: string, cause?: unknown): MatrixError =>
+  new MatrixError(status, "M_UNKNOWN", message, { cause });
