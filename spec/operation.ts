@@ -1,0 +1,48 @@
+// What an operation is: one entry of the contract, from which routes, validation, types and the published OpenAPI come.
+import type { Static, TObject, TSchema } from "typebox";
+
+export type Method = "GET" | "PUT" | "POST" | "DELETE";
+
+/**
+ * Who may call: anybody (`none`), anybody but a sent token must be valid (`optional`), a user (`user`), an administrator
+ * of the deployment (`admin`).
+ */
+export type Auth = "none" | "optional" | "user" | "admin";
+
+export interface Operation {
+  /** The specification's operationId. Handlers are functions of this name. */
+  readonly operationId: string;
+  readonly method: Method;
+  /** First the path of the specification, then further ones that reach the same handler. `{name}` is one segment. */
+  readonly paths: readonly [string, ...string[]];
+  readonly auth: Auth;
+  readonly summary: string;
+  /** Class of rate limit; absent means none. */
+  readonly limit?: string;
+  /** Types of path parameters. */
+  readonly params?: TObject;
+  /** Types of query parameters; values are converted from text. */
+  readonly query?: TObject;
+  /** Type of the JSON body; absent means that a body is ignored. */
+  readonly body?: TSchema;
+  /** Type of the JSON answer with status 200. */
+  readonly response: TSchema;
+  /** Guests may call it (client-server API, "Guest access"). */
+  readonly guests?: boolean;
+}
+
+type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;
+export type ParamsOf<Op extends Operation> = Part<Op["params"]>;
+export type QueryOf<Op extends Operation> = Part<Op["query"]>;
+export type BodyOf<Op extends Operation> = Op["body"] extends TSchema ? Static<Op["body"]> : undefined;
+export type AnswerOf<Op extends Operation> = Static<Op["response"]>;
+
+/** Declares an operation; keeps the literal types of its schemas. */
+export function operation<const Op extends Operation>(op: Op): Op {
+  return op;
+}
+
+/** The path of the stable client API and the frozen r0 path that older clients call. */
+export function clientPaths(rest: string): readonly [string, string] {
+  return [`/_matrix/client/v3${rest}`, `/_matrix/client/r0${rest}`];
+}

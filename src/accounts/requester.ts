@@ -1,0 +1,11 @@
+// Who makes a request.
+import type { DeviceId, UserId } from "../protocol/identifiers.js";
+
+/** Who calls: the owner of the access token. */
+export interface Requester {
+  readonly user_id: UserId;
+  /** Absent for tokens that belong to no device. */
+  readonly device_id: DeviceId | undefined;
+  readonly is_admin: boolean;
+  readonly is_guest: boolean;
+}
