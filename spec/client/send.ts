@@ -1,0 +1,52 @@
+// Client-server API, "Sending events to a room" and "Redactions".
+import { Type } from "typebox";
+import { clientPaths, operation } from "../operation.js";
+import { EventId, RoomId } from "../types/identifiers.js";
+import { JsonObject } from "../types/json.js";
+
+const sent = Type.Object({ event_id: EventId });
+// Application services give events the time at which they happened.
+const timestamp = Type.Object({ ts: Type.Optional(Type.Integer({ minimum: 0 })) });
+
+export const setRoomStateWithKey = operation({
+  operationId: "setRoomStateWithKey",
+  method: "PUT",
+  paths: [
+    ...clientPaths("/rooms/{roomId}/state/{eventType}/{stateKey}"),
+    // The state key may be left out together with its slash.
+    ...clientPaths("/rooms/{roomId}/state/{eventType}"),
+  ],
+  auth: "user",
+  limit: "message",
+  summary: "Sends a state event.",
+  params: Type.Object({ roomId: RoomId, eventType: Type.String(), stateKey: Type.String({ default: "" }) }),
+  query: timestamp,
+  body: JsonObject,
+  response: sent,
+});
+
+export const sendMessage = operation({
+  operationId: "sendMessage",
+  method: "PUT",
+  paths: clientPaths("/rooms/{roomId}/send/{eventType}/{txnId}"),
+  auth: "user",
+  guests: true,
+  limit: "message",
+  summary: "Sends a message event; the same transaction id again gives the same event.",
+  params: Type.Object({ roomId: RoomId, eventType: Type.String(), txnId: Type.String({ minLength: 1 }) }),
+  query: timestamp,
+  body: JsonObject,
+  response: sent,
+});
+
+export const redactEvent = operation({
+  operationId: "redactEvent",
+  method: "PUT",
+  paths: clientPaths("/rooms/{roomId}/redact/{eventId}/{txnId}"),
+  auth: "user",
+  limit: "message",
+  summary: "Takes the content of an event away.",
+  params: Type.Object({ roomId: RoomId, eventId: EventId, txnId: Type.String({ minLength: 1 }) }),
+  body: Type.Object({ reason: Type.Optional(Type.String()) }),
+  response: sent,
+});
