@@ -197,7 +197,7 @@ describe("event format", () => {
       expect(signed.json).to.contain('"big":12345678901234567890,"body":1.1,');
       expect(again.json).to.equal(signed.json);
       expect(again.event_id).to.equal(signed.event_id);
-      expect(again.content).to.deep.equal({ big: 12345678901234567890, body: 1.1, msgtype: "m.text" });
+      expect(again.content).to.deep.equal({ big: Number("12345678901234567890"), body: 1.1, msgtype: "m.text" });
     }
   });
 
