@@ -1,6 +1,193 @@
-// JSON as Matrix sees it.
+// JSON as Matrix sees it, and the one place where text from outside becomes JSON.
+import { badJson, notJson, tooLarge } from "../errors.js";
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
   readonly [key: string]: JsonValue;
+}
+
+/**
+ * A number that a double does not hold exactly or that is not written as an integer. Room versions 1 to 5 sign such
+ * numbers as they stand, so that hashing needs the lexeme.
+ */
+export class NumberLexeme {
+  readonly [key: string]: JsonValue;
+  readonly lexeme: string;
+
+  constructor(lexeme: string) {
+    this.lexeme = lexeme;
+  }
+}
+
+/** True for JSON objects: neither null nor an array. */
+export function isObject(value: JsonValue | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The own property of an untrusted object: never what its prototype has. */
+export function own(object: JsonObject, key: string): JsonValue | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+/** The own property if it is a string. */
+export function ownString(object: JsonObject, key: string): string | undefined {
+  const value = own(object, key);
+  return typeof value === "string" ? value : undefined;
+}
+
+export interface ParseOptions {
+  /** Most levels of nesting; unlimited if absent (only for events, which nothing here walks by recursion). */
+  readonly maxDepth?: number;
+  readonly maxBytes?: number;
+  /**
+   * `any`: as JavaScript reads them. `integers`: M_BAD_JSON for what Canonical JSON forbids. `lexemes`: those that
+   * JavaScript would alter become NumberLexeme, for events that are about to be hashed.
+   */
+  readonly numbers?: "any" | "integers" | "lexemes";
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw notJson(`The body is not valid UTF-8 (${cause instanceof Error ? cause.name : "error"}).`);
+  }
+}
+
+function parse(text: string): JsonValue {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw notJson(`The body is not valid JSON (${cause instanceof Error ? cause.name : "error"}).`);
+  }
+}
+
+/**
+ * Parses JSON from outside. Throws M_NOT_JSON for bytes that are no UTF-8, for a byte order mark, for syntax errors,
+ * anything after the value and duplicate keys; M_TOO_LARGE over `maxBytes`; M_BAD_JSON for too deep nesting and, if asked,
+ * for numbers that are no integers in range. Keys such as `__proto__` are data.
+ */
+export function parseJson(input: string | Uint8Array, options: ParseOptions = {}): JsonValue {
+  const { maxDepth = Infinity, maxBytes = Infinity, numbers = "any" } = options;
+  const size = typeof input === "string" ? Buffer.byteLength(input) : input.byteLength;
+  if (size > maxBytes) throw tooLarge(`The JSON is larger than ${maxBytes} bytes.`);
+  const text = typeof input === "string" ? input : decode(input);
+  const shape = scan(text);
+  if (shape.depth > maxDepth) throw badJson(`The JSON is nested more than ${maxDepth} levels deep.`);
+  if (shape.unusualNumbers && numbers === "integers") {
+    throw badJson("Numbers must be integers between -(2^53)+1 and (2^53)-1, without fraction or exponent.");
+  }
+  const value = parse(text);
+  if (countKeys(value) !== shape.keys) throw notJson("An object has the same key twice.");
+  return shape.unusualNumbers && numbers === "lexemes" ? rebuildWithLexemes(text) : value;
+}
+
+interface Shape {
+  readonly depth: number;
+  readonly keys: number;
+  readonly unusualNumbers: boolean;
+}
+
+/** One pass over the text for what JSON.parse does not tell. Says nothing about validity. */
+function scan(text: string): Shape {
+  let depth = 0;
+  let deepest = 0;
+  let keys = 0;
+  let unusualNumbers = false;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22: // a string: skip to its end
+        for (i++; i < text.length && text.charCodeAt(i) !== 0x22; i++) if (text.charCodeAt(i) === 0x5c) i++;
+        break;
+      case 0x7b:
+      case 0x5b:
+        if (++depth > deepest) deepest = depth;
+        break;
+      case 0x7d:
+      case 0x5d:
+        depth--;
+        break;
+      case 0x3a:
+        keys++;
+        break;
+      case 0x2d:
+      case 0x30:
+      case 0x31:
+      case 0x32:
+      case 0x33:
+      case 0x34:
+      case 0x35:
+      case 0x36:
+      case 0x37:
+      case 0x38:
+      case 0x39: {
+        const start = i;
+        while (i + 1 < text.length && isNumberCharacter(text.charCodeAt(i + 1))) i++;
+        if (!unusualNumbers && i - start > 13) unusualNumbers = !isPlainInteger(text.slice(start, i + 1));
+        else if (!unusualNumbers && i > start) unusualNumbers = /[.eE]/.test(text.slice(start, i + 1));
+        break;
+      }
+      default:
+    }
+  }
+  return { depth: deepest, keys, unusualNumbers };
+}
+
+/** Digits, `+`, `-`, `.`, `e`, `E`. */
+function isNumberCharacter(code: number): boolean {
+  return (code >= 0x30 && code <= 0x39) || code === 0x2e || code === 0x2d || code === 0x2b || (code | 0x20) === 0x65;
+}
+
+function isPlainInteger(lexeme: string): boolean {
+  return /^-?\d+$/.test(lexeme) && Number.isSafeInteger(Number(lexeme));
+}
+
+/** Number of keys in all objects of a value. Without recursion: depth is the sender's choice. */
+function countKeys(value: JsonValue): number {
+  let count = 0;
+  const open: JsonValue[] = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (typeof next !== "object" || next === null) continue;
+    const members: readonly JsonValue[] = isObject(next) ? Object.values(next) : next;
+    if (!Array.isArray(next)) count += members.length;
+    for (const member of members) if (typeof member === "object" && member !== null) open.push(member);
+  }
+  return count;
+}
+
+/** Reads valid JSON once more, keeping the lexemes of unusual numbers. */
+function rebuildWithLexemes(text: string): JsonValue {
+  const tokens = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*|[[\]{}]|true|false|null/gs;
+  type Open = { readonly entries: [string, JsonValue][]; readonly items?: never } | { readonly items: JsonValue[] };
+  const open: Open[] = [];
+  const keys: string[] = [];
+  let key: string | undefined;
+  let result: JsonValue = null;
+  const put = (value: JsonValue): void => {
+    const container = open.at(-1);
+    if (container === undefined) result = value;
+    else if (container.items !== undefined) container.items.push(value);
+    else {
+      container.entries.push([key ?? "", value]);
+      key = undefined;
+    }
+  };
+  for (const [token] of text.matchAll(tokens)) {
+    const container = open.at(-1);
+    if (token === "{" || token === "[") {
+      keys.push(key ?? "");
+      key = undefined;
+      open.push(token === "{" ? { entries: [] } : { items: [] });
+    } else if (token === "}" || token === "]") {
+      open.pop();
+      key = keys.pop();
+      put(container?.items ?? Object.fromEntries(container?.entries ?? []));
+    } else if (token.startsWith('"') && container !== undefined && container.items === undefined && key === undefined) {
+      key = String(JSON.parse(token));
+    } else if (/^[-\d]/.test(token) && !isPlainInteger(token)) put(new NumberLexeme(token));
+    else put(parse(token));
+  }
+  return result;
 }

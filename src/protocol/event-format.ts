@@ -1,0 +1,193 @@
+// From the wire to an event and from a draft to a signed event (server-server API, "PDUs" and "Signing Events").
+import { badJson, MatrixError, tooLarge } from "../errors.js";
+import { canonicalJson } from "./canonical-json.js";
+import { type Malformed, readEvent, type RoomEvent } from "./event.js";
+import { contentHash, derivedEventId, essentialText, sha256 } from "./event-hash.js";
+import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "./identifiers.js";
+import { isObject, type JsonObject, type JsonValue, own, ownString, parseJson } from "./json.js";
+import { redact } from "./redaction.js";
+import type { RoomVersion } from "./room-version.js";
+import { signaturesBy, type SigningKey, signText, verifyTextAsync, withSignature } from "./signing.js";
+
+export const MAX_EVENT_BYTES = 65_536;
+
+/** The canonical text of an event in wire form. Throws M_BAD_JSON where the version's JSON rules are broken. */
+function eventText(version: RoomVersion, json: JsonObject): string {
+  return canonicalJson(json, { lexemes: !version.strictNumbers });
+}
+
+/** The wire form of an event: its stored text parsed so that hashing it again gives the same. */
+export function wireForm(version: RoomVersion, event: RoomEvent): JsonObject {
+  const json = parseJson(event.json, { numbers: version.strictNumbers ? "any" : "lexemes" });
+  if (!isObject(json)) throw new Error(`event ${event.event_id} is not an object`);
+  return json;
+}
+
+/** An event from outside; `redacted` if its content hash did not match, so that only its redacted form may be used. */
+export interface ParsedEvent {
+  readonly event: RoomEvent;
+  readonly redacted: boolean;
+}
+
+/**
+ * An event from the wire form in which another server sent it, parsed with `numbers: "lexemes"`: checks its format and
+ * sizes, drops `unsigned`, computes its id, and redacts it if its content hash does not match (server-server API, "Checks
+ * performed on receipt of a PDU", 1 and 3). Signatures are a matter of `isSignedBy`. Gives `{ malformed }` for what must
+ * be dropped; never throws.
+ */
+export function parseEvent(version: RoomVersion, json: JsonValue): ParsedEvent | Malformed {
+  if (!isObject(json)) return { malformed: "an event is an object" };
+  try {
+    const { unsigned: _unsigned, ...signed } = json;
+    const text = eventText(version, signed);
+    if (Buffer.byteLength(text) > MAX_EVENT_BYTES) return { malformed: "the event is larger than 65536 bytes" };
+    const id = derivedEventId(version, essentialText(version, signed));
+    const event = read(version, id, signed, text);
+    if ("malformed" in event) return event;
+    const hashes = own(signed, "hashes");
+    if (isObject(hashes) && ownString(hashes, "sha256") === contentHash(version, signed)) return { event, redacted: false };
+    const redacted = readText(version, id, eventText(version, redact(version, signed)));
+    return "malformed" in redacted ? redacted : { event: redacted, redacted: true };
+  } catch (error) {
+    if (error instanceof MatrixError) return { malformed: error.message };
+    throw error;
+  }
+}
+
+function read(version: RoomVersion, id: EventId | undefined, json: JsonObject, text: string): RoomEvent | Malformed {
+  // Where lexemes are kept the fields are read from the text, as plain numbers.
+  return version.strictNumbers ? readEvent(version, json, id, text) : readText(version, id, text);
+}
+
+function readText(version: RoomVersion, id: EventId | undefined, text: string): RoomEvent | Malformed {
+  const json: JsonValue = JSON.parse(text);
+  return isObject(json) ? readEvent(version, json, id, text) : { malformed: "an event is an object" };
+}
+
+/** What makes an event, before it is hashed and signed. */
+export interface EventDraft {
+  /** Absent in the create event of room versions that hash it. */
+  readonly room_id?: RoomId;
+  readonly type: string;
+  readonly state_key?: string;
+  readonly sender: UserId;
+  readonly content: JsonObject;
+  readonly origin_server_ts: number;
+  readonly depth: number;
+  readonly prev_events: readonly EventId[];
+  readonly auth_events: readonly EventId[];
+  readonly redacts?: EventId;
+  /** The chosen id, in room versions 1 and 2 only. */
+  readonly event_id?: EventId;
+  /** Reference hashes of prev_events and auth_events, which room versions 1 and 2 carry. */
+  readonly referenceHashes?: ReadonlyMap<EventId, string>;
+}
+
+function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
+  const references = (ids: readonly EventId[]): JsonValue =>
+    version.referencePairs
+      ? ids.map((id) => {
+          const hash = draft.referenceHashes?.get(id);
+          return [id, hash === undefined ? {} : { sha256: hash }];
+        })
+      : ids;
+  const { redacts } = draft;
+  return {
+    ...(draft.event_id !== undefined && version.eventIds === "chosen" && { event_id: draft.event_id }),
+    ...(draft.room_id !== undefined && { room_id: draft.room_id }),
+    type: draft.type,
+    ...(draft.state_key !== undefined && { state_key: draft.state_key }),
+    sender: draft.sender,
+    content:
+      redacts !== undefined && version.redactsInContent ? { ...draft.content, redacts } : draft.content,
+    ...(redacts !== undefined && !version.redactsInContent && { redacts }),
+    origin_server_ts: draft.origin_server_ts,
+    depth: Math.min(draft.depth, Number.MAX_SAFE_INTEGER),
+    prev_events: references(draft.prev_events),
+    auth_events: references(draft.auth_events),
+  };
+}
+
+/**
+ * Hashes and signs a draft in the name of `server` (server-server API, "Adding hashes and signatures to outgoing events").
+ * Throws M_BAD_JSON if the content breaks Canonical JSON or a field the event format, M_TOO_LARGE over 65,536 bytes.
+ */
+export function buildEvent(version: RoomVersion, draft: EventDraft, server: ServerName, key: SigningKey): RoomEvent {
+  const json = draftJson(version, draft);
+  const hashed = { ...json, hashes: { sha256: contentHash(version, json) } };
+  const essential = essentialText(version, hashed);
+  const signed = { ...hashed, signatures: { [server]: { [key.id]: signText(key, essential) } } };
+  const text = eventText(version, signed);
+  if (Buffer.byteLength(text) > MAX_EVENT_BYTES) throw tooLarge("The event is larger than 65536 bytes.");
+  const event = readEvent(version, signed, derivedEventId(version, essential), text);
+  if ("malformed" in event) throw badJson(`The event is malformed: ${event.malformed}.`);
+  return event;
+}
+
+/** The event with one more server's signature: for invites and restricted joins, which two servers sign. */
+export function cosignEvent(version: RoomVersion, event: RoomEvent, server: ServerName, key: SigningKey): RoomEvent {
+  const json = wireForm(version, event);
+  const signed = withSignature(json, server, key.id, signText(key, essentialText(version, json)));
+  return { ...event, json: eventText(version, signed) };
+}
+
+/** The event after a redaction was applied to it: same id, stripped content. */
+export function redactEvent(version: RoomVersion, event: RoomEvent): RoomEvent {
+  const redacted = readText(version, event.event_id, eventText(version, redact(version, wireForm(version, event))));
+  if ("malformed" in redacted) throw new Error(`event ${event.event_id} cannot be redacted`);
+  return redacted;
+}
+
+/** The reference hash of an event, which room versions 1 and 2 put beside its id in references. */
+export function referenceHashOf(version: RoomVersion, event: RoomEvent): string {
+  return sha256(essentialText(version, wireForm(version, event)));
+}
+
+/**
+ * The servers whose signature an event needs (server-server API, "Validating hashes and signatures on received events";
+ * authorisation rule "member.authoriserSignature"): its sender's, unless it is a third-party invite; that of the event id
+ * where the sender chose it; that of the user who authorised a restricted join. Undefined: the authoriser is no user.
+ */
+export function requiredSigners(version: RoomVersion, event: RoomEvent): readonly ServerName[] | undefined {
+  const signers = new Set<ServerName>();
+  const member = event.type === "m.room.member";
+  const thirdParty =
+    member && ownString(event.content, "membership") === "invite" && Object.hasOwn(event.content, "third_party_invite");
+  if (!thirdParty) signers.add(serverNameOf(event.sender));
+  if (version.eventIds === "chosen") {
+    const server = serverNameOf(event.event_id);
+    if (server !== undefined) signers.add(server);
+  }
+  if (version.restrictedJoins && member && Object.hasOwn(event.content, "join_authorised_via_users_server")) {
+    const authoriser = parseUserId(event.content.join_authorised_via_users_server);
+    if (authoriser === undefined) return undefined;
+    signers.add(serverNameOf(authoriser));
+  }
+  return [...signers];
+}
+
+/**
+ * True if `server` signed the event: at least one of its signatures is by a key in `keys` (key id to public key, those that
+ * were valid at the event's time), and every such signature is right. Checked on the thread pool.
+ */
+export async function isSignedBy(
+  version: RoomVersion,
+  event: RoomEvent,
+  server: ServerName,
+  keys: ReadonlyMap<string, string>,
+): Promise<boolean> {
+  const json = wireForm(version, event);
+  const essential = essentialText(version, json);
+  const checks: Promise<boolean>[] = [];
+  for (const [keyId, signature] of signaturesBy(json, server)) {
+    const key = keys.get(keyId);
+    if (key !== undefined) checks.push(verifyTextAsync(key, signature, essential));
+  }
+  const results = await Promise.all(checks);
+  return results.length > 0 && results.every(Boolean);
+}
+
+/** The key ids with which `server` signed the event: those that a keyring has to find. */
+export function signingKeyIds(version: RoomVersion, event: RoomEvent, server: ServerName): readonly string[] {
+  return [...signaturesBy(wireForm(version, event), server).keys()];
+}
