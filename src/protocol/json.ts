@@ -1,10 +1,8 @@
 // JSON as Matrix sees it, and the one place where text from outside becomes JSON.
 import { badJson, notJson, tooLarge } from "../errors.js";
+import type { JsonObject, JsonValue } from "../../spec/types/json.js";
 
-export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
-export interface JsonObject {
-  readonly [key: string]: JsonValue;
-}
+export type { JsonObject, JsonValue } from "../../spec/types/json.js";
 
 /**
  * A number that a double does not hold exactly or that is not written as an integer. Room versions 1 to 5 sign such
