@@ -1,0 +1,43 @@
+// Tokens: places in the two orders of events. Clients must not look inside, and we believe nothing we read there.
+
+/** A place in what happened here: the head of the log, as of which a /sync was answered. */
+export interface SyncToken {
+  readonly kind: "sync";
+  /** The history of the database that the position belongs to. */
+  readonly epoch: number;
+  readonly position: number;
+  /** Serial of what is not in the log (typing); other processes and later starts have other serials. */
+  readonly ephemeral: number;
+}
+
+/**
+ * A boundary in the history of a room: just before the event whose history key (depth, then nid) this is. `position` says
+ * where in the log that was, for what is asked as of then.
+ */
+export interface HistoryToken {
+  readonly kind: "history";
+  readonly depth: number;
+  readonly nid: number;
+  readonly position: number;
+}
+
+/** The text of a token. */
+export function formatToken(token: SyncToken | HistoryToken): string {
+  return token.kind === "sync"
+    ? `s${token.epoch}_${token.position}_${token.ephemeral}`
+    : `t${token.depth}_${token.nid}_${token.position}`;
+}
+
+const TOKEN = /^([st])(\d{1,16})_(\d{1,16})_(\d{1,16})$/;
+
+/** Reads a token; undefined for anything that formatToken did not write. */
+export function parseToken(text: string): SyncToken | HistoryToken | undefined {
+  const match = TOKEN.exec(text);
+  if (match === null) return undefined;
+  const [first, second, third] = match.slice(2).map(Number);
+  if (first === undefined || second === undefined || third === undefined) return undefined;
+  if (![first, second, third].every(Number.isSafeInteger)) return undefined;
+  return match[1] === "s"
+    ? { kind: "sync", epoch: first, position: second, ephemeral: third }
+    : { kind: "history", depth: first, nid: second, position: third };
+}
