@@ -1,0 +1,67 @@
+// Our own PostgreSQL server: it starts, is adopted after a kill of its starter, and comes back when it is killed itself.
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect } from "chai";
+import { Database } from "../../src/storage/database.js";
+import { EmbeddedPostgres } from "../../src/storage/embedded-postgres.js";
+
+async function open(server: EmbeddedPostgres): Promise<Database> {
+  const address = { socketFolder: server.socketFolder, user: server.user, database: "postgres" };
+  return await Database.open({ address, poolSize: 2 });
+}
+
+describe("embedded PostgreSQL", () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "hansa-embedded-"));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const fsync = { name: "fsync", text: "SELECT current_setting('fsync') AS fsync, current_setting('synchronous_commit') AS sync" };
+
+  it("creates a durable server in the data folder, and says so", async () => {
+    const said: string[] = [];
+    const server = await EmbeddedPostgres.start({ dataFolder: folder, progress: (message) => said.push(message) });
+    await using database = await open(server);
+    expect(await database.read(fsync, [])).to.deep.equal([{ fsync: "on", sync: "on" }]);
+    expect((await stat(server.socketFolder)).mode & 0o077).to.equal(0);
+    expect(said[0]).to.contain(folder);
+    expect(said).to.have.length(2);
+    await database.close();
+    await server.stop();
+    expect(server.pid()).to.equal(undefined);
+  });
+
+  it("adopts a server that is still running, and leaves it to others who use it", async () => {
+    const first = await EmbeddedPostgres.start({ dataFolder: folder });
+    const said: string[] = [];
+    const second = await EmbeddedPostgres.start({ dataFolder: folder, progress: (message) => said.push(message) });
+    expect(second.pid()).to.equal(first.pid());
+    expect(said.join()).to.contain("still running");
+    await using database = await open(second);
+    await first.stop();
+    expect(await database.read(fsync, [])).to.have.length(1);
+    await database.close();
+    await second.stop();
+    expect(second.pid()).to.equal(undefined);
+  });
+
+  it("starts the server again when it is killed, and connections heal", async () => {
+    const server = await EmbeddedPostgres.start({ dataFolder: folder });
+    await using database = await open(server);
+    const before = server.pid();
+    if (before === undefined) throw new Error("there is no server");
+    process.kill(before, "SIGKILL");
+    const deadline = performance.now() + 20_000;
+    let healed = false;
+    while (!healed && performance.now() < deadline) {
+      await sleep(50);
+      healed = await database.read(fsync, []).then(() => server.pid() !== before, () => false);
+    }
+    expect(healed).to.equal(true);
+    await database.close();
+    await server.stop();
+  });
+});

@@ -1,0 +1,39 @@
+// The schema: applied once, by whoever comes first, also after a run that was killed.
+import { expect } from "chai";
+import { Database } from "../../src/storage/database.js";
+import { migrate, SchemaTooNewError } from "../../src/storage/migrations.js";
+import { emptyDatabase } from "../support/postgres.js";
+
+describe("migrations", () => {
+  it("several processes at once apply each file once", async () => {
+    const address = await emptyDatabase();
+    await using one = await Database.open({ address, poolSize: 1 });
+    await using two = await Database.open({ address, poolSize: 1 });
+    const said: string[] = [];
+    await Promise.all([migrate(one, (line) => said.push(line)), migrate(two, (line) => said.push(line))]);
+    const done = await one.read({ name: "done", text: "SELECT name FROM knex_migrations ORDER BY id" }, []);
+    expect(said).to.have.length(done.length);
+    expect(new Set(said).size).to.equal(said.length);
+  });
+
+  it("goes on after a run that was killed while it held knex's own lock", async () => {
+    await using database = await Database.open({ address: await emptyDatabase(), poolSize: 1 });
+    await migrate(database);
+    await database.transaction(async (tx) => {
+      await tx.query({ name: "lock", text: "UPDATE knex_migrations_lock SET is_locked = 1" }, []);
+      await tx.query({ name: "forget", text: "DELETE FROM knex_migrations WHERE name LIKE '0002%'" }, []);
+      await tx.query({ name: "drop", text: "DROP SCHEMA IF EXISTS nothing" }, []);
+    });
+    // The second file's tables exist, so that it fails if it is tried: which shows that the run got past the lock.
+    const error = await migrate(database).then(() => undefined, (reason: unknown) => reason);
+    expect(error).to.have.property("code", "42P07");
+  });
+
+  it("refuses a database that needs a newer Hansa", async () => {
+    await using database = await Database.open({ address: await emptyDatabase(), poolSize: 1 });
+    await migrate(database);
+    await database.transaction((tx) => tx.query({ name: "newer", text: "UPDATE schema_compat SET needs = 999999" }, []));
+    const error = await migrate(database).then(() => undefined, (reason: unknown) => reason);
+    expect(error).to.be.instanceOf(SchemaTooNewError);
+  });
+});
