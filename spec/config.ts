@@ -3,6 +3,36 @@ import { Type, type Static } from "typebox";
 
 const closed = { additionalProperties: false, default: {} } as const;
 
+/** A token bucket: how often on average, and how many at once. */
+const rate = (per_second: number, burst: number, description: string) =>
+  Type.Object(
+    {
+      per_second: Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000, default: per_second }),
+      burst: Type.Integer({ minimum: 1, maximum: 1_000_000, default: burst }),
+    },
+    { ...closed, description },
+  );
+
+const RateLimits = Type.Object(
+  {
+    enabled: Type.Boolean({ default: true, description: "false switches all of them off." }),
+    login: rate(1, 20, "Attempts to log in, per network address."),
+    login_failure: rate(0.1, 10, "Wrong passwords, per account."),
+    registration: rate(0.2, 10, "New accounts, per network address."),
+    lookup: rate(5, 50, "Questions about names, tokens and profiles, per user or network address."),
+    account: rate(2, 30, "Changes of account, profile, devices and filters, per user."),
+    message: rate(10, 50, "Events sent into rooms, per user."),
+    join: rate(2, 30, "Joins and knocks, per user."),
+    invite: rate(1, 50, "Invitations, per user."),
+    room_creation: rate(0.5, 20, "New rooms, per user."),
+    history: rate(20, 100, "Pages of history, searches and lists of rooms, per user."),
+    typing: rate(10, 60, "Per user."),
+    receipt: rate(10, 60, "Per user."),
+    presence: rate(1, 20, "Per user."),
+  },
+  { ...closed, description: "Callers who go over a limit get 429 M_LIMIT_EXCEEDED with the time to wait." },
+);
+
 export const ConfigSchema = Type.Object(
   {
     servers: Type.Array(
@@ -10,7 +40,24 @@ export const ConfigSchema = Type.Object(
         {
           name: Type.String({ format: "mx-server-name", description: "The part of user ids after the colon." }),
           public_base_url: Type.Optional(
-            Type.String({ description: "Where clients reach this server; published in the well-known document." }),
+            Type.String({
+              format: "http-url",
+              description: "Where clients reach this server; published in the well-known document.",
+            }),
+          ),
+          support_page: Type.Optional(Type.String({ format: "http-url", description: "Help for users of this server." })),
+          contacts: Type.Optional(
+            Type.Array(
+              Type.Object(
+                {
+                  role: Type.String({ minLength: 1, description: "m.role.admin or m.role.security." }),
+                  matrix_id: Type.Optional(Type.String({ format: "mx-user-id" })),
+                  email_address: Type.Optional(Type.String({ minLength: 3 })),
+                },
+                { additionalProperties: false },
+              ),
+              { description: "Whom to ask or warn; published in the support document." },
+            ),
           ),
         },
         { additionalProperties: false },
@@ -25,26 +72,139 @@ export const ConfigSchema = Type.Object(
       {
         address: Type.String({ default: "127.0.0.1", description: "0.0.0.0 listens on all addresses." }),
         port: Type.Integer({ minimum: 0, maximum: 65535, default: 8008 }),
+        trusted_proxies: Type.Array(Type.String({ format: "ip-range" }), {
+          default: [],
+          description: "Addresses or ranges (10.0.0.0/8) of reverse proxies whose X-Forwarded-For is believed.",
+        }),
       },
       closed,
     ),
-    data_folder: Type.String({ default: "./data", description: "Embedded database, generated secrets, media." }),
+    data_folder: Type.String({ minLength: 1, default: "./data", description: "Embedded database, generated secrets, media." }),
+    secret_key: Type.Optional(
+      Type.String({
+        format: "base64-32-bytes",
+        description:
+          "Seals signing keys in the database: 32 random bytes in base64. Absent: made at first start in the data folder. " +
+          "Processes on several machines need the same.",
+      }),
+    ),
     database: Type.Object(
       {
         url: Type.Optional(
-          Type.String({ description: "postgres://... of PostgreSQL 15 or newer; absent: one of our own in the data folder." }),
+          Type.String({
+            format: "postgres-url",
+            description: "postgres://... of PostgreSQL 15 or newer; absent: one of our own in the data folder.",
+          }),
         ),
-        pool_size: Type.Integer({ minimum: 2, maximum: 200, default: 10 }),
+        pool_size: Type.Integer({ minimum: 2, maximum: 200, default: 10, description: "Connections of one process." }),
       },
       closed,
     ),
     redis: Type.Object(
-      { url: Type.Optional(Type.String({ description: "redis://...; optional, shortens wake-ups between processes." })) },
+      {
+        url: Type.Optional(
+          Type.String({ format: "redis-url", description: "redis://...; optional, shortens wake-ups between processes." }),
+        ),
+      },
+      closed,
+    ),
+    registration: Type.Object(
+      {
+        open: Type.Optional(
+          Type.Boolean({
+            description: "Whether anybody may register. Absent: only on a server whose name is localhost.",
+          }),
+        ),
+        require_token: Type.Boolean({
+          default: false,
+          description: "New users need a token; `hansa registration-token create` makes one.",
+        }),
+        terms: Type.Optional(
+          Type.Object(
+            {
+              version: Type.String({ minLength: 1 }),
+              name: Type.String({ minLength: 1 }),
+              url: Type.String({ format: "http-url" }),
+            },
+            { additionalProperties: false, description: "A document that new users have to accept." },
+          ),
+        ),
+        shared_secret: Type.Optional(
+          Type.String({
+            minLength: 8,
+            description: "Lets tools that know it create users and administrators at /_synapse/admin/v1/register.",
+          }),
+        ),
+      },
+      closed,
+    ),
+    passwords: Type.Object(
+      {
+        min_length: Type.Integer({ minimum: 1, maximum: 128, default: 8, description: "In characters." }),
+        memory_kib: Type.Integer({ minimum: 8, maximum: 1_048_576, default: 19_456, description: "Cost of argon2id: memory." }),
+        iterations: Type.Integer({ minimum: 1, maximum: 20, default: 2, description: "Cost of argon2id: rounds." }),
+      },
+      closed,
+    ),
+    tokens: Type.Object(
+      {
+        access_lifetime: Type.Integer({
+          minimum: 10,
+          maximum: 31_536_000,
+          default: 3600,
+          description: "Seconds an access token lasts for clients that can refresh it. Others get tokens that do not expire.",
+        }),
+        refresh_lifetime: Type.Integer({
+          minimum: 60,
+          maximum: 315_360_000,
+          default: 15_552_000,
+          description: "Seconds after which a refresh token that was not used is void.",
+        }),
+        authentication_session_lifetime: Type.Integer({
+          minimum: 30,
+          maximum: 86_400,
+          default: 900,
+          description: "Seconds a user has for all stages of user-interactive authentication.",
+        }),
+      },
       closed,
     ),
     limits: Type.Object(
       {
-        body_bytes: Type.Integer({ minimum: 1024, default: 1_048_576, description: "Largest JSON body, in bytes." }),
+        body_bytes: Type.Integer({
+          minimum: 1024,
+          maximum: 67_108_864,
+          default: 1_048_576,
+          description: "Largest JSON body, in bytes.",
+        }),
+        json_depth: Type.Integer({ minimum: 10, maximum: 1000, default: 100, description: "Deepest nesting of a JSON body." }),
+        body_seconds: Type.Integer({
+          minimum: 1,
+          maximum: 600,
+          default: 30,
+          description: "A JSON body that takes longer to arrive is refused.",
+        }),
+        connections_per_address: Type.Integer({
+          minimum: 1,
+          maximum: 1_000_000,
+          default: 5000,
+          description: "Open connections of one network address; trusted proxies are not counted.",
+        }),
+      },
+      closed,
+    ),
+    rate_limits: RateLimits,
+    metrics: Type.Object(
+      {
+        enabled: Type.Boolean({ default: false, description: "Serves /metrics in the format of Prometheus." }),
+        address: Type.String({ default: "127.0.0.1", description: "Where the listener of its own listens." }),
+        port: Type.Optional(
+          Type.Integer({
+            minimum: 0,
+            maximum: 65535,
+            description: "Port of a listener of its own. Absent: the main listener serves /metrics, to everybody who reaches it.",
+          }),
+        ),
       },
       closed,
     ),
@@ -54,6 +214,7 @@ export const ConfigSchema = Type.Object(
           [Type.Literal("trace"), Type.Literal("debug"), Type.Literal("info"), Type.Literal("warn"), Type.Literal("error"), Type.Literal("silent")],
           { default: "info" },
         ),
+        requests: Type.Boolean({ default: true, description: "One line per request: method, path, status, time, who." }),
       },
       closed,
     ),
@@ -62,3 +223,6 @@ export const ConfigSchema = Type.Object(
 );
 
 export type Config = Static<typeof ConfigSchema>;
+
+/** Names of the rate limits that an operation can have. */
+export type RateLimit = Exclude<keyof Config["rate_limits"], "enabled">;

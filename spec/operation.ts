@@ -1,5 +1,6 @@
 // What an operation is: one entry of the contract, from which routes, validation, types and the published OpenAPI come.
 import type { Static, TObject, TSchema } from "typebox";
+import type { RateLimit } from "./config.js";
 
 export type Method = "GET" | "PUT" | "POST" | "DELETE";
 
@@ -17,8 +18,8 @@ export interface Operation {
   readonly paths: readonly [string, ...string[]];
   readonly auth: Auth;
   readonly summary: string;
-  /** Class of rate limit; absent means none. */
-  readonly limit?: string;
+  /** Which rate limit counts the call; absent means none. */
+  readonly limit?: RateLimit;
   /** Types of path parameters. */
   readonly params?: TObject;
   /** Types of query parameters; values are converted from text. */

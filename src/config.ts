@@ -1,9 +1,11 @@
 // Reads the configuration: defaults, then the YAML file, then environment variables. Refuses what does not fit with one
 // sentence per fault.
 import { readFileSync } from "node:fs";
+import { BlockList, isIP } from "node:net";
 import { Ajv, type ErrorObject } from "ajv";
-import { parse } from "yaml";
+import { parse, YAMLError } from "yaml";
 import { ConfigSchema, type Config } from "../spec/config.js";
+import type { ServerName } from "../spec/types/identifiers.js";
 
 export type { Config } from "../spec/config.js";
 
@@ -27,7 +29,7 @@ interface SchemaNode {
  * `_file` names a file that holds the value of the leaf without the ending. Throws ConfigError.
  */
 export function loadConfig(file?: string, environment: NodeJS.ProcessEnv = process.env): Config {
-  const raw: unknown = file === undefined ? {} : (parse(read(file)) ?? {});
+  const raw = file === undefined ? {} : readYaml(file);
   if (!isRecord(raw)) throw new ConfigError(`${file} must hold settings as "name: value".`);
   if (environment["DATABASE_URL"] !== undefined) set(raw, ["database", "url"], environment["DATABASE_URL"]);
   if (environment["HANSA_SERVER_NAME"] !== undefined) set(raw, ["servers"], [{ name: environment["HANSA_SERVER_NAME"] }]);
@@ -35,25 +37,125 @@ export function loadConfig(file?: string, environment: NodeJS.ProcessEnv = proce
   return checkConfig(raw);
 }
 
-/** Checks settings that came from anywhere, fills in defaults, freezes. Throws ConfigError. */
+/** Checks settings that came from anywhere, fills in defaults, freezes. Throws ConfigError, one sentence for each fault. */
 export function checkConfig(raw: Record<string, unknown>): Config {
-  resolveFiles(raw);
-  const ajv = new Ajv({ strictTypes: false, useDefaults: true, coerceTypes: true });
-  ajv.addFormat("mx-server-name", (value: string) => /^[A-Za-z0-9.:[\]-]{1,230}$/.test(value));
+  const given = structuredClone(raw);
+  resolveFiles(given);
+  const ajv = new Ajv({ strictTypes: false, useDefaults: true, coerceTypes: true, allErrors: true, verbose: true });
+  for (const [name, format] of Object.entries(FORMATS)) ajv.addFormat(name, format.valid);
   const validate = ajv.compile<Config>(ConfigSchema);
-  if (!validate(raw)) throw new ConfigError((validate.errors ?? []).map(sentence).join("\n"));
-  return freeze(raw);
+  if (!validate(given)) throw new ConfigError([...new Set((validate.errors ?? []).map(sentence))].join("\n"));
+  const conflicts = conflictsOf(given);
+  if (conflicts.length > 0) throw new ConfigError(conflicts.join("\n"));
+  return freeze(given);
+}
+
+/** Settings that are each sound but do not go together. */
+function conflictsOf(config: Config): string[] {
+  const conflicts: string[] = [];
+  const names = config.servers.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) conflicts.push(`servers names ${twice} twice.`);
+  if (config.servers.length > 1 && config.servers.some(({ public_base_url }) => public_base_url === undefined)) {
+    conflicts.push("servers needs a public_base_url for each server as soon as there are several: it tells them apart.");
+  }
+  const contact = config.servers.flatMap(({ contacts }) => contacts ?? []).find(
+    ({ matrix_id, email_address }) => matrix_id === undefined && email_address === undefined,
+  );
+  if (contact !== undefined) conflicts.push("servers.contacts needs a matrix_id or an email_address in each contact.");
+  if (config.metrics.enabled && config.metrics.port !== undefined && config.metrics.port !== 0) {
+    const same = config.metrics.port === config.listen.port && config.metrics.address === config.listen.address;
+    if (same) conflicts.push("metrics.port is the port of listen.port: choose another, or leave it out to share the listener.");
+  }
+  if (config.registration.require_token && config.registration.open === false) {
+    conflicts.push("registration.require_token needs registration.open: with registration closed no token helps.");
+  }
+  return conflicts;
+}
+
+interface Format {
+  readonly valid: (value: string) => boolean;
+  readonly says: string;
+}
+
+const urlOf = (...protocols: readonly string[]) => (value: string): boolean =>
+  URL.canParse(value) && protocols.includes(new URL(value).protocol);
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  "mx-server-name": {
+    valid: (value) => /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::\d{1,5})?$/.test(value) && value.length <= 230,
+    says: "must be a server name such as example.org or example.org:8448",
+  },
+  "mx-user-id": { valid: (value) => /^@[!-9;-~]+:[!-~]+$/.test(value), says: "must be a user id such as @admin:example.org" },
+  "http-url": { valid: urlOf("http:", "https:"), says: "must be an address that starts with http:// or https://" },
+  "postgres-url": { valid: urlOf("postgres:", "postgresql:"), says: "must be an address that starts with postgres://" },
+  "redis-url": { valid: urlOf("redis:", "rediss:"), says: "must be an address that starts with redis:// or rediss://" },
+  "ip-range": { valid: (value) => addRange(new BlockList(), value), says: "must be an IP address or a range such as 10.0.0.0/8" },
+  "base64-32-bytes": {
+    valid: (value) => /^[A-Za-z0-9+/]{43}=?$/.test(value),
+    says: "must be 32 bytes in base64; `openssl rand -base64 32` makes such a value",
+  },
+};
+
+/** Adds an address or a range (10.0.0.0/8) to a list; false if it is neither. */
+export function addRange(list: BlockList, range: string): boolean {
+  const [address = "", bits, ...more] = range.split("/");
+  const family = isIP(address);
+  const longest = family === 4 ? 32 : 128;
+  const prefix = bits === undefined ? longest : Number(bits);
+  if (family === 0 || more.length > 0 || bits === "" || !Number.isInteger(prefix) || prefix < 0 || prefix > longest) return false;
+  list.addSubnet(address, prefix, family === 4 ? "ipv4" : "ipv6");
+  return true;
+}
+
+/** The server names of this deployment. */
+export interface LocalServers {
+  readonly names: readonly [ServerName, ...ServerName[]];
+  /** Whether a server name is one of ours. */
+  isLocal(serverName: string): boolean;
+  /** The server that a request for this host (the Host header) is meant for; the first one if none claims the host. */
+  forHost(host: string | undefined): ServerName;
+}
+
+/** The server names of a configuration. */
+export function localServers(config: Config): LocalServers {
+  // The schema's format has checked them: they are server names.
+  const names = config.servers.map(({ name }) => name as ServerName);
+  const [first, ...others] = names;
+  if (first === undefined) throw new ConfigError("servers names no server.");
+  const hosts = new Map<string, ServerName>();
+  for (const [index, name] of names.entries()) {
+    hosts.set(name.toLowerCase(), name);
+    const url = config.servers[index]?.public_base_url;
+    if (url !== undefined) hosts.set(new URL(url).host, name);
+  }
+  const known = new Set<string>(names);
+  return {
+    names: [first, ...others],
+    isLocal: (serverName) => known.has(serverName),
+    forHost: (host) => hosts.get(host?.toLowerCase() ?? "") ?? first,
+  };
+}
+
+/** Whether anybody may register on a server: as configured; by default only where the server name is localhost. */
+export function registrationOpen(config: Config, server: string): boolean {
+  return config.registration.open ?? server === "localhost";
 }
 
 function sentence(error: ErrorObject): string {
-  const where = error.instancePath.slice(1).replaceAll("/", ".") || "The configuration";
+  const where = error.instancePath.slice(1).replaceAll("/", ".");
   if (error.keyword === "additionalProperties") {
-    return `${where} has a setting that does not exist: ${String(error.params["additionalProperty"])}.`;
+    return `${where || "The configuration"} has a setting that does not exist: ${String(error.params["additionalProperty"])}.`;
   }
   if (error.keyword === "enum" || error.keyword === "const" || error.keyword === "anyOf") {
     return `${where} has a value that is not one of those it can have.`;
   }
-  return `${where} ${error.message ?? "is not valid"}.`;
+  if (error.keyword === "required") {
+    return `${where || "The configuration"} lacks the setting ${String(error.params["missingProperty"])}.`;
+  }
+  const format: unknown = error.params["format"];
+  const says = typeof format === "string" ? FORMATS[format]?.says : error.message;
+  return `${where || "The configuration"} ${says ?? "is not valid"}.`;
 }
 
 function fromEnvironment(
@@ -97,6 +199,16 @@ function set(node: Record<string, unknown>, path: readonly string[], value: unkn
   const next: Record<string, unknown> = isRecord(below) ? below : {};
   node[name] = next;
   set(next, rest, value);
+}
+
+function readYaml(file: string): unknown {
+  try {
+    return parse(read(file)) ?? {};
+  } catch (cause) {
+    if (!(cause instanceof YAMLError)) throw cause;
+    const line = cause.linePos?.[0].line;
+    throw new ConfigError(`The file ${file} is not valid YAML${line === undefined ? "" : ` (line ${line})`}.`, { cause });
+  }
 }
 
 function read(file: string): string {

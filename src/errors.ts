@@ -33,6 +33,16 @@ export const unknownToken = (message: string, softLogout = false): MatrixError =
   new MatrixError(401, "M_UNKNOWN_TOKEN", message, softLogout ? { extra: { soft_logout: true } } : {});
 export const missingToken = (): MatrixError =>
   new MatrixError(401, "M_MISSING_TOKEN", "This needs an access token in the Authorization header.");
+export const userInUse = (): MatrixError => new MatrixError(400, "M_USER_IN_USE", "This user name is taken.");
+export const invalidUsername = (message: string): MatrixError => new MatrixError(400, "M_INVALID_USERNAME", message);
+export const weakPassword = (message: string): MatrixError => new MatrixError(400, "M_WEAK_PASSWORD", message);
+export const userDeactivated = (): MatrixError =>
+  new MatrixError(403, "M_USER_DEACTIVATED", "This account has been deactivated.");
+export const limitExceeded = (waitMs: number): MatrixError =>
+  new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests: wait a little and try again.", {
+    extra: { retry_after_ms: Math.ceil(waitMs) },
+    headers: { "Retry-After": String(Math.ceil(waitMs / 1000)) },
+  });
 export const badJson = (message: string): MatrixError => new MatrixError(400, "M_BAD_JSON", message);
 export const notJson = (message: string): MatrixError => new MatrixError(400, "M_NOT_JSON", message);
 export const notFound = (message: string): MatrixError => new MatrixError(404, "M_NOT_FOUND", message);

@@ -16,4 +16,5 @@ export const RoomId = Type.Unsafe<RoomId>({ type: "string", format: "mx-room-id"
 export const EventId = Type.Unsafe<EventId>({ type: "string", format: "mx-event-id" });
 export const RoomAlias = Type.Unsafe<RoomAlias>({ type: "string", format: "mx-room-alias" });
 export const ServerName = Type.Unsafe<ServerName>({ type: "string", format: "mx-server-name" });
-export const DeviceId = Type.Unsafe<DeviceId>({ type: "string", minLength: 1, maxLength: 255 });
+export const DeviceId = Type.Unsafe<DeviceId>({ type: "string", format: "mx-device-id" });
+export const RoomIdOrAlias = Type.Unsafe<RoomId | RoomAlias>({ type: "string", format: "mx-room-id-or-alias" });

@@ -1,11 +1,15 @@
-// From an HTTP request to a handler and back: routing, authentication, validation, errors. The only place that sees Koa.
+// From an HTTP request to a handler and back: routing, authentication, limits, validation, errors. The only place that
+// sees Koa.
 import { randomUUID } from "node:crypto";
 import Koa, { type Context } from "koa";
-import type { Requester } from "../accounts/requester.js";
-import { MatrixError, badJson, forbidden, missingToken, notJson, unknownError, unrecognized } from "../errors.js";
-import { logger, requestContext } from "../log.js";
 import type { Operation } from "../../spec/operation.js";
-import { decodeBody, readBody } from "./body.js";
+import type { Requester } from "../accounts/requester.js";
+import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
+import { logger, requestContext } from "../log.js";
+import { requestStarted } from "../metrics.js";
+import { parseJson } from "../protocol/json.js";
+import { callerAddress } from "./address.js";
+import { readBody } from "./body.js";
 import { Reply, type Request, type Route } from "./handler.js";
 import { TrieRouter } from "./router.js";
 import type { Services } from "./services.js";
@@ -13,30 +17,59 @@ import { check } from "./validation.js";
 
 const log = logger("api");
 
-// Client-server API, "Web Browser Clients".
-const CORS = {
+const HEADERS = {
+  // Client-server API, "Web Browser Clients".
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
   "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+  "Referrer-Policy": "no-referrer",
+  "X-Content-Type-Options": "nosniff",
 } as const;
 
-/** The Koa application that answers all routes. `validateAnswers` checks our own answers against the contract. */
-export function createApp(
-  services: Services,
-  routes: readonly Route[],
-  options: { validateAnswers: boolean },
-): Koa {
-  const app = new Koa({ proxy: false });
+/** What the edge needs beside the services that handlers use. */
+export interface EdgeOptions {
+  /** Checks our own answers against the contract: for tests. */
+  readonly validateAnswers: boolean;
+  /** Aborted when the server stops: waiting requests end early, and connections are not kept. */
+  readonly stopping: AbortSignal;
+}
+
+/** The Koa application that answers all routes. */
+export function createApp(services: Services, routes: readonly Route[], options: EdgeOptions): Koa {
+  const app = new Koa();
   const router = new TrieRouter();
+  const addressOf = callerAddress(services.config.listen.trusted_proxies);
   for (const route of routes) {
     for (const path of route.operation.paths) {
-      router.add(route.operation.method, path, (ctx: Context) => serve(services, route, ctx, options.validateAnswers));
+      router.add(route.operation.method, path, (ctx: Context) => serve(services, route, ctx, options));
     }
   }
   app.use(async (ctx, next) => {
     const request_id = randomUUID();
+    const finished = requestStarted();
+    const start = performance.now();
+    const address = addressOf(ctx.req);
+    ctx.state["address"] = address;
     await requestContext.run({ request_id }, async () => {
-      ctx.set(CORS);
+      ctx.set(HEADERS);
+      ctx.res.once("close", () => {
+        const operation = ctx.state["operation"] as Operation | undefined;
+        finished(operation?.operationId ?? "none", ctx.status);
+        if (!services.config.log.requests) return;
+        // The path without its query, which could hold a secret.
+        log.info(
+          {
+            request_id,
+            method: ctx.method,
+            path: ctx.path,
+            status: ctx.status,
+            ms: Math.round(performance.now() - start),
+            address,
+            user: (ctx.state["requester"] as Requester | undefined)?.user_id,
+          },
+          "request",
+        );
+      });
       if (ctx.method === "OPTIONS") {
         ctx.status = 200;
         ctx.body = {};
@@ -48,10 +81,11 @@ export function createApp(
       } catch (cause) {
         answerError(ctx, cause, request_id);
       }
+      if (options.stopping.aborted) ctx.set("Connection", "close");
     });
   });
   app.use(router.routes());
-  app.on("error", (error: unknown) => log.warn({ err: error }, "the connection failed"));
+  app.on("error", (error: unknown) => log.info({ err: error }, "a connection failed"));
   return app;
 }
 
@@ -71,27 +105,40 @@ function answerError(ctx: Context, cause: unknown, requestId: string): void {
   ctx.body = error.body();
 }
 
-async function serve(services: Services, route: Route, ctx: Context, validateAnswers: boolean): Promise<void> {
+async function serve(services: Services, route: Route, ctx: Context, options: EdgeOptions): Promise<void> {
   const { operation } = route;
+  const { config, limiter, servers } = services;
+  const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
+  ctx.state["operation"] = operation;
   const auth = await authenticate(services, operation, token);
-  const store = requestContext.getStore();
-  if (auth !== undefined && store !== undefined) store.user = auth.user_id;
-  const abort = new AbortController();
-  ctx.res.once("close", () => abort.abort());
+  if (auth !== undefined) {
+    ctx.state["requester"] = auth;
+    const store = requestContext.getStore();
+    if (store !== undefined) store.user = auth.user_id;
+    services.seen(auth, address, ctx.get("user-agent"));
+  }
+  if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
+  const gone = new AbortController();
+  const end = (): void => gone.abort();
+  options.stopping.addEventListener("abort", end, { once: true });
+  ctx.res.once("close", () => {
+    options.stopping.removeEventListener("abort", end);
+    end();
+  });
 
   const params: unknown = ctx["params"];
   const request: Request<Operation> = {
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
     query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
     body: (operation.body
-      ? check(operation.body, "body", await readJson(ctx, services.config.limits.body_bytes))
+      ? check(operation.body, "body", await readJson(ctx, config.limits))
       : undefined) as undefined,
     auth: auth as Requester,
     token,
-    signal: abort.signal,
-    address: ctx.ip,
-    userAgent: ctx.get("user-agent"),
+    signal: gone.signal,
+    address,
+    server: servers.forHost(ctx.get("host")),
   };
   const answer = await route.handler(services, request);
   if (answer instanceof Reply) {
@@ -100,7 +147,7 @@ async function serve(services: Services, route: Route, ctx: Context, validateAns
     ctx.set(answer.headers);
     ctx.body = answer.body;
   } else {
-    if (validateAnswers) checkAnswer(operation, answer);
+    if (options.validateAnswers) checkAnswer(operation, answer);
     ctx.status = 200;
     ctx.body = answer;
   }
@@ -135,14 +182,8 @@ async function authenticate(
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */
-async function readJson(ctx: Context, limit: number): Promise<unknown> {
-  const text = decodeBody(await readBody(ctx.req, limit));
-  if (text === "") return {};
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    if (cause instanceof SyntaxError) throw notJson("The body is not JSON.");
-    if (cause instanceof RangeError) throw badJson("The body is nested too deeply.");
-    throw cause;
-  }
+async function readJson(ctx: Context, limits: Services["config"]["limits"]): Promise<unknown> {
+  const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
+  if (bytes.length === 0) return {};
+  return parseJson(bytes, { maxDepth: limits.json_depth });
 }

@@ -1,6 +1,7 @@
 // What a handler takes and gives.
 import type { AnswerOf, BodyOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
+import type { ServerName } from "../protocol/identifiers.js";
 import type { Services } from "./services.js";
 
 type AuthOf<Op extends Operation> = Op["auth"] extends "none"
@@ -20,7 +21,8 @@ export interface Request<Op extends Operation> {
   readonly signal: AbortSignal;
   /** Network address of the caller, seen through trusted proxies. */
   readonly address: string;
-  readonly userAgent: string;
+  /** Which of our servers the caller addressed: it decides where there is no user yet. */
+  readonly server: ServerName;
 }
 
 /** An answer that is more than a JSON body with status 200. A body that is a string is sent as it is. */

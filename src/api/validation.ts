@@ -2,11 +2,40 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import type { TSchema } from "typebox";
 import { badJson, invalidParam, missingParam, type MatrixError } from "../errors.js";
+import {
+  parseDeviceId,
+  parseEventId,
+  parseRoomAlias,
+  parseRoomId,
+  parseServerName,
+  parseUserId,
+} from "../protocol/identifiers.js";
 
 type Place = "params" | "query" | "body" | "response";
 
-const strict = new Ajv({ strictTypes: false, unicodeRegExp: false, validateFormats: true });
+const FORMATS: Readonly<Record<string, (value: string) => boolean>> = {
+  "mx-user-id": (value) => parseUserId(value) !== undefined,
+  "mx-room-id": (value) => parseRoomId(value) !== undefined,
+  "mx-event-id": (value) => parseEventId(value) !== undefined,
+  "mx-room-alias": (value) => parseRoomAlias(value) !== undefined,
+  "mx-room-id-or-alias": (value) => parseRoomId(value) !== undefined || parseRoomAlias(value) !== undefined,
+  "mx-server-name": (value) => parseServerName(value) !== undefined,
+  "mx-device-id": (value) => parseDeviceId(value) !== undefined,
+};
+
+const strict = new Ajv({ strictTypes: false, unicodeRegExp: false });
 const converting = new Ajv({ strictTypes: false, unicodeRegExp: false, coerceTypes: "array", useDefaults: true });
+for (const ajv of [strict, converting]) {
+  for (const [name, valid] of Object.entries(FORMATS)) ajv.addFormat(name, valid);
+  // Lengths of the specification are in bytes of UTF-8; JSON Schema's are in characters.
+  ajv.addKeyword({
+    keyword: "maxBytes",
+    type: "string",
+    schemaType: "number",
+    error: { message: ({ schema }) => `must have at most ${String(schema)} bytes` },
+    validate: (limit: number, value: string) => Buffer.byteLength(value) <= limit,
+  });
+}
 
 const compiled = new WeakMap<TSchema, ValidateFunction>();
 
@@ -17,11 +46,6 @@ function validator(schema: TSchema, place: Place): ValidateFunction {
     compiled.set(schema, found);
   }
   return found;
-}
-
-/** Names a format of identifiers; called once per format at start. */
-export function addFormat(name: string, valid: (value: string) => boolean): void {
-  for (const ajv of [strict, converting]) ajv.addFormat(name, valid);
 }
 
 /** Gives the value back as the schema's type. Throws the Matrix error that says what is wrong with it. */

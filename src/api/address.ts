@@ -1,0 +1,42 @@
+// Whose network address a request comes from, seen through reverse proxies that the configuration trusts.
+import type { IncomingMessage } from "node:http";
+import { BlockList, isIP, isIPv4 } from "node:net";
+import { addRange } from "../config.js";
+
+/** Gives the address of a request's caller. Headers count only as far as trusted proxies have written them. */
+export type CallerAddress = (request: IncomingMessage) => string;
+
+/** IPv4 addresses that come as IPv6 (::ffff:10.0.0.1) are the same addresses. */
+function plain(address: string): string {
+  return address.startsWith("::ffff:") && isIPv4(address.slice(7)) ? address.slice(7) : address;
+}
+
+/** Whether an address belongs to one of the ranges. */
+export function addressMatcher(ranges: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const range of ranges) addRange(list, range);
+  return (address) => {
+    const family = isIP(plain(address));
+    return family !== 0 && list.check(plain(address), family === 4 ? "ipv4" : "ipv6");
+  };
+}
+
+/**
+ * The right-most hop of X-Forwarded-For that is not a trusted proxy: what stands left of it is only what that hop claims.
+ * A hop that is no address ends the walk at the proxy that reported it.
+ */
+export function callerAddress(trustedProxies: readonly string[]): CallerAddress {
+  const trusted = addressMatcher(trustedProxies);
+  return (request) => {
+    let address = plain(request.socket.remoteAddress ?? "");
+    const header = request.headers["x-forwarded-for"];
+    if (header === undefined || !trusted(address)) return address;
+    for (const hop of String(header).split(",").toReversed()) {
+      const next = plain(hop.trim());
+      if (isIP(next) === 0) return address;
+      address = next;
+      if (!trusted(address)) return address;
+    }
+    return address;
+  };
+}

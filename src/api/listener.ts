@@ -1,0 +1,162 @@
+// The HTTP listener: bounds on time, headers and connections, health for load balancers, metrics.
+import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { ConfigError, type Config } from "../config.js";
+import { logger } from "../log.js";
+import { metricsText } from "../metrics.js";
+import { addressMatcher } from "./address.js";
+
+const log = logger("http");
+
+const HEADER_BYTES = 16 * 1024;
+const HEADERS_MS = 15_000;
+/** A whole request with its body: long enough for media over slow lines; JSON bodies have a shorter limit of their own. */
+const REQUEST_MS = 300_000;
+/** Longer than the usual idle timeout of reverse proxies, so that it is they who close. */
+const KEEP_ALIVE_MS = 75_000;
+const DRAIN_MS = 10_000;
+
+export interface Listener extends AsyncDisposable {
+  /** As http://host:port. */
+  readonly url: string;
+}
+
+export interface ListenerOptions {
+  readonly address: string;
+  readonly port: number;
+  /** Names of the settings, for the sentence that says why it cannot listen. */
+  readonly setting: string;
+}
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
+export async function listen(
+  { address, port, setting }: ListenerOptions,
+  limits: { readonly connectionsPerAddress: number; readonly uncounted: readonly string[] },
+  answer: Answer,
+): Promise<Listener> {
+  const server = createServer(
+    {
+      maxHeaderSize: HEADER_BYTES,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 5_000,
+    },
+    answer,
+  );
+  server.on("clientError", refuse);
+  boundConnections(server, limits.connectionsPerAddress, limits.uncounted);
+  await bound(server, address, port, setting);
+  const at = server.address() as AddressInfo;
+  return {
+    url: `http://${at.address.includes(":") ? `[${at.address}]` : at.address}:${at.port}`,
+    [Symbol.asyncDispose]: () => drain(server),
+  };
+}
+
+function bound(server: Server, address: string, port: number, setting: string): Promise<void> {
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: "another program uses it",
+    EACCES: "this user may not",
+    EADDRNOTAVAIL: "this machine does not have the address",
+    ENOTFOUND: "the address is not known",
+  };
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => {
+      const reason = reasons[cause.code ?? ""];
+      if (reason === undefined) reject(cause);
+      else reject(new ConfigError(`Cannot listen on ${address} port ${port}: ${reason}. Change ${setting}.`, { cause }));
+    });
+    server.listen(port, address, resolve);
+  });
+}
+
+/** What is not HTTP, too large or too slow gets the fitting status and no further bytes. */
+function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+  const body = JSON.stringify({ errcode: "M_UNKNOWN", error: STATUS_CODES[status] });
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function boundConnections(server: Server, most: number, uncounted: readonly string[]): void {
+  const exempt = addressMatcher(uncounted);
+  const open = new Map<string, number>();
+  server.on("connection", (socket: Socket) => {
+    const address = socket.remoteAddress ?? "";
+    if (exempt(address)) return;
+    const count = (open.get(address) ?? 0) + 1;
+    if (count > most) {
+      socket.destroy();
+      return;
+    }
+    open.set(address, count);
+    socket.once("close", () => {
+      const left = (open.get(address) ?? 1) - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+  });
+}
+
+async function drain(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  // A connection becomes idle when its last answer has been read.
+  const sweep = setInterval(() => server.closeIdleConnections(), 100);
+  const hurry = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(hurry);
+}
+
+export interface Probes {
+  /** Why the server cannot do its work, or undefined if it can. */
+  readonly trouble: () => Promise<string | undefined>;
+  readonly metrics: boolean;
+}
+
+/** Answers /health (the process lives), /ready (it can work) and /metrics before anything else; false for other paths. */
+export function answerProbe(probes: Probes, request: IncomingMessage, response: ServerResponse): boolean {
+  if (request.method !== "GET" && request.method !== "HEAD") return false;
+  switch (request.url?.split("?", 1)[0]) {
+    case "/health":
+      response.writeHead(200, { "content-type": "text/plain" }).end("OK\n");
+      return true;
+    case "/ready":
+      probes.trouble().then(
+        (trouble) => response.writeHead(trouble === undefined ? 200 : 503, { "content-type": "text/plain" }).end(`${trouble ?? "OK"}\n`),
+        (error: unknown) => {
+          log.warn({ err: error }, "the server is not ready");
+          response.writeHead(503, { "content-type": "text/plain" }).end("not ready\n");
+        },
+      );
+      return true;
+    case "/metrics":
+      if (!probes.metrics) return false;
+      metricsText().then(
+        ({ type, text }) => response.writeHead(200, { "content-type": type }).end(text),
+        (error: unknown) => {
+          log.error({ err: error }, "the metrics could not be collected");
+          response.writeHead(500).end();
+        },
+      );
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** The limits of a listener that everybody reaches. */
+export function publicLimits(config: Config): { connectionsPerAddress: number; uncounted: readonly string[] } {
+  return { connectionsPerAddress: config.limits.connections_per_address, uncounted: config.listen.trusted_proxies };
+}
