@@ -40,6 +40,15 @@ export function isState(event: RoomEvent): event is StateEvent {
   return event.state_key !== undefined;
 }
 
+/** Throws Error unless all events are of one room: events of other rooms must never authorise anything. */
+export function requireOneRoom(events: Iterable<RoomEvent>): void {
+  let room: RoomId | undefined;
+  for (const event of events) {
+    room ??= event.room_id;
+    if (event.room_id !== room) throw new Error(`event ${event.event_id} is of another room than ${room}`);
+  }
+}
+
 /** Why something is no event of its room version. */
 export interface Malformed {
   readonly malformed: string;

@@ -1,0 +1,304 @@
+// The main job, as people do it: two of them talk, with three devices, through whatever deployment is given.
+import { expect } from "chai";
+import {
+  EventType,
+  KnownMembership,
+  MatrixError,
+  MsgType,
+  NotificationCountType,
+  Preset,
+  RelationType,
+  Visibility,
+  type MatrixClient,
+} from "matrix-js-sdk";
+import { randomBytes } from "node:crypto";
+import { matrixRequest } from "../support/matrix-request.js";
+import { SyncChain } from "../support/sync-chain.js";
+import {
+  eventually,
+  login,
+  openApplication,
+  register,
+  roomOf,
+  sendUntilSent,
+  wholeTimeline,
+  type Account,
+  type Session,
+} from "./application.js";
+
+/** What the conversation runs on. */
+export interface Deployment extends AsyncDisposable {
+  /** Base URLs of the first and of the second person's server name; the same one twice when there is one name. */
+  readonly urls: readonly [string, string];
+  /** A fault that clients should not notice, brought about in the middle of the thousand messages. */
+  readonly disturb?: () => Promise<void>;
+  /** Kills every process without warning and starts them again. */
+  readonly crash?: () => Promise<void>;
+}
+
+export interface ConversationOptions {
+  /** How many messages are sent in both directions together. */
+  readonly messages?: number;
+  /** How many are under way while the server is killed. */
+  readonly messagesInCrash?: number;
+}
+
+/** A chain of raw syncs that runs beside the application, so that each token of the way is accounted for. */
+class Witness {
+  readonly chain: SyncChain;
+  readonly #stopped = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(baseUrl: string, session: Session) {
+    this.chain = new SyncChain(matrixRequest(baseUrl, session.accessToken));
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#stopped.signal.aborted) {
+      try {
+        await this.chain.step(200);
+        failures = 0;
+      } catch (error) {
+        // The server may be away for a while: the same step again, until it is really gone.
+        if (++failures === 200 || this.#stopped.signal.aborted) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#running;
+  }
+
+  /** Ends the loop, reads what is left, and gives the chain's faults. */
+  async faults(): Promise<string[]> {
+    await this.stop();
+    await this.chain.catchUp();
+    return this.chain.check();
+  }
+}
+
+function textOf(text: string): { msgtype: MsgType.Text; body: string } {
+  return { msgtype: MsgType.Text, body: text };
+}
+
+/** Declares the conversation's tests; each builds on the one before it. */
+export function describeConversation(title: string, deploy: () => Promise<Deployment>, options: ConversationOptions = {}): void {
+  const { messages = 1_000, messagesInCrash = 200 } = options;
+
+  describe(title, function () {
+    this.bail(true);
+    this.timeout(240_000);
+
+    const suffix = randomBytes(4).toString("hex");
+    const password = `secret-${suffix}`;
+    let deployment: Deployment;
+    let aliceAccount: Account;
+    let bobAccount: Account;
+    let alice: MatrixClient;
+    let aliceTablet: MatrixClient;
+    let bob: MatrixClient;
+    let roomId: string;
+    const witnesses: Witness[] = [];
+    const applications: MatrixClient[] = [];
+    /** The texts of the room by event id, as the senders were told. */
+    const sent = new Map<string, string>();
+
+    const open = async (baseUrl: string, session: Session): Promise<MatrixClient> => {
+      const client = await openApplication(baseUrl, session);
+      applications.push(client);
+      return client;
+    };
+
+    /** Every text that was acknowledged is there once, under its event id, and no other text is. */
+    const expectAllTexts = async (client: MatrixClient): Promise<void> => {
+      const shown = (await wholeTimeline(client, roomId)).filter((event) => sent.has(event.getId() ?? ""));
+      const ids = shown.map((event) => event.getId());
+      expect(new Set(ids).size, "texts shown twice").to.equal(ids.length);
+      const missing = [...sent.keys()].filter((eventId) => !ids.includes(eventId));
+      expect(missing, `texts that ${client.getUserId()} misses`).to.deep.equal([]);
+      for (const event of shown) expect(event.getOriginalContent()["body"]).to.equal(sent.get(event.getId() ?? ""));
+    };
+
+    const talk = async (client: MatrixClient, name: string, count: number): Promise<void> => {
+      for (let number = 0; number < count; number++) {
+        const text = `${name} ${number}`;
+        sent.set(await sendUntilSent(client, roomId, text), text);
+      }
+    };
+
+    before(async () => {
+      deployment = await deploy();
+    });
+
+    after(async () => {
+      for (const client of applications) client.stopClient();
+      await Promise.all(witnesses.map((witness) => witness.stop()));
+      await deployment?.[Symbol.asyncDispose]();
+    });
+
+    it("two people register, one of them logs in on a second device", async () => {
+      const [aliceUrl, bobUrl] = deployment.urls;
+      const aliceSession = await register(aliceUrl, `alice-${suffix}`, password);
+      const bobSession = await register(bobUrl, `bob-${suffix}`, password);
+      aliceAccount = { userId: aliceSession.userId, password };
+      bobAccount = { userId: bobSession.userId, password };
+      alice = await open(aliceUrl, aliceSession);
+      bob = await open(bobUrl, bobSession);
+      aliceTablet = await open(aliceUrl, await login(aliceUrl, aliceAccount));
+      expect(aliceTablet.getUserId()).to.equal(aliceAccount.userId);
+      expect(aliceTablet.getDeviceId()).not.to.equal(alice.getDeviceId());
+      const { devices } = await alice.getDevices();
+      expect(devices.map((device) => device.device_id)).to.have.members([alice.getDeviceId(), aliceTablet.getDeviceId()]);
+      witnesses.push(
+        new Witness(aliceUrl, await login(aliceUrl, aliceAccount)),
+        new Witness(bobUrl, await login(bobUrl, bobAccount)),
+      );
+    });
+
+    it("one creates a room and invites, the other sees the invitation and joins", async () => {
+      const created = await alice.createRoom({
+        name: "Harbour",
+        topic: "What comes in, what goes out",
+        preset: Preset.PrivateChat,
+        visibility: Visibility.Private,
+        invite: [bobAccount.userId],
+      });
+      roomId = created.room_id;
+      const invited = await eventually("the invitation", () => bob.getRoom(roomId) ?? undefined);
+      expect(invited.getMyMembership()).to.equal(KnownMembership.Invite);
+      expect(invited.name).to.equal("Harbour");
+      await bob.joinRoom(roomId);
+      for (const client of [alice, aliceTablet, bob]) {
+        await eventually(`${client.getDeviceId()} sees both members`, () => client.getRoom(roomId)?.getJoinedMemberCount() === 2);
+      }
+    });
+
+    it(`${messages} messages in both directions reach every device once`, async () => {
+      await Promise.all([
+        talk(alice, "alice", messages / 2),
+        (async () => {
+          await talk(bob, "bob", messages / 4);
+          await deployment.disturb?.();
+          await talk(bob, "bob again", messages / 4);
+        })(),
+      ]);
+      expect(sent.size).to.equal(messages);
+      const last = [...sent.keys()].at(-1) ?? "";
+      for (const client of [alice, aliceTablet, bob]) {
+        await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last));
+        await expectAllTexts(client);
+      }
+      const [bobs, tablets] = await Promise.all([wholeTimeline(bob, roomId), wholeTimeline(aliceTablet, roomId)]);
+      expect(bobs.map((event) => event.getId())).to.deep.equal(tablets.map((event) => event.getId()));
+    });
+
+    it("an edit, a reaction and a redaction arrive", async () => {
+      const { event_id: edited } = await alice.sendTextMessage(roomId, "Tomorow at nine");
+      const { event_id: redacted } = await alice.sendTextMessage(roomId, "A secret");
+      await eventually("both messages", () => roomOf(bob, roomId).findEventById(redacted));
+      await alice.sendEvent(roomId, EventType.RoomMessage, {
+        ...textOf("* Tomorrow at nine"),
+        "m.new_content": textOf("Tomorrow at nine"),
+        "m.relates_to": { rel_type: RelationType.Replace, event_id: edited },
+      });
+      await bob.sendEvent(roomId, EventType.Reaction, {
+        "m.relates_to": { rel_type: RelationType.Annotation, event_id: edited, key: "⚓" },
+      });
+      await alice.redactEvent(roomId, redacted);
+      for (const client of [alice, aliceTablet, bob]) {
+        const room = roomOf(client, roomId);
+        await eventually("the edit", () => room.findEventById(edited)?.getContent()["body"] === "Tomorrow at nine");
+        const reactions = await eventually("the reaction", () =>
+          room.relations.getChildEventsForEvent(edited, RelationType.Annotation, EventType.Reaction)?.getSortedAnnotationsByKey() ?? undefined,
+        );
+        expect(reactions.map(([key, events]) => [key, events.size])).to.deep.equal([["⚓", 1]]);
+        await eventually("the redaction", () => room.findEventById(redacted)?.isRedacted());
+        expect(room.findEventById(redacted)?.getContent()).to.deep.equal({});
+      }
+    });
+
+    it("a thread grows beside the room", async () => {
+      const { event_id: root } = await alice.sendTextMessage(roomId, "Who brings the boat?");
+      await eventually("the thread's root", () => roomOf(bob, roomId).findEventById(root));
+      const replies = [
+        (await bob.sendTextMessage(roomId, root, "I do")).event_id,
+        (await alice.sendTextMessage(roomId, root, "Good")).event_id,
+      ];
+      for (const client of [alice, aliceTablet, bob]) {
+        const thread = await eventually("the thread", () => roomOf(client, roomId).getThread(root) ?? undefined);
+        await eventually("its replies", () => replies.every((reply) => thread.findEventById(reply)));
+        const shown = thread.events.map((event) => event.getId()).filter((eventId) => eventId !== root);
+        expect(shown).to.deep.equal(replies);
+        const main = roomOf(client, roomId).getLiveTimeline().getEvents();
+        expect(main.filter((event) => replies.includes(event.getId() ?? ""))).to.deep.equal([]);
+      }
+    });
+
+    it("typing, unread counts and receipts are seen by the other", async () => {
+      await bob.sendTyping(roomId, true, 20_000);
+      await eventually("bob types", () => roomOf(alice, roomId).getMember(bobAccount.userId)?.typing);
+      await bob.sendTyping(roomId, false, 20_000);
+      await eventually("bob rests", () => roomOf(alice, roomId).getMember(bobAccount.userId)?.typing === false);
+
+      const { event_id: last } = await bob.sendTextMessage(roomId, "Read this");
+      await eventually("the message", () => roomOf(aliceTablet, roomId).findEventById(last));
+      await eventually("it is unread", () => roomOf(aliceTablet, roomId).getUnreadNotificationCount(NotificationCountType.Total) > 0);
+      await alice.sendReadReceipt(await eventually("alice has it", () => roomOf(alice, roomId).findEventById(last)));
+      await eventually("the receipt", () => roomOf(bob, roomId).hasUserReadEvent(aliceAccount.userId, last));
+      await eventually(
+        "nothing of the room is unread on the other device",
+        () => roomOf(aliceTablet, roomId).getRoomUnreadNotificationCount(NotificationCountType.Total) === 0,
+      );
+    });
+
+    it("a device that is new pages back to the first message", async () => {
+      const phone = await open(deployment.urls[1], await login(deployment.urls[1], bobAccount));
+      await eventually("the room", () => phone.getRoom(roomId) ?? undefined);
+      await expectAllTexts(phone);
+      const [first] = await wholeTimeline(phone, roomId);
+      expect(first?.getType()).to.equal(EventType.RoomCreate);
+      await phone.logout(true);
+    });
+
+    it("killed in the middle of it, the server loses nothing and doubles nothing", async function () {
+      const { crash } = deployment;
+      if (crash === undefined) this.skip();
+      const talking = Promise.all([talk(alice, "alice, killed", messagesInCrash / 2), talk(bob, "bob, killed", messagesInCrash / 2)]);
+      const before = sent.size;
+      await eventually("some are under way", () => sent.size > before + messagesInCrash / 10);
+      await crash();
+      await talking;
+      const last = [...sent.keys()].at(-1) ?? "";
+      for (const client of [alice, aliceTablet, bob]) {
+        client.retryImmediately();
+        await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last), 40_000);
+        await expectAllTexts(client);
+        expect(roomOf(client, roomId).getPendingEvents()).to.deep.equal([]);
+      }
+    });
+
+    it("after logging out the token is worth nothing, other devices go on", async () => {
+      const token = alice.getAccessToken();
+      await alice.logout(true);
+      const answer = await matrixRequest(deployment.urls[0], token ?? "")("GET", "/_matrix/client/v3/account/whoami");
+      expect(answer).to.deep.include({ status: 401 });
+      expect(answer.body).to.include({ errcode: "M_UNKNOWN_TOKEN" });
+      const { event_id: last } = await bob.sendTextMessage(roomId, "Still here?");
+      await eventually("the tablet goes on", () => roomOf(aliceTablet, roomId).findEventById(last));
+      await aliceTablet.logout(true);
+      await bob.logout(true);
+      await alice.whoami().then(
+        () => expect.fail("a logged out client may still ask"),
+        (error: unknown) => expect(error).to.be.instanceOf(MatrixError),
+      );
+    });
+
+    it("no chain of syncs has missed or repeated anything", async () => {
+      for (const witness of witnesses) expect(await witness.faults()).to.deep.equal([]);
+    });
+  });
+}
