@@ -1,0 +1,136 @@
+// What /sync reads: a constant number of statements whatever the number of rooms, to be run inside one snapshot.
+import type { Statement } from "./statement.js";
+
+/** The position as of which a snapshot sees everything: positions become visible in their order. */
+export const HEAD: Statement<{ position: number; oldest: number }> = {
+  name: "sync_head",
+  text: "SELECT coalesce(max(position), 0) AS position, coalesce(min(position), 0) AS oldest FROM log",
+};
+
+export interface MembershipNow {
+  readonly room_nid: number;
+  readonly room_id: string;
+  readonly version: string;
+  readonly membership: number;
+  readonly event_nid: number;
+  readonly position: number;
+}
+
+/** $1 user: the rooms of a local user that were not forgotten. */
+export const MEMBERSHIPS_OF_USER: Statement<MembershipNow> = {
+  name: "sync_memberships",
+  text: `SELECT room_nid, room_id, version, membership, event_nid, position
+    FROM memberships JOIN rooms ON rooms.nid = room_nid
+    WHERE user_nid = $1 AND NOT forgotten`,
+};
+
+export interface Change {
+  readonly room_nid: number;
+  readonly tuple_nid: number;
+  readonly reference: number | null;
+  readonly previous: number | null;
+  readonly position: number;
+}
+
+/** $1 user, $2 after, $3 up to, $4 kind: changes of the user's own membership (log_user). */
+export const OWN_CHANGES: Statement<Change> = {
+  name: "sync_own_changes",
+  text: `SELECT room_nid, tuple_nid, reference, previous, position FROM log
+    WHERE user_nid = $1 AND position > $2 AND position <= $3 AND kind = $4 AND room_nid IS NOT NULL
+    ORDER BY position, index`,
+};
+
+/** $1 rooms, $2 after, $3 up to: the rooms that the log speaks of (log_room), with the kinds it says. */
+export const CHANGED_ROOMS: Statement<{ room_nid: number; kinds: number[] }> = {
+  name: "sync_changed_rooms",
+  text: `SELECT room_nid, array_agg(DISTINCT kind::integer) AS kinds FROM log
+    WHERE room_nid = ANY($1) AND position > $2 AND position <= $3
+    GROUP BY room_nid`,
+};
+
+export interface TimelineRow {
+  readonly room_nid: number;
+  readonly nid: number;
+  readonly ordinal: number;
+}
+
+/**
+ * $1 rooms, $2 after which position, $3 up to which position, $4 before which ordinal, of each room; $5 how many: the newest
+ * events of each room in that window, newest first (events_position where a window is open below, else the same index
+ * backwards).
+ */
+export const TIMELINES: Statement<TimelineRow> = {
+  name: "sync_timelines",
+  text: `SELECT input.room_nid, found.nid, found.ordinal
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS input (room_nid, after, up_to, before)
+    CROSS JOIN LATERAL (
+      SELECT nid, ordinal FROM events
+      WHERE events.room_nid = input.room_nid AND ordinal IS NOT NULL AND position > after AND position <= up_to
+        AND ordinal < before
+      ORDER BY position DESC, ordinal DESC LIMIT $5) AS found`,
+};
+
+export interface StateRow {
+  readonly room_nid: number;
+  readonly tuple_nid: number;
+  readonly event_nid: number;
+  readonly user_nid: number | null;
+}
+
+/** $1 rooms: their current state (current_state's key). */
+export const CURRENT_STATE: Statement<StateRow> = {
+  name: "sync_current_state",
+  text: `SELECT room_nid, tuple_nid, event_nid, user_nid FROM current_state
+    WHERE room_nid = ANY($1) AND event_nid IS NOT NULL`,
+};
+
+/** $1 rooms: their current state but for members (current_state_type). */
+export const CURRENT_STATE_WITHOUT_MEMBERS: Statement<StateRow> = {
+  name: "sync_current_state_without_members",
+  text: `SELECT room_nid, tuple_nid, event_nid, user_nid FROM current_state
+    WHERE room_nid = ANY($1) AND event_nid IS NOT NULL AND membership IS NULL`,
+};
+
+/** $1 rooms and $2 users, in pairs: these members of these rooms (current_state_user). */
+export const CURRENT_MEMBERS: Statement<StateRow> = {
+  name: "sync_current_members",
+  text: `SELECT current_state.room_nid, tuple_nid, event_nid, current_state.user_nid
+    FROM unnest($1::bigint[], $2::bigint[]) AS input (room_nid, user_nid)
+    JOIN current_state ON current_state.room_nid = input.room_nid AND current_state.user_nid = input.user_nid
+      AND membership IS NOT NULL
+    WHERE event_nid IS NOT NULL`,
+};
+
+export interface SummaryRow {
+  readonly room_nid: number;
+  readonly joined: number;
+  readonly invited: number;
+  readonly heroes: number[];
+}
+
+/**
+ * $1 rooms, $2 reader: how many are in each room, and the first five others (current_state_membership): joined or invited
+ * ones, or those who left or were banned if there are none.
+ */
+export const SUMMARIES: Statement<SummaryRow> = {
+  name: "sync_summaries",
+  text: `SELECT input.room_nid,
+      (SELECT count(*) FROM current_state AS s WHERE s.room_nid = input.room_nid AND s.membership = 1) AS joined,
+      (SELECT count(*) FROM current_state AS s WHERE s.room_nid = input.room_nid AND s.membership = 2) AS invited,
+      coalesce(nullif(ARRAY(
+        SELECT user_nid FROM current_state AS s
+        WHERE s.room_nid = input.room_nid AND s.membership IN (1, 2) AND user_nid <> $2
+        ORDER BY event_nid LIMIT 5), '{}'), ARRAY(
+        SELECT user_nid FROM current_state AS s
+        WHERE s.room_nid = input.room_nid AND s.membership IN (4, 5) AND user_nid <> $2
+        ORDER BY event_nid LIMIT 5)) AS heroes
+    FROM unnest($1::bigint[]) AS input (room_nid)`,
+};
+
+/** $1 rooms, $2 types: their current state of these types (current_state_type). */
+export const CURRENT_STATE_OF_TYPES: Statement<StateRow> = {
+  name: "sync_current_state_of_types",
+  text: `SELECT room_nid, tuple_nid, event_nid, user_nid FROM current_state
+    WHERE room_nid = ANY($1) AND event_nid IS NOT NULL
+      AND type_nid = ANY (ARRAY (SELECT nid FROM event_types WHERE type = ANY($2)))`,
+};

@@ -1,0 +1,184 @@
+// The answer to most syncs, made without a query: something was said in rooms that the user is joined to, and all of it is
+// at hand in memory. Whatever else happened is for read-sync; both say the same of what both can answer.
+import { completeEvent } from "../protocol/client-event.js";
+import { isState } from "../protocol/event.js";
+import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
+import { formatToken, type SyncToken } from "../rooms/token.js";
+import type { LogFollower } from "../storage/log.js";
+import type { PositionedEntry } from "../storage/log-entry.js";
+import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
+import { unreadKey, type SideEvent, type UnreadCounts, type UserRoom } from "./side-streams.js";
+import type { WatchedUser } from "./watched-users.js";
+
+export interface FastServices extends SyncServices {
+  readonly follower: LogFollower;
+  readonly unread: UnreadLoader;
+}
+
+interface RoomNews {
+  readonly events: number[];
+  changes: number;
+  receipts: boolean;
+}
+
+/** Above this many entries since the token the rooms of the user are looked up one by one instead. */
+const FEW_ENTRIES = 256;
+
+/** The answer, or undefined if it takes the database to know it. */
+export async function fastSync(
+  services: FastServices,
+  watched: WatchedUser,
+  reader: SyncReader,
+  request: SyncRequest,
+): Promise<SyncAnswer | undefined> {
+  const { since, filter } = request;
+  const { follower, streams } = services;
+  const { rooms } = watched;
+  const upTo = follower.head;
+  if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
+  if (upTo < watched.exactFrom || filter.lazyLoadMembers) return undefined;
+  const position = Math.max(upTo, since.position);
+  const typingSerial = streams.typingSerial();
+  const news = upTo <= since.position ? new Map<number, RoomNews>() : newsOf(follower, watched, rooms, since.position, upTo);
+  if (news === undefined) return undefined;
+  const typingRooms = since.ephemeral === typingSerial ? [] : streams.typingChanged(rooms.keys(), since.ephemeral);
+  const next: SyncToken = { kind: "sync", epoch: request.epoch, position, ephemeral: typingSerial };
+  const head = `{"next_batch":${JSON.stringify(formatToken(next))}`;
+
+  const texts: string[] = [];
+  for (const room of new Set([...news.keys(), ...typingRooms])) {
+    const roomId = rooms.get(room);
+    if (roomId === undefined || !filter.room(roomId)) continue;
+    const text = await roomText(services, reader, request, room, news.get(room), typingRooms.includes(room), upTo);
+    if (text === undefined) return undefined;
+    if (text !== "") texts.push(`${JSON.stringify(roomId)}:${text}`);
+  }
+  const body = texts.length === 0 ? "" : `,"rooms":{"join":{${texts.join(",")}}}`;
+  return { text: `${head}${body},${ENCRYPTION}}`, empty: texts.length === 0, next };
+}
+
+/** What happened in the user's rooms; undefined if anything else happened to the user, or if memory does not reach back. */
+function newsOf(
+  follower: LogFollower,
+  { user_nid }: WatchedUser,
+  rooms: ReadonlyMap<number, string>,
+  after: number,
+  upTo: number,
+): Map<number, RoomNews> | undefined {
+  const range = { after, upTo };
+  const all = follower.allEntries(range);
+  if (all === undefined) return undefined;
+  const own = follower.userEntries(user_nid, range) ?? [];
+  if (own.some(({ kind, room_nid }) => room_nid === undefined || (kind !== "event" && kind !== "receipt"))) return undefined;
+  const news = new Map<number, RoomNews>();
+  const take = (entry: PositionedEntry): boolean => {
+    const { room_nid, kind, reference } = entry;
+    if (room_nid === undefined) return kind !== "presence";
+    if (!rooms.has(room_nid)) return true;
+    let room = news.get(room_nid);
+    if (room === undefined) news.set(room_nid, (room = { events: [], changes: 0, receipts: false }));
+    if (kind === "event" && reference !== undefined) room.events.push(reference);
+    else if (kind === "receipt") room.receipts = true;
+    else if (kind === "state_change") room.changes += 1;
+    else return false;
+    return true;
+  };
+  if (all.length <= Math.max(FEW_ENTRIES, rooms.size)) return all.every(take) ? news : undefined;
+  for (const room of rooms.keys()) {
+    for (const entry of follower.roomEntries(room, range) ?? []) if (!take(entry)) return undefined;
+  }
+  // Presence has no room: if there was any, the database tells whose.
+  return all.some(({ kind }) => kind === "presence") ? undefined : news;
+}
+
+/** JSON text of a joined room; undefined if the database is needed, empty if the filter leaves nothing. */
+async function roomText(
+  services: FastServices,
+  reader: SyncReader,
+  request: SyncRequest,
+  room_nid: number,
+  news: RoomNews | undefined,
+  typing: boolean,
+  upTo: number,
+): Promise<string | undefined> {
+  const { filter, since, stateAfter } = request;
+  const { streams, database, events: cache } = services;
+  const nids = news?.events ?? [];
+  if (nids.length > filter.timelineLimit) return undefined;
+  const loaded = nids.length === 0 ? undefined : await cache.load(database, nids);
+  const shownTo: EventReader = {
+    user_nid: reader.user_nid,
+    device_id: reader.device_id,
+    now: request.now,
+    format: filter.format,
+    fields: filter.fields,
+  };
+  const reads = nids.map((nid) => loaded?.get(nid)).filter((read) => read !== undefined);
+  // Members change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
+  const states = reads.filter(({ event }) => isState(event));
+  if (states.some(({ event }) => event.type === "m.room.member") || states.length !== (news?.changes ?? 0)) return undefined;
+  const shown = reads.filter(
+    ({ row, event, room_id }) => row.ordinal !== null && filter.timeline?.({ ...event, room_id }) !== false,
+  );
+  const context = await eventContext(cache, database, shownTo, shown);
+  const parts: string[] = [];
+  const [first] = shown;
+  if (first !== undefined) {
+    const { depth, nid, position } = first.row;
+    const prev = formatToken({ kind: "history", depth, nid, position: Math.max(0, position - 1) });
+    const texts = shown.map((read) => shownEvent({ read, membership: "join" }, shownTo, context, false));
+    parts.push(`"timeline":{"events":[${texts.join(",")}],"limited":false,"prev_batch":${JSON.stringify(prev)}}`);
+  }
+  const range = { after: since?.position ?? 0, upTo };
+  const receipts =
+    news?.receipts === true ? (await streams.receipts(database, [room_nid], reader.user_nid, range)).get(room_nid) : undefined;
+  const ephemeral: SideEvent[] = [];
+  if (receipts !== undefined) ephemeral.push({ type: "m.receipt", content: receipts });
+  const typingContent = typing ? streams.typing(room_nid) : undefined;
+  if (typingContent !== undefined) ephemeral.push({ type: "m.typing", content: typingContent });
+  const ephemeralText = sideEvents(ephemeral, filter.ephemeral);
+  if (ephemeralText !== "") parts.push(`"ephemeral":{"events":[${ephemeralText}]}`);
+  const stateTexts = states
+    .filter(({ event, room_id }) => (stateAfter || !shown.some((read) => read.event === event)) && filter.state?.({ ...event, room_id }) !== false)
+    .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, request.now - read.event.origin_server_ts)}}` }));
+  if (stateTexts.length > 0 || (stateAfter && parts.length > 0)) {
+    parts.push(`"${stateAfter ? "state_after" : "state"}":{"events":[${stateTexts.join(",")}]}`);
+  }
+  if (parts.length === 0) return "";
+  const pair = { user_nid: reader.user_nid, room_nid };
+  parts.push(unreadText(await services.unread.load(pair, filter.threadNotifications), filter.threadNotifications));
+  return `{${parts.join(",")}}`;
+}
+
+type LoadUnread = (pairs: readonly UserRoom[], perThread: boolean) => Promise<Map<string, UnreadCounts>>;
+
+interface Waiting {
+  readonly pairs: UserRoom[];
+  readonly result: Promise<Map<string, UnreadCounts>>;
+}
+
+/** Unread counts for many woken syncs with one statement: what is asked in one turn of the loop is read together. */
+export class UnreadLoader {
+  readonly #load: LoadUnread;
+  readonly #waiting = new Map<boolean, Waiting>();
+
+  constructor(load: LoadUnread) {
+    this.#load = load;
+  }
+
+  async load(pair: UserRoom, perThread: boolean): Promise<UnreadCounts | undefined> {
+    let waiting = this.#waiting.get(perThread);
+    if (waiting === undefined) {
+      const pairs: UserRoom[] = [];
+      const result = new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      }).then(() => {
+        this.#waiting.delete(perThread);
+        return this.#load(pairs, perThread);
+      });
+      this.#waiting.set(perThread, (waiting = { pairs, result }));
+    }
+    waiting.pairs.push(pair);
+    return (await waiting.result).get(unreadKey(pair));
+  }
+}

@@ -1,0 +1,618 @@
+// One answer of /sync, read from the database as of one position (client-server API, "Syncing"). Everything is read inside
+// one snapshot, with a constant number of statements whatever the number of rooms.
+import { completeEvent, strippedEvent } from "../protocol/client-event.js";
+import type { EventTest } from "../protocol/filter.js";
+import { isState } from "../protocol/event.js";
+import type { UserId } from "../protocol/identifiers.js";
+import { isObject, type JsonValue } from "../protocol/json.js";
+import { membershipIn } from "../protocol/membership.js";
+import { stateTuple, type StateTuple } from "../protocol/state-map.js";
+import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
+import type { ReadEvent } from "../rooms/event-cache.js";
+import { formatToken, type SyncToken } from "../rooms/token.js";
+import type { VisibilityServices } from "../rooms/visibility.js";
+import type { Database, Reads } from "../storage/database.js";
+import { LOG_KINDS } from "../storage/log-entry.js";
+import { MEMBERSHIPS } from "../storage/room-rows.js";
+import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
+import {
+  CHANGED_ROOMS,
+  CURRENT_MEMBERS,
+  CURRENT_STATE,
+  CURRENT_STATE_OF_TYPES,
+  CURRENT_STATE_WITHOUT_MEMBERS,
+  HEAD,
+  MEMBERSHIPS_OF_USER,
+  OWN_CHANGES,
+  SUMMARIES,
+  type MembershipNow,
+  type StateRow,
+  type SummaryRow,
+} from "../storage/sync.js";
+import { wholeSnapshots } from "../storage/visibility.js";
+import {
+  changedState,
+  loadStates,
+  readTimelines,
+  stateAtStart,
+  type RoomWindow,
+  type Timeline,
+  type TimelineEvent,
+} from "./room-window.js";
+import type { SentMembers } from "./sent-members.js";
+import { unreadKey, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "./side-streams.js";
+import type { SyncFilter } from "./sync-filter.js";
+
+export interface SyncServices extends VisibilityServices {
+  readonly database: Database;
+  readonly streams: SideStreams;
+  readonly sentMembers: SentMembers;
+}
+
+export interface SyncReader {
+  readonly user_id: UserId;
+  readonly user_nid: number;
+  readonly device_id: string | undefined;
+}
+
+export interface SyncRequest {
+  /** Absent: an initial sync. */
+  readonly since: SyncToken | undefined;
+  /** The client's token is of a history that this database has lost: everything is told again, rooms that were left too. */
+  readonly resync: boolean;
+  readonly filter: SyncFilter;
+  readonly fullState: boolean;
+  readonly stateAfter: boolean;
+  readonly epoch: number;
+  readonly now: number;
+}
+
+export interface SyncAnswer {
+  /** JSON text of the whole body. */
+  readonly text: string;
+  /** Nothing happened: a client that waits may wait on. */
+  readonly empty: boolean;
+  readonly next: SyncToken;
+}
+
+/** Reads an answer. */
+export function readSync(services: SyncServices, reader: SyncReader, request: SyncRequest): Promise<SyncAnswer> {
+  return services.database.snapshot((reads) => new SyncRead(services, reads, reader, request).read());
+}
+
+const MEMBER = "m.room.member";
+/** What an invited or knocking user is shown of a room ("Stripped state"). */
+const STRIPPED = [
+  "m.room.create",
+  "m.room.join_rules",
+  "m.room.canonical_alias",
+  "m.room.avatar",
+  "m.room.encryption",
+  "m.room.name",
+  "m.room.topic",
+];
+
+interface JoinedSection {
+  readonly window: RoomWindow;
+  readonly timeline: Timeline;
+  readonly state: ReadonlyMap<number, number>;
+}
+
+/** The reads of one answer, in the order in which they depend on each other. */
+class SyncRead {
+  readonly #services: SyncServices;
+  readonly #reads: Reads;
+  readonly #reader: SyncReader;
+  readonly #request: SyncRequest;
+  readonly #shownTo: EventReader;
+  #after = 0;
+  #upTo = 0;
+  #oldest = 0;
+  #joined = new Set<number>();
+
+  constructor(services: SyncServices, reads: Reads, reader: SyncReader, request: SyncRequest) {
+    this.#services = services;
+    this.#reads = reads;
+    this.#reader = reader;
+    this.#request = request;
+    this.#after = request.since?.position ?? 0;
+    this.#shownTo = {
+      user_nid: reader.user_nid,
+      device_id: reader.device_id,
+      now: request.now,
+      format: request.filter.format,
+      fields: request.filter.fields,
+    };
+  }
+
+  async read(): Promise<SyncAnswer> {
+    const { since, filter, epoch } = this.#request;
+    const { streams } = this.#services;
+    const typingSerial = streams.typingSerial();
+    const [[head], memberships] = await Promise.all([
+      this.#reads.read(HEAD, []),
+      this.#reads.read(MEMBERSHIPS_OF_USER, [this.#reader.user_nid]),
+    ]);
+    this.#upTo = Math.max(head?.position ?? 0, this.#after);
+    this.#oldest = head?.oldest ?? 0;
+    const rooms = memberships.filter(({ room_id }) => filter.room(room_id));
+    for (const { room_nid, membership } of memberships) if (membership === MEMBERSHIPS.join) this.#joined.add(room_nid);
+
+    const windows = await this.#windows(rooms);
+    const range = { after: this.#after, upTo: this.#upTo };
+    const [sections, accountData, presence, waiting] = await Promise.all([
+      this.#sections(windows),
+      streams.accountData(this.#reads, this.#reader.user_nid, range),
+      streams.presence(this.#reads, this.#reader.user_nid, range),
+      this.#invitesAndKnocks(rooms),
+    ]);
+    const roomText = await this.#rooms(rooms, sections, accountData.rooms, typingSerial, waiting);
+
+    const next: SyncToken = { kind: "sync", epoch, position: this.#upTo, ephemeral: typingSerial };
+    const parts = [`"next_batch":${JSON.stringify(formatToken(next))}`];
+    if (roomText !== "") parts.push(`"rooms":{${roomText}}`);
+    const presenceText = sideEvents(presence, filter.presence);
+    if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
+    const accountText = sideEvents(accountData.global, filter.accountData);
+    if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
+    const empty = since !== undefined && parts.length === 1;
+    parts.push(ENCRYPTION);
+    return { text: `{${parts.join(",")}}`, empty, next };
+  }
+
+  /** The rooms to be shown as joined or left, and how. */
+  async #windows(rooms: readonly MembershipNow[]): Promise<RoomWindow[]> {
+    const { since, resync, fullState, filter } = this.#request;
+    const incremental = since !== undefined && !resync;
+    const newlyJoined = incremental ? await this.#newlyJoined(rooms) : new Set<number>();
+    const windows: RoomWindow[] = [];
+    for (const { room_nid, room_id, membership, position } of rooms) {
+      if (membership === MEMBERSHIPS.join) {
+        const isNew = newlyJoined.has(room_nid);
+        windows.push({
+          room_nid,
+          room_id,
+          section: "join",
+          after: incremental && !isNew ? this.#after : 0,
+          upTo: this.#upTo,
+          fullState: !incremental || isNew || fullState,
+          isNew: isNew || resync,
+          joinedThroughout: incremental && !isNew,
+        });
+      } else if (membership === MEMBERSHIPS.leave || membership === MEMBERSHIPS.ban) {
+        const isNews = incremental && position > this.#after;
+        if (!isNews && !resync && (incremental || !filter.includeLeave)) continue;
+        windows.push({
+          room_nid,
+          room_id,
+          section: "leave",
+          after: incremental ? this.#after : 0,
+          upTo: position,
+          fullState: !incremental || fullState,
+          isNew: resync,
+          joinedThroughout: false,
+        });
+      }
+    }
+    return incremental && !fullState ? this.#changed(windows, newlyJoined) : windows;
+  }
+
+  /** Of joined rooms only those in which something happened. The log knows, as far as it reaches back. */
+  async #changed(windows: readonly RoomWindow[], newlyJoined: ReadonlySet<number>): Promise<RoomWindow[]> {
+    const joined = windows.filter(({ section }) => section === "join").map(({ room_nid }) => room_nid);
+    if (joined.length === 0 || !this.#logReachesBack()) return [...windows];
+    const changed = new Set(
+      (await this.#reads.read(CHANGED_ROOMS, [joined, this.#after, this.#upTo])).map(({ room_nid }) => room_nid),
+    );
+    return windows.filter(
+      ({ section, room_nid }) => section === "leave" || changed.has(room_nid) || newlyJoined.has(room_nid),
+    );
+  }
+
+  #logReachesBack(): boolean {
+    return this.#after + 1 >= this.#oldest;
+  }
+
+  /** The joined rooms in which the user was at some time since the token not joined. */
+  async #newlyJoined(rooms: readonly MembershipNow[]): Promise<Set<number>> {
+    const moved = rooms.filter(({ membership, position }) => membership === MEMBERSHIPS.join && position > this.#after);
+    if (moved.length === 0) return new Set();
+    if (!this.#logReachesBack()) return new Set(moved.map(({ room_nid }) => room_nid));
+    const changes = await this.#reads.read(OWN_CHANGES, [
+      this.#reader.user_nid,
+      this.#after,
+      this.#upTo,
+      LOG_KINDS.state_change,
+    ]);
+    const nids = changes.flatMap(({ reference, previous }) => [reference, previous]).filter((nid) => nid !== null);
+    const events = await this.#services.events.get(this.#reads, nids);
+    const isJoin = (nid: number | null): boolean =>
+      nid !== null && membershipIn(events.get(nid)?.event.content ?? {}) === "join";
+    const newly = new Set<number>();
+    for (const { room_nid, reference, previous } of changes) {
+      if (!isJoin(reference) || !isJoin(previous)) newly.add(room_nid);
+    }
+    return newly;
+  }
+
+  /** Timelines and states of the windows. */
+  async #sections(windows: readonly RoomWindow[]): Promise<JoinedSection[]> {
+    const { filter, stateAfter } = this.#request;
+    const user = { user_id: this.#reader.user_id, joined: (room: number): boolean => this.#joined.has(room) };
+    const timelines = await readTimelines(
+      this.#services,
+      this.#reads,
+      user,
+      windows,
+      filter.timelineLimit,
+      filter.timeline,
+    );
+    const timelineOf = (window: RoomWindow): Timeline =>
+      timelines.get(window.room_nid) ?? { events: [], limited: false, prevBatch: undefined };
+
+    const whole = windows.filter(({ fullState }) => fullState);
+    const partial = windows.filter(({ fullState }) => !fullState);
+    const [wholeStates, changes] = await Promise.all([
+      this.#wholeStates(whole, timelineOf),
+      this.#changes(partial.map(({ room_nid }) => room_nid)),
+    ]);
+    const tuples = await this.#tuples(windows, timelineOf);
+    return windows.map((window) => {
+      const timeline = timelineOf(window);
+      const state = window.fullState
+        ? wholeStates.get(window.room_nid) ?? new Map<number, number>()
+        : changedState(changes.get(window.room_nid) ?? [], window, timeline, stateAfter);
+      const atStart = window.fullState && !stateAfter ? stateAtStart(state, timeline, tuples) : state;
+      return { window, timeline, state: atStart };
+    });
+  }
+
+  async #changes(rooms: readonly number[]): Promise<Map<number, StateChange[]>> {
+    const byRoom = new Map<number, StateChange[]>();
+    if (rooms.length === 0) return byRoom;
+    const range = { after: this.#after, upTo: this.#upTo };
+    const changes = this.#logReachesBack()
+      ? await stateChanges(this.#reads, rooms, range)
+      : await stateChangedSince(this.#reads, rooms, this.#after);
+    for (const change of changes) {
+      const list = byRoom.get(change.room_nid);
+      if (list === undefined) byRoom.set(change.room_nid, [change]);
+      else list.push(change);
+    }
+    return byRoom;
+  }
+
+  /** The numbers of the state keys of the timelines' state events. */
+  async #tuples(
+    windows: readonly RoomWindow[],
+    timelineOf: (window: RoomWindow) => Timeline,
+  ): Promise<(read: ReadEvent) => number | undefined> {
+    const names = new Set<StateTuple>();
+    for (const window of windows) {
+      for (const { read } of timelineOf(window).events) {
+        if (isState(read.event)) names.add(stateTuple(read.event.type, read.event.state_key));
+      }
+    }
+    const nids = await this.#services.interning.findTuples(names);
+    return ({ event }) => (isState(event) ? nids.get(stateTuple(event.type, event.state_key)) : undefined);
+  }
+
+  /** The whole state of rooms at the end of their windows; with lazy loading only those members that matter. */
+  async #wholeStates(
+    windows: readonly RoomWindow[],
+    timelineOf: (window: RoomWindow) => Timeline,
+  ): Promise<Map<number, Map<number, number>>> {
+    const { lazyLoadMembers } = this.#request.filter;
+    const joined = windows.filter(({ section }) => section === "join");
+    const rooms = joined.map(({ room_nid }) => room_nid);
+    const states = new Map<number, Map<number, number>>(windows.map(({ room_nid }) => [room_nid, new Map()]));
+    const put = ({ room_nid, tuple_nid, event_nid }: StateRow): void => void states.get(room_nid)?.set(tuple_nid, event_nid);
+    if (rooms.length > 0) {
+      const rows = await this.#reads.read(lazyLoadMembers ? CURRENT_STATE_WITHOUT_MEMBERS : CURRENT_STATE, [rooms]);
+      rows.forEach(put);
+      if (lazyLoadMembers) {
+        const pairs = joined.flatMap((window) => {
+          const senders = timelineOf(window).events.map(({ read }) => read.row.sender_nid);
+          return [...new Set([this.#reader.user_nid, ...senders])].map((user) => [window.room_nid, user] as const);
+        });
+        (await this.#members(pairs)).forEach(put);
+      }
+    }
+    await this.#leftStates(windows, states);
+    return states;
+  }
+
+  #members(pairs: readonly (readonly [room: number, user: number])[]): Promise<StateRow[]> {
+    if (pairs.length === 0) return Promise.resolve([]);
+    return this.#reads.read(CURRENT_MEMBERS, [pairs.map(([room]) => room), pairs.map(([, user]) => user)]);
+  }
+
+  /** The whole state of rooms that the user has left, as of then: before the leaving, and the leaving itself. */
+  async #leftStates(windows: readonly RoomWindow[], states: Map<number, Map<number, number>>): Promise<void> {
+    const left = windows.filter(({ section }) => section === "leave");
+    if (left.length === 0) return;
+    const memberships = await this.#reads.read(MEMBERSHIPS_OF_USER, [this.#reader.user_nid]);
+    const leaving = new Map(memberships.map(({ room_nid, event_nid }) => [room_nid, event_nid]));
+    const events = await this.#services.events.get(this.#reads, leaving.values());
+    const tuple = stateTuple(MEMBER, this.#reader.user_id);
+    const own = (await this.#services.interning.findTuples([tuple])).get(tuple);
+    const before = new Map<number, number>();
+    for (const { room_nid } of left) {
+      const read = events.get(leaving.get(room_nid) ?? -1);
+      if (read === undefined || own === undefined) continue;
+      states.get(room_nid)?.set(own, read.row.nid);
+      if (await this.#mayReadState(read) && read.row.state_before !== null) before.set(room_nid, read.row.state_before);
+    }
+    const snapshots = await wholeSnapshots(this.#reads, [...before.values()]);
+    for (const [room, snapshot] of before) {
+      const state = states.get(room);
+      for (const [key, nid] of snapshots.get(snapshot) ?? []) if (state && !state.has(key)) state.set(key, nid);
+    }
+  }
+
+  /** Whoever was only invited or knocked learns nothing of a room's state by being turned away. */
+  async #mayReadState({ row }: ReadEvent): Promise<boolean> {
+    if (row.replaces === null) return false;
+    const replaced = (await this.#services.events.get(this.#reads, [row.replaces])).get(row.replaces);
+    const membership = replaced && membershipIn(replaced.event.content);
+    return membership === "join";
+  }
+
+  /** JSON text of the invite and knock sections' rooms. */
+  async #invitesAndKnocks(rooms: readonly MembershipNow[]): Promise<{ invite: string; knock: string }> {
+    const waiting = rooms.filter(
+      ({ membership, position }) =>
+        (membership === MEMBERSHIPS.invite || membership === MEMBERSHIPS.knock) &&
+        (this.#request.fullState || this.#request.resync || position > this.#after),
+    );
+    if (waiting.length === 0) return { invite: "", knock: "" };
+    const nids = waiting.map(({ room_nid }) => room_nid);
+    const own = await this.#services.events.get(
+      this.#reads,
+      waiting.map(({ event_nid }) => event_nid),
+    );
+    const inviters = waiting.flatMap(({ room_nid, event_nid, membership }) => {
+      const read = own.get(event_nid);
+      return read && membership === MEMBERSHIPS.invite ? [[room_nid, read.row.sender_nid] as const] : [];
+    });
+    const rows = [
+      ...(await this.#reads.read(CURRENT_STATE_OF_TYPES, [nids, STRIPPED])),
+      ...(await this.#members(inviters)),
+    ];
+    const events = await this.#services.events.get(
+      this.#reads,
+      rows.map(({ event_nid }) => event_nid),
+    );
+    const texts = { invite: [] as string[], knock: [] as string[] };
+    for (const { room_nid, room_id, event_nid, membership } of waiting) {
+      const shown = new Map<number, ReadEvent>();
+      for (const row of rows) {
+        const read = row.room_nid === room_nid ? events.get(row.event_nid) : undefined;
+        if (read !== undefined) shown.set(read.row.nid, read);
+      }
+      const mine = own.get(event_nid);
+      if (mine !== undefined) shown.set(event_nid, mine);
+      const stripped = [...shown.values()].map(({ event }) => event).filter(isState).map(strippedEvent);
+      const key = membership === MEMBERSHIPS.invite ? "invite" : "knock";
+      texts[key].push(`${JSON.stringify(room_id)}:{"${key}_state":{"events":[${stripped.join(",")}]}}`);
+    }
+    return { invite: texts.invite.join(","), knock: texts.knock.join(",") };
+  }
+
+  /** JSON text of what is inside `rooms`. */
+  async #rooms(
+    memberships: readonly MembershipNow[],
+    sections: readonly JoinedSection[],
+    accountData: ReadonlyMap<number, readonly SideEvent[]>,
+    typingSerial: number,
+    waiting: { readonly invite: string; readonly knock: string },
+  ): Promise<string> {
+    const { filter, since } = this.#request;
+    const { streams, events: cache } = this.#services;
+    const joinedRooms = [...this.#joined];
+    const range = { after: this.#after, upTo: this.#upTo };
+    const typingRooms = new Set(
+      since?.ephemeral === typingSerial ? [] : streams.typingChanged(joinedRooms, since?.ephemeral ?? 0),
+    );
+    // A room shows up for its account data or its typing alone, too.
+    const present = new Set(sections.map(({ window }) => window.room_nid));
+    const all = [...sections];
+    for (const { room_nid, room_id, membership } of memberships) {
+      if (present.has(room_nid) || membership !== MEMBERSHIPS.join) continue;
+      if (!typingRooms.has(room_nid) && !accountData.has(room_nid)) continue;
+      all.push({ window: quietWindow(room_nid, room_id, this.#after, this.#upTo), timeline: QUIET, state: new Map() });
+    }
+    const joined = all.filter(({ window }) => window.section === "join");
+    const nids = joined.map(({ window }) => window.room_nid);
+    const fresh = joined.filter(({ window }) => window.after === 0).map(({ window }) => window.room_nid);
+    const old = nids.filter((nid) => !fresh.includes(nid));
+    const [receipts, freshReceipts, unread, summaries] = await Promise.all([
+      streams.receipts(this.#reads, old, this.#reader.user_nid, range),
+      streams.receipts(this.#reads, fresh, this.#reader.user_nid, { after: 0, upTo: this.#upTo }),
+      streams.unread(this.#reads, nids.map((room_nid) => this.#pair(room_nid)), filter.threadNotifications),
+      this.#summaries(joined),
+    ]);
+    const states = await this.#withLazyMembers(all, summaries);
+    const contents = await loadStates(cache, this.#reads, states.values());
+    const context = await eventContext(
+      cache,
+      this.#reads,
+      this.#shownTo,
+      all.flatMap(({ timeline }) => timeline.events.map(({ read }) => read)),
+    );
+
+    const join: string[] = [];
+    const leave: string[] = [];
+    for (const { window, timeline } of all) {
+      const { room_nid, section } = window;
+      const parts: string[] = [];
+      const timelineText = timeline.events.map((event: TimelineEvent) => shownEvent(event, this.#shownTo, context, false));
+      if (timelineText.length > 0 || timeline.limited) {
+        const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
+        parts.push(`"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`);
+      }
+      const stateText = this.#stateText(states.get(room_nid) ?? new Map(), contents);
+      const name = this.#request.stateAfter ? "state_after" : "state";
+      const noState = stateText === "" && !this.#request.stateAfter;
+      const account = sideEvents(accountData.get(room_nid) ?? [], filter.roomAccountData);
+      if (account !== "") parts.push(`"account_data":{"events":[${account}]}`);
+      if (section === "leave") {
+        if (!noState) parts.push(`"${name}":{"events":[${stateText}]}`);
+        if (parts.length > 0) leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
+        continue;
+      }
+      const ephemeral = this.#ephemeral(
+        receipts.get(room_nid) ?? freshReceipts.get(room_nid),
+        typingRooms.has(room_nid) ? streams.typing(room_nid) : undefined,
+      );
+      if (ephemeral !== "") parts.push(`"ephemeral":{"events":[${ephemeral}]}`);
+      if (stateText !== "" || (parts.length > 0 && this.#request.stateAfter)) {
+        parts.push(`"${name}":{"events":[${stateText}]}`);
+      }
+      const summary = summaries.get(room_nid);
+      if (summary !== undefined) parts.push(`"summary":${summary.text}`);
+      if (parts.length === 0 && !window.fullState) continue;
+      parts.push(unreadText(unread.get(unreadKey(this.#pair(room_nid))), filter.threadNotifications));
+      join.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
+    }
+    return [
+      join.length > 0 ? `"join":{${join.join(",")}}` : "",
+      waiting.invite === "" ? "" : `"invite":{${waiting.invite}}`,
+      waiting.knock === "" ? "" : `"knock":{${waiting.knock}}`,
+      leave.length > 0 ? `"leave":{${leave.join(",")}}` : "",
+    ]
+      .filter((text) => text !== "")
+      .join(",");
+  }
+
+  /** Summaries of rooms that are new to the client or whose members changed. */
+  async #summaries(
+    sections: readonly JoinedSection[],
+  ): Promise<Map<number, { readonly text: string; readonly heroes: readonly number[] }>> {
+    const changed: number[] = [];
+    const contents = await loadStates(
+      this.#services.events,
+      this.#reads,
+      sections.filter(({ window }) => !window.fullState).map(({ state }) => state),
+    );
+    for (const { window, timeline, state } of sections) {
+      const isMember = (read: ReadEvent | undefined): boolean => read?.event.type === MEMBER;
+      if (
+        window.fullState ||
+        timeline.events.some(({ read }) => isMember(read)) ||
+        [...state.values()].some((nid) => isMember(contents.get(nid)))
+      ) {
+        changed.push(window.room_nid);
+      }
+    }
+    if (changed.length === 0) return new Map();
+    const rows = await this.#reads.read(SUMMARIES, [changed, this.#reader.user_nid]);
+    const names = await this.#services.interning.userIds(rows.flatMap(({ heroes }) => heroes));
+    return new Map(rows.map((row) => [row.room_nid, { text: summaryText(row, names), heroes: row.heroes }]));
+  }
+
+  /** The states with what lazy loading adds: the members who sent the timeline's events, and the heroes. */
+  async #withLazyMembers(
+    sections: readonly JoinedSection[],
+    summaries: ReadonlyMap<number, { readonly heroes: readonly number[] }>,
+  ): Promise<Map<number, Map<number, number>>> {
+    const { filter, since } = this.#request;
+    const states = new Map(sections.map(({ window, state }) => [window.room_nid, new Map(state)]));
+    const { device_id } = this.#reader;
+    if (!filter.lazyLoadMembers) return states;
+    const device = `${this.#reader.user_id} ${device_id ?? ""}`;
+    const pairs = sections.flatMap(({ window, timeline }) => {
+      const senders = window.fullState ? [] : timeline.events.map(({ read }) => read.row.sender_nid);
+      const heroes = summaries.get(window.room_nid)?.heroes ?? [];
+      return [...new Set([...senders, ...heroes])].map((user) => [window.room_nid, user] as const);
+    });
+    const shown = new Map(sections.map(({ window, timeline }) => [window.room_nid, timeline]));
+    for (const { room_nid, tuple_nid, event_nid, user_nid } of await this.#members(pairs)) {
+      const state = states.get(room_nid);
+      const timeline = shown.get(room_nid);
+      if (state === undefined || timeline === undefined || user_nid === null || state.has(tuple_nid)) continue;
+      const inTimeline = timeline.events.find(({ read }) => read.event.type === MEMBER && read.row.nid === event_nid);
+      // A member event that the timeline shows is not shown before; what it replaced is, so that names are right.
+      const nid = inTimeline === undefined || this.#request.stateAfter ? event_nid : inTimeline.read.row.replaces;
+      if (nid === null) continue;
+      const known =
+        !filter.includeRedundantMembers &&
+        since !== undefined &&
+        device_id !== undefined &&
+        this.#services.sentMembers.has(device, room_nid, user_nid, nid, this.#after);
+      if (!known) state.set(tuple_nid, nid);
+      if (device_id !== undefined) this.#services.sentMembers.add(device, room_nid, user_nid, nid, this.#upTo);
+    }
+    return states;
+  }
+
+  #pair(room_nid: number): UserRoom {
+    return { user_nid: this.#reader.user_nid, room_nid };
+  }
+
+  #stateText(state: ReadonlyMap<number, number>, contents: ReadonlyMap<number, ReadEvent>): string {
+    const test = this.#request.filter.state;
+    const context = { others: new Map<number, ReadEvent>(), transactions: new Map<number, string>() };
+    const texts: string[] = [];
+    for (const nid of state.values()) {
+      const read = contents.get(nid);
+      if (read === undefined || test?.({ ...read.event, room_id: read.room_id }) === false) continue;
+      texts.push(shownEvent({ read, membership: undefined }, this.#shownTo, context, false));
+    }
+    return texts.join(",");
+  }
+
+  #ephemeral(receipts: string | undefined, typing: string | undefined): string {
+    const events: SideEvent[] = [];
+    if (receipts !== undefined) events.push({ type: "m.receipt", content: receipts });
+    if (typing !== undefined) events.push({ type: "m.typing", content: typing });
+    return sideEvents(events, this.#request.filter.ephemeral);
+  }
+}
+
+/** Until there are keys of devices, these say so. */
+export const ENCRYPTION =
+  `"to_device":{"events":[]},"device_lists":{"changed":[],"left":[]},` +
+  `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]`;
+
+const QUIET: Timeline = { events: [], limited: false, prevBatch: undefined };
+
+function quietWindow(room_nid: number, room_id: string, after: number, upTo: number): RoomWindow {
+  return {
+    room_nid,
+    room_id,
+    section: "join",
+    after,
+    upTo,
+    fullState: false,
+    isNew: false,
+    joinedThroughout: true,
+  };
+}
+
+export function sideEvents(events: readonly SideEvent[], test: EventTest | undefined): string {
+  return events
+    .filter(({ type, content, sender }) => {
+      if (test === undefined) return true;
+      const parsed: JsonValue = JSON.parse(content);
+      return test({ type, content: isObject(parsed) ? parsed : {}, ...(sender !== undefined && { sender }) });
+    })
+    .map(({ type, content, sender }) => {
+      const from = sender === undefined ? "" : `,"sender":${JSON.stringify(sender)}`;
+      return completeEvent(`{"type":${JSON.stringify(type)},"content":${content}${from}`, {});
+    })
+    .join(",");
+}
+
+function summaryText({ joined, invited, heroes }: SummaryRow, names: ReadonlyMap<number, string>): string {
+  const ids = heroes.map((nid) => names.get(nid)).filter((name) => name !== undefined);
+  return JSON.stringify({ "m.heroes": ids, "m.joined_member_count": joined, "m.invited_member_count": invited });
+}
+
+export function unreadText(counts: UnreadCounts | undefined, threads: boolean): string {
+  const { notification_count = 0, highlight_count = 0 } = counts ?? {};
+  const text = `"unread_notifications":{"notification_count":${notification_count},"highlight_count":${highlight_count}}`;
+  if (!threads) return text;
+  const perThread = Object.fromEntries(counts?.threads ?? []);
+  return `${text},"unread_thread_notifications":${JSON.stringify(perThread)}`;
+}

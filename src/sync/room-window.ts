@@ -1,0 +1,214 @@
+// The part of a room's history that one sync shows: which events, and what of the state before or after them.
+import type { EventTest } from "../protocol/filter.js";
+import type { UserId } from "../protocol/identifiers.js";
+import { membershipIn, type Membership } from "../protocol/membership.js";
+import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
+import { formatToken } from "../rooms/token.js";
+import type { VisibilityServices } from "../rooms/visibility.js";
+import { visibleEvents } from "../rooms/visibility.js";
+import type { Reads } from "../storage/database.js";
+import type { StateChange } from "../storage/state.js";
+import { TIMELINES } from "../storage/sync.js";
+
+/** A room in one answer, before anything of it was read. */
+export interface RoomWindow {
+  readonly room_nid: number;
+  readonly room_id: string;
+  readonly section: "join" | "leave";
+  /** Events after this position and up to the other. */
+  readonly after: number;
+  readonly upTo: number;
+  /** The whole state is shown, not what changed in the window. */
+  readonly fullState: boolean;
+  /** The client has not seen the room before, so that what is older than the timeline is a gap. */
+  readonly isNew: boolean;
+  /** The user was joined throughout, so that all is visible. */
+  readonly joinedThroughout: boolean;
+}
+
+export interface TimelineEvent {
+  readonly read: ReadEvent;
+  readonly membership: Membership;
+}
+
+export interface Timeline {
+  /** Oldest first. */
+  readonly events: readonly TimelineEvent[];
+  readonly limited: boolean;
+  readonly prevBatch: string | undefined;
+}
+
+const EVERYTHING = Number.MAX_SAFE_INTEGER;
+/** How often more is read when a filter or the history's visibility left too little; then the rest is a gap. */
+const ROUNDS = 6;
+
+interface Reading {
+  readonly window: RoomWindow;
+  readonly shown: TimelineEvent[];
+  before: number;
+  exhausted: boolean;
+  /** The oldest event that was looked at. */
+  oldest: ReadEvent | undefined;
+  newest: ReadEvent | undefined;
+}
+
+/**
+ * The timelines of many windows: of each the newest `limit` events that pass the test and that the user may see. A constant
+ * number of statements, unless a filter leaves so little that more has to be read.
+ */
+export async function readTimelines(
+  services: VisibilityServices,
+  reads: Reads,
+  user: { readonly user_id: UserId; readonly joined: (roomNid: number) => boolean },
+  windows: readonly RoomWindow[],
+  limit: number,
+  test: EventTest | undefined,
+): Promise<Map<number, Timeline>> {
+  const readings = windows.map(
+    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, oldest: undefined, newest: undefined }),
+  );
+  let open = readings;
+  for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
+    await readOlder(services, reads, user, open, chunk, test);
+    open = open.filter(({ exhausted, shown }) => !exhausted && shown.length <= limit);
+  }
+  return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limit)]));
+}
+
+async function readOlder(
+  services: VisibilityServices,
+  reads: Reads,
+  user: { readonly user_id: UserId; readonly joined: (roomNid: number) => boolean },
+  readings: readonly Reading[],
+  chunk: number,
+  test: EventTest | undefined,
+): Promise<void> {
+  const rows = await reads.read(TIMELINES, [
+    readings.map(({ window }) => window.room_nid),
+    readings.map(({ window }) => window.after),
+    readings.map(({ window }) => window.upTo),
+    readings.map(({ before }) => before),
+    chunk,
+  ]);
+  const events = await services.events.get(
+    reads,
+    rows.map(({ nid }) => nid),
+  );
+  const byRoom = new Map<number, ReadEvent[]>();
+  for (const { room_nid, nid } of rows) {
+    const read = events.get(nid);
+    if (read === undefined) continue;
+    const list = byRoom.get(room_nid);
+    if (list === undefined) byRoom.set(room_nid, [read]);
+    else list.push(read);
+  }
+  const doubtful = readings.flatMap(({ window }) => (window.joinedThroughout ? [] : (byRoom.get(window.room_nid) ?? [])));
+  const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, user, doubtful);
+  for (const reading of readings) {
+    const found = byRoom.get(reading.window.room_nid) ?? [];
+    reading.exhausted = found.length < chunk;
+    reading.before = found.at(-1)?.row.ordinal ?? reading.before;
+    reading.newest ??= found[0];
+    reading.oldest = found.at(-1) ?? reading.oldest;
+    for (const read of found) {
+      const membership = reading.window.joinedThroughout ? membershipAt(read, user.user_id) : visible?.get(read.row.nid);
+      if (membership === undefined || test?.({ ...read.event, room_id: read.room_id }) === false) continue;
+      reading.shown.push({ read, membership });
+    }
+  }
+}
+
+/** The membership of a user who is joined before and after: their own member event may still say so anew. */
+function membershipAt({ event }: ReadEvent, userId: UserId): Membership {
+  return event.type === "m.room.member" && event.state_key === userId
+    ? (membershipIn(event.content) ?? "join")
+    : "join";
+}
+
+function timelineOf({ window, shown, exhausted, oldest, newest }: Reading, limit: number): Timeline {
+  const events = shown.slice(0, limit).reverse();
+  const limited = shown.length > limit || !exhausted || (window.isNew && events.length > 0);
+  const [first] = events;
+  const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
+  let prevBatch: string | undefined;
+  if (boundary !== undefined) prevBatch = boundaryBefore(boundary);
+  else if (limited && newest !== undefined) {
+    const { depth, nid, position } = newest.row;
+    prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
+  }
+  return { events, limited, prevBatch };
+}
+
+/** The token for what is older than an event. */
+function boundaryBefore({ row }: ReadEvent): string {
+  return formatToken({ kind: "history", depth: row.depth, nid: row.nid, position: Math.max(0, row.position - 1) });
+}
+
+/** Tuple to event, by number. */
+type State = Map<number, number>;
+
+/**
+ * The state at the start of a timeline, from the state at its end: what the timeline's own events replaced is put back
+ * ("state", as opposed to "state_after").
+ */
+export function stateAtStart(state: ReadonlyMap<number, number>, timeline: Timeline, tupleOf: TupleOf): State {
+  const start: State = new Map(state);
+  const seen = new Set<number>();
+  for (const { read } of timeline.events) {
+    const tuple = tupleOf(read);
+    if (tuple === undefined || seen.has(tuple)) continue;
+    seen.add(tuple);
+    if (read.row.replaces === null) start.delete(tuple);
+    else start.set(tuple, read.row.replaces);
+  }
+  return start;
+}
+
+/** The number of an event's (type, state_key); undefined for events that are not state. */
+export type TupleOf = (read: ReadEvent) => number | undefined;
+
+/**
+ * What of a room's state a client has to be told when it has seen the window's start: with `after`, how all that changed is
+ * at the end; else how what changed before the timeline was at its start, and what changed by no event of the timeline.
+ */
+export function changedState(
+  changes: readonly StateChange[],
+  window: RoomWindow,
+  timeline: Timeline,
+  after: boolean,
+): State {
+  const shown = new Map<number, ReadEvent>();
+  for (const { read } of timeline.events) shown.set(read.row.nid, read);
+  const byTuple = new Map<number, StateChange[]>();
+  for (const change of changes) {
+    if (change.position <= window.after || change.position > window.upTo) continue;
+    const list = byTuple.get(change.tuple_nid);
+    if (list === undefined) byTuple.set(change.tuple_nid, [change]);
+    else list.push(change);
+  }
+  const state: State = new Map();
+  for (const [tuple, list] of byTuple) {
+    const last = list.at(-1)?.event_nid ?? null;
+    if (last === null) continue;
+    if (after || !shown.has(last)) {
+      state.set(tuple, last);
+      continue;
+    }
+    // The client learns of the last one in the timeline; of an earlier one only if the timeline begins later.
+    const first = list.find(({ event_nid }) => event_nid !== null && shown.has(event_nid));
+    const before = first?.event_nid == null ? null : (shown.get(first.event_nid)?.row.replaces ?? null);
+    if (before !== null && !shown.has(before) && list.some(({ event_nid }) => event_nid === before)) state.set(tuple, before);
+  }
+  return state;
+}
+
+/** Loads what these states name. */
+export async function loadStates(
+  cache: EventCache,
+  reads: Reads,
+  states: Iterable<ReadonlyMap<number, number>>,
+): Promise<Map<number, ReadEvent>> {
+  const nids = new Set<number>();
+  for (const state of states) for (const nid of state.values()) nids.add(nid);
+  return cache.get(reads, nids);
+}

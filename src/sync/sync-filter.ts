@@ -1,0 +1,66 @@
+// What a client wants of a sync (client-server API, "Filtering"), compiled once and kept for the next request.
+import { LRUCache } from "lru-cache";
+import type { Filter } from "../../spec/types/filter.js";
+import type { EventFormat } from "../protocol/client-event.js";
+import { compileEventFields, compileFilter, compileRooms, type EventTest } from "../protocol/filter.js";
+import type { JsonObject } from "../protocol/json.js";
+
+const DEFAULT_TIMELINE = 20;
+const MAX_TIMELINE = 1_000;
+
+/** A filter ready for use. A test that is absent lets everything pass. */
+export interface SyncFilter {
+  readonly room: (roomId: string) => boolean;
+  readonly includeLeave: boolean;
+  readonly timeline: EventTest | undefined;
+  readonly timelineLimit: number;
+  readonly state: EventTest | undefined;
+  readonly ephemeral: EventTest | undefined;
+  readonly roomAccountData: EventTest | undefined;
+  readonly accountData: EventTest | undefined;
+  readonly presence: EventTest | undefined;
+  readonly lazyLoadMembers: boolean;
+  readonly includeRedundantMembers: boolean;
+  readonly threadNotifications: boolean;
+  readonly format: EventFormat;
+  readonly fields: ((event: JsonObject) => JsonObject) | undefined;
+}
+
+function test(filter: Parameters<typeof compileFilter>[0] | undefined): EventTest | undefined {
+  const { limit: _limit, lazy_load_members: _lazy, include_redundant_members: _redundant, ...rest } = filter ?? {};
+  const { unread_thread_notifications: _threads, ...tests } = rest;
+  return Object.values(tests).some((value) => value !== undefined) ? compileFilter(tests) : undefined;
+}
+
+/** Compiles a filter whose JSON was checked. */
+export function compileSyncFilter(filter: Filter): SyncFilter {
+  const room = filter.room ?? {};
+  const lazy = [room.state, room.timeline];
+  return {
+    room: compileRooms(room),
+    includeLeave: room.include_leave ?? false,
+    timeline: test(room.timeline),
+    timelineLimit: Math.min(room.timeline?.limit ?? DEFAULT_TIMELINE, MAX_TIMELINE),
+    state: test(room.state),
+    ephemeral: test(room.ephemeral),
+    roomAccountData: test(room.account_data),
+    accountData: test(filter.account_data),
+    presence: test(filter.presence),
+    lazyLoadMembers: lazy.some((part) => part?.lazy_load_members === true),
+    includeRedundantMembers: lazy.some((part) => part?.include_redundant_members === true),
+    threadNotifications: room.timeline?.unread_thread_notifications ?? false,
+    format: filter.event_format ?? "client",
+    fields: filter.event_fields === undefined ? undefined : compileEventFields(filter.event_fields),
+  };
+}
+
+export const NO_FILTER = compileSyncFilter({});
+
+const compiled = new LRUCache<string, SyncFilter>({ max: 1_000 });
+
+/** The compiled form of a filter's JSON text, which `parse` checks when it is new. Throws what `parse` throws. */
+export function syncFilter(json: string, parse: (json: string) => Filter): SyncFilter {
+  let found = compiled.get(json);
+  if (found === undefined) compiled.set(json, (found = compileSyncFilter(parse(json))));
+  return found;
+}

@@ -1,0 +1,206 @@
+// The users whose clients are syncing: in memory are the rooms they are joined to, so that the log's follower knows whom to
+// wake and a sync near the head needs no query. Loaded once, kept up to date from the log, dropped when idle.
+import { logger } from "../log.js";
+import type { Database } from "../storage/database.js";
+import type { LogFollower } from "../storage/log.js";
+import { membershipsOfUser } from "../storage/memberships.js";
+import { MEMBERSHIPS } from "../storage/room-rows.js";
+
+const log = logger("sync");
+
+const IDLE_MS = 5 * 60_000;
+const SWEEP_MS = 60_000;
+
+/** A user with open or recent syncs. */
+export class WatchedUser {
+  readonly user_nid: number;
+  /** The rooms joined, by number, as of `exactFrom`; undefined while they are (again) being loaded. */
+  rooms: ReadonlyMap<number, string> | undefined;
+  /** From this position on `rooms` is right, until a membership changes. */
+  exactFrom = 0;
+  /** Counts the wakings: whoever reads notes it before, and waits only if it is still the same after. */
+  version = 0;
+  readers = 0;
+  lastUsed = 0;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(user_nid: number) {
+    this.user_nid = user_nid;
+  }
+
+  wake(): void {
+    this.version += 1;
+    for (const resume of this.#waiting) resume();
+  }
+
+  /** Waits until the user was woken since `version` was read, or the time is over, or the signal aborts. */
+  async woken(version: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    if (this.version !== version || timeoutMs <= 0 || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const resume = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(resume);
+        signal.removeEventListener("abort", resume);
+        resolve();
+      };
+      const timer = setTimeout(resume, timeoutMs);
+      this.#waiting.add(resume);
+      signal.addEventListener("abort", resume);
+    });
+  }
+}
+
+interface Watched {
+  readonly user: WatchedUser;
+  /** The rooms under which the user is entered. */
+  entered: ReadonlyMap<number, string>;
+  loading: Promise<void> | undefined;
+  stale: boolean;
+}
+
+export class WatchedUsers implements Disposable {
+  readonly #database: Database;
+  readonly #follower: LogFollower;
+  readonly #users = new Map<number, Watched>();
+  readonly #byRoom = new Map<number, Set<WatchedUser>>();
+  readonly #sweep: NodeJS.Timeout;
+  readonly #unsubscribe: () => void;
+  #seen: number;
+
+  constructor(database: Database, follower: LogFollower) {
+    this.#database = database;
+    this.#follower = follower;
+    this.#seen = follower.head;
+    this.#unsubscribe = follower.subscribeToAll(() => this.#moved());
+    this.#sweep = setInterval(() => this.#dropIdle(), SWEEP_MS).unref();
+  }
+
+  /** The user, watched from now on; `release` when the request ends. */
+  async watch(user_nid: number): Promise<WatchedUser> {
+    let watched = this.#users.get(user_nid);
+    if (watched === undefined) {
+      watched = { user: new WatchedUser(user_nid), entered: new Map(), loading: undefined, stale: true };
+      this.#users.set(user_nid, watched);
+    }
+    watched.user.readers += 1;
+    if (watched.user.rooms === undefined) await this.#load(watched);
+    return watched.user;
+  }
+
+  release(user: WatchedUser): void {
+    user.readers -= 1;
+    user.lastUsed = performance.now();
+  }
+
+  /** Wakes those who are in a room, for what is not in the log. */
+  wakeRoom(roomNid: number): void {
+    for (const user of this.#byRoom.get(roomNid) ?? []) user.wake();
+  }
+
+  /** Wakes everyone who shares a room with a user. */
+  wakeSharing(userNid: number): void {
+    const woken = new Set<WatchedUser>();
+    for (const room of this.#users.get(userNid)?.user.rooms?.keys() ?? []) {
+      for (const user of this.#byRoom.get(room) ?? []) woken.add(user);
+    }
+    for (const user of woken) user.wake();
+  }
+
+  get count(): number {
+    return this.#users.size;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#sweep);
+    this.#unsubscribe();
+    this.#users.clear();
+    this.#byRoom.clear();
+  }
+
+  /** The head of the log moved: wakes whom the new entries concern. */
+  #moved(): void {
+    const range = { after: this.#seen, upTo: this.#follower.head };
+    this.#seen = range.upTo;
+    const entries = this.#follower.allEntries(range);
+    if (entries === undefined) {
+      for (const watched of this.#users.values()) this.#outdated(watched);
+      return;
+    }
+    const woken = new Set<WatchedUser>();
+    for (const { kind, room_nid, user_nid } of entries) {
+      for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) woken.add(user);
+      if (user_nid === undefined) continue;
+      if (kind === "presence") this.wakeSharing(user_nid);
+      const watched = this.#users.get(user_nid);
+      if (watched === undefined) continue;
+      if (kind === "state_change") this.#outdated(watched);
+      else woken.add(watched.user);
+    }
+    for (const user of woken) user.wake();
+  }
+
+  /** A membership may have changed: until it is known which, the user's syncs ask the database. */
+  #outdated(watched: Watched): void {
+    watched.user.rooms = undefined;
+    watched.stale = true;
+    watched.user.wake();
+    this.#load(watched).then(
+      () => watched.user.wake(),
+      (error: unknown) => log.warn({ err: error }, "the rooms of a user could not be read again"),
+    );
+  }
+
+  /** Reads the user's rooms; once more if a membership changed meanwhile. */
+  async #load(watched: Watched): Promise<void> {
+    watched.loading ??= (async () => {
+      try {
+        while (watched.stale) {
+          watched.stale = false;
+          const head = this.#follower.head;
+          const rows = await membershipsOfUser(this.#database, watched.user.user_nid);
+          // The rows may be ahead of what the follower has told; they are right from the latest of them on.
+          watched.user.exactFrom = rows.reduce((latest, { position }) => Math.max(latest, position), head);
+          this.#setRooms(
+            watched,
+            new Map(
+              rows.filter(({ membership }) => membership === MEMBERSHIPS.join).map(({ room_nid, room_id }) => [room_nid, room_id]),
+            ),
+          );
+        }
+      } catch (error) {
+        watched.stale = true;
+        throw error;
+      } finally {
+        watched.loading = undefined;
+      }
+    })();
+    await watched.loading;
+  }
+
+  #setRooms(watched: Watched, rooms: ReadonlyMap<number, string>): void {
+    const { user } = watched;
+    for (const room of watched.entered.keys()) {
+      const users = this.#byRoom.get(room);
+      if (rooms.has(room) || users === undefined) continue;
+      users.delete(user);
+      if (users.size === 0) this.#byRoom.delete(room);
+    }
+    for (const room of rooms.keys()) {
+      let users = this.#byRoom.get(room);
+      if (users === undefined) this.#byRoom.set(room, (users = new Set()));
+      users.add(user);
+    }
+    watched.entered = rooms;
+    user.rooms = rooms;
+  }
+
+  #dropIdle(): void {
+    const now = performance.now();
+    for (const [nid, watched] of this.#users) {
+      const { user } = watched;
+      if (user.readers > 0 || now - user.lastUsed < IDLE_MS || watched.loading !== undefined) continue;
+      this.#setRooms(watched, new Map());
+      this.#users.delete(nid);
+    }
+  }
+}
