@@ -1,7 +1,6 @@
-// A Matrix client that costs little: it shares the machine with what it measures. Keep-alive connections, nothing between
-// it and node:http.
-import { Agent, request as httpRequest } from "node:http";
+// A Matrix client that costs little, because it shares the machine with what it measures.
 import { isObject, stringAt, type JsonObject } from "../support/json-path.js";
+import { Connection } from "./connection.js";
 
 export interface User {
   readonly userId: string;
@@ -19,57 +18,39 @@ const TIMEOUT_MS = 60_000;
 /** The public Matrix API of one server. */
 export class BenchClient implements Disposable {
   readonly #base: URL;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY, maxFreeSockets: 4_096 });
+  /** Idle connections, the one used last at the end. */
+  readonly #idle: Connection[] = [];
 
   constructor(url: string) {
     this.#base = new URL(url);
+    if (this.#base.protocol !== "http:") throw new Error("the load generator speaks plain HTTP only");
   }
 
   [Symbol.dispose](): void {
-    this.#agent.destroy();
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+
+  #connection(): Connection {
+    for (;;) {
+      const idle = this.#idle.pop();
+      if (idle === undefined) return new Connection(this.#base.hostname, Number(this.#base.port || 80));
+      if (idle.open) return idle;
+    }
   }
 
   /** The JSON object of a 200; throws WrongAnswer for anything else. */
-  request(method: string, path: string, token?: string, body?: JsonObject): Promise<JsonObject> {
-    return new Promise((resolve, reject) => {
-      const payload = body === undefined ? undefined : JSON.stringify(body);
-      const outgoing = httpRequest(
-        {
-          agent: this.#agent,
-          hostname: this.#base.hostname,
-          port: this.#base.port,
-          method,
-          path,
-          timeout: TIMEOUT_MS,
-          headers: {
-            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-            ...(payload === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(payload) }),
-          },
-        },
-        (answer) => {
-          const chunks: Buffer[] = [];
-          answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-          answer.once("error", reject);
-          answer.once("end", () => {
-            const text = Buffer.concat(chunks).toString();
-            if (answer.statusCode !== 200) {
-              reject(new WrongAnswer(`${method} ${path.split("?")[0]}: ${answer.statusCode} ${text.slice(0, 200)}`));
-              return;
-            }
-            try {
-              const parsed: unknown = JSON.parse(text);
-              if (isObject(parsed)) resolve(parsed);
-              else reject(new WrongAnswer(`${method} ${path.split("?")[0]}: not a JSON object`));
-            } catch (error) {
-              reject(error);
-            }
-          });
-        },
-      );
-      outgoing.once("timeout", () => outgoing.destroy(new WrongAnswer(`${method} ${path.split("?")[0]}: no answer in ${TIMEOUT_MS} ms`)));
-      outgoing.once("error", reject);
-      outgoing.end(payload);
-    });
+  async request(method: string, path: string, token?: string, body?: JsonObject): Promise<JsonObject> {
+    const payload = body === undefined ? "" : JSON.stringify(body);
+    const authorization = token === undefined ? "" : `Authorization: Bearer ${token}\r\n`;
+    const content = body === undefined ? "" : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(payload)}\r\n`;
+    const connection = this.#connection();
+    const answer = await connection.send(`${method} ${path} HTTP/1.1\r\nHost: ${this.#base.host}\r\n${authorization}${content}\r\n`, payload, TIMEOUT_MS);
+    if (connection.open) this.#idle.push(connection);
+    const what = `${method} ${path.split("?")[0]}`;
+    if (answer.status !== 200) throw new WrongAnswer(`${what}: ${answer.status} ${answer.body.slice(0, 200)}`);
+    const parsed: unknown = JSON.parse(answer.body);
+    if (!isObject(parsed)) throw new WrongAnswer(`${what}: not a JSON object`);
+    return parsed;
   }
 
   async #string(name: string, answer: Promise<JsonObject>): Promise<string> {

@@ -2,10 +2,13 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { cpus, loadavg, totalmem } from "node:os";
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, loadavg, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { Client } from "pg";
+import { Client, type ClientConfig } from "pg";
+import { EmbeddedPostgres } from "../../src/storage/embedded-postgres.js";
 import { BenchClient } from "./client.js";
 import { closedLoop } from "./measure.js";
 
@@ -15,10 +18,10 @@ export interface Machine {
   readonly processor: string;
   readonly memory_bytes: number;
   readonly load_average: number;
-  readonly postgres_version?: string;
+  readonly postgres: string;
   /** Single-row inserts, each its own transaction, a second. */
-  readonly commits_per_second_1?: number;
-  readonly commits_per_second_8?: number;
+  readonly commits_per_second_1: number;
+  readonly commits_per_second_8: number;
   /** Empty answers a second over 32 connections. */
   readonly empty_http_per_second: number;
 }
@@ -27,8 +30,8 @@ export interface Machine {
 const ROW_BYTES = 700;
 const SECONDS = 3;
 
-async function commits(url: string, connections: number): Promise<number> {
-  const clients = Array.from({ length: connections }, () => new Client({ connectionString: url }));
+async function commits(database: ClientConfig, connections: number): Promise<number> {
+  const clients = Array.from({ length: connections }, () => new Client(database));
   try {
     for (const client of clients) await client.connect();
     const [first] = clients;
@@ -52,8 +55,8 @@ async function commits(url: string, connections: number): Promise<number> {
   }
 }
 
-async function versionOf(url: string): Promise<string> {
-  const client = new Client({ connectionString: url });
+async function versionOf(database: ClientConfig): Promise<string> {
+  const client = new Client(database);
   await client.connect();
   try {
     const { rows } = await client.query<{ version: string; sync: string; fsync: string }>(
@@ -80,21 +83,32 @@ async function emptyHttp(): Promise<number> {
   }
 }
 
-/** Measures; without `postgres` (a connection URL) the commits are left out. */
+/** Gives `work` the database of `url`, or that of an embedded server of its own. */
+async function withDatabase<T>(url: string | undefined, work: (database: ClientConfig) => Promise<T>): Promise<T> {
+  if (url !== undefined) return work({ connectionString: url });
+  const folder = await mkdtemp(join(tmpdir(), "hansa-bench-"));
+  try {
+    await using server = await EmbeddedPostgres.start({ dataFolder: folder });
+    return await work({ host: server.socketFolder, user: server.user, database: "postgres" });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Measures the machine, on the database of a connection URL or on an embedded one. */
 export async function measureMachine(postgres: string | undefined): Promise<Machine> {
+  const database = await withDatabase(postgres, async (config) => ({
+    postgres: await versionOf(config),
+    commits_per_second_1: await commits(config, 1),
+    commits_per_second_8: await commits(config, 8),
+  }));
   return {
     node: process.version,
     processors: cpus().length,
     processor: cpus()[0]?.model ?? "unknown",
     memory_bytes: totalmem(),
     load_average: loadavg()[0] ?? 0,
-    ...(postgres === undefined
-      ? {}
-      : {
-          postgres_version: await versionOf(postgres),
-          commits_per_second_1: await commits(postgres, 1),
-          commits_per_second_8: await commits(postgres, 8),
-        }),
+    ...database,
     empty_http_per_second: await emptyHttp(),
   };
 }

@@ -9,7 +9,7 @@ import { Target } from "./target.js";
 const USAGE = `usage: npm run bench -- --target URL[,PID...] [--target2 URL[,PID...]] [options]
   --target URL       the server; PIDs are further processes that belong to it, such as its database
   --target2 URL      another one: each scenario then runs A B B A, and ratios are printed
-  --postgres URL     a database for measuring bare commits on this machine
+  --postgres URL     where bare commits are measured (default: an embedded server)
   --only TEXT        scenarios whose name holds TEXT; may be repeated
   --seconds N        length of each measured load (default 5)
   --json FILE        where the numbers go (default bench.json)
