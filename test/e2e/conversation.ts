@@ -90,7 +90,6 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
   const { messages = 1_000, messagesInCrash = 200 } = options;
 
   describe(title, function () {
-    this.bail(true);
     this.timeout(240_000);
 
     const suffix = randomBytes(4).toString("hex");
@@ -130,13 +129,24 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
       }
     };
 
+    let broken = false;
+
     before(async () => {
       deployment = await deploy();
     });
 
+    // What builds on a test that failed would only fail too.
+    beforeEach(function () {
+      if (broken) this.skip();
+    });
+
+    afterEach(function () {
+      broken ||= this.currentTest?.state === "failed";
+    });
+
     after(async () => {
       for (const client of applications) client.stopClient();
-      await Promise.all(witnesses.map((witness) => witness.stop()));
+      await Promise.allSettled(witnesses.map((witness) => witness.stop()));
       await deployment?.[Symbol.asyncDispose]();
     });
 
