@@ -37,7 +37,7 @@ export interface Deployment extends AsyncDisposable {
 }
 
 export interface ConversationOptions {
-  /** How many messages are sent in both directions together. */
+  /** How many messages are sent in both directions together; a multiple of four. */
   readonly messages?: number;
   /** How many are under way while the server is killed. */
   readonly messagesInCrash?: number;
@@ -196,7 +196,7 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
           await talk(bob, "bob again", messages / 4);
         })(),
       ]);
-      expect(sent.size).to.equal(messages);
+      expect(sent.size, "event ids are unique").to.equal(messages);
       const last = [...sent.keys()].at(-1) ?? "";
       for (const client of [alice, aliceTablet, bob]) {
         await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last));
