@@ -52,6 +52,8 @@ CREATE TABLE events (
   state_before bigint,
   prev_nids bigint[] NOT NULL,
   auth_nids bigint[] NOT NULL,
+  -- For a state event: the event that was that state before.
+  replaces bigint,
   redacted_by bigint,
   relates_to bigint,
   rel_type_nid integer,

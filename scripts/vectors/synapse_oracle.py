@@ -274,6 +274,25 @@ class Room:
         await self.meet(branches, everyone=True)
         if rng.random() < 0.2:
             await self.meet([{"state": s} for s in old_states] + branches, everyone=True)
+        if rng.random() < 0.15:
+            await self.reject_afterwards()
+
+    async def reject_afterwards(self):
+        """Resolves again what met, as a server would that rejected some of the events which others build on."""
+        rng = self.rng
+        for event_id in rng.sample(sorted(self.index), len(self.index) // rng.choice([5, 10, 20])):
+            if event_id != self.create_id:
+                _, fields = self.events[event_id]
+                self.rejected.add(event_id)
+                self.events[event_id] = (make_event_from_dict(fields, self.version, rejected_reason="oracle"), fields)
+        met = self.resolutions[-20:]
+        self.resolutions = []
+        self.reference_checks = []
+        for sets, _ in met:
+            try:
+                await self.resolve(sets)
+            except AssertionError:
+                continue
 
     async def try_event(self, branch, action, old_states):
         rng = self.rng
@@ -351,7 +370,7 @@ class Room:
 async def rooms(version, first, count, most):
     for seed in range(first, first + count):
         rng = random.Random(seed)
-        size = int(10 * (most / 10) ** (rng.random() ** 5))
+        size = int(10 * (most / 10) ** (rng.random() ** (5 if most > 500 else 2)))
         room = Room(version, seed, size)
         await room.run()
         print(json.dumps({"seed": seed, **room.vector()}, separators=(",", ":"), ensure_ascii=True))

@@ -108,8 +108,11 @@ function resolveAuthorising(
 ): RoomEvent {
   const [first, ...rest] = events;
   if (first === undefined) throw new Error("a conflict has events");
-  const needed = new Set(events.flatMap((event) => authorisingTuples(version, event)));
-  const local = new Map([...state].filter(([key]) => needed.has(key)));
+  const local = new Map<StateTuple, RoomEvent>();
+  for (const needed of events.flatMap((event) => authorisingTuples(version, event))) {
+    const current = state.get(needed);
+    if (current !== undefined) local.set(needed, current);
+  }
   let result = first;
   for (const event of rest) {
     local.set(tuple, result);

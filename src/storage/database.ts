@@ -107,6 +107,11 @@ export class Database {
     }
   }
 
+  /** Runs one statement that writes, in a transaction of its own. Throws as `transaction` does. */
+  async write<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
+    return await this.transaction((tx) => tx.query(statement, values));
+  }
+
   /** A connection of one's own, for what lasts as long as a session: LISTEN, an advisory lock. The caller ends it. */
   async connect(): Promise<Client> {
     const client = new Client({ ...this.#config, pipeline: false, statement_timeout: 0 });

@@ -37,7 +37,7 @@ export interface Deployment extends AsyncDisposable {
 }
 
 export interface ConversationOptions {
-  /** How many messages are sent in both directions together. */
+  /** How many messages are sent in both directions together; a multiple of four. */
   readonly messages?: number;
   /** How many are under way while the server is killed. */
   readonly messagesInCrash?: number;
@@ -90,7 +90,6 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
   const { messages = 1_000, messagesInCrash = 200 } = options;
 
   describe(title, function () {
-    this.bail(true);
     this.timeout(240_000);
 
     const suffix = randomBytes(4).toString("hex");
@@ -130,13 +129,24 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
       }
     };
 
+    let broken = false;
+
     before(async () => {
       deployment = await deploy();
     });
 
+    // What builds on a test that failed would only fail too.
+    beforeEach(function () {
+      if (broken) this.skip();
+    });
+
+    afterEach(function () {
+      broken ||= this.currentTest?.state === "failed";
+    });
+
     after(async () => {
       for (const client of applications) client.stopClient();
-      await Promise.all(witnesses.map((witness) => witness.stop()));
+      await Promise.allSettled(witnesses.map((witness) => witness.stop()));
       await deployment?.[Symbol.asyncDispose]();
     });
 
@@ -186,7 +196,7 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
           await talk(bob, "bob again", messages / 4);
         })(),
       ]);
-      expect(sent.size).to.equal(messages);
+      expect(sent.size, "event ids are unique").to.equal(messages);
       const last = [...sent.keys()].at(-1) ?? "";
       for (const client of [alice, aliceTablet, bob]) {
         await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last));

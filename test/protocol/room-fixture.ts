@@ -1,4 +1,5 @@
 // A room to check rules against: events of any room version, made without signing, and the state they leave.
+import { selectAuthEvents } from "../../src/protocol/auth-events.js";
 import type { RoomEvent } from "../../src/protocol/event.js";
 import { type EventId, type RoomId, roomIdOfCreateEvent, type UserId } from "../../src/protocol/identifiers.js";
 import type { JsonObject } from "../../src/protocol/json.js";
@@ -11,6 +12,8 @@ export interface FixtureEvent {
   readonly sender?: string;
   readonly content?: JsonObject;
   readonly prev_events?: readonly string[];
+  readonly auth_events?: readonly string[];
+  readonly origin_server_ts?: number;
   readonly redacts?: string;
   readonly event_id?: string;
   readonly room_id?: string;
@@ -65,10 +68,10 @@ export class RoomFixture {
       ...(fields.state_key !== undefined && { state_key: fields.state_key }),
       sender: (fields.sender ?? ALICE) as UserId,
       content: fields.content ?? {},
-      origin_server_ts: this.#count,
+      origin_server_ts: fields.origin_server_ts ?? this.#count,
       depth: this.#count,
       prev_events: (fields.prev_events ?? (fields.type === "m.room.create" ? [] : ["$x", "$y"])) as EventId[],
-      auth_events: [],
+      auth_events: (fields.auth_events ?? []) as EventId[],
       ...(fields.redacts !== undefined && { redacts: fields.redacts as EventId }),
       json: "",
     };
@@ -80,11 +83,17 @@ export class RoomFixture {
   }
 
   set(type: string, state_key: string, content: JsonObject): RoomEvent {
-    return this.put(this.event({ type, state_key, content }));
+    return this.put(this.citing({ type, state_key, content }, this.state));
   }
 
   member(user: string, membership: string, content: JsonObject = {}): RoomEvent {
-    return this.put(this.event({ type: "m.room.member", state_key: user, sender: user, content: { ...content, membership } }));
+    return this.put(this.citing({ type: "m.room.member", state_key: user, sender: user, content: { ...content, membership } }, this.state));
+  }
+
+  /** An event whose auth events are those of a state. */
+  citing(fields: FixtureEvent, state: StateMap<RoomEvent>): RoomEvent {
+    const auth = selectAuthEvents(this.version, this.event(fields), state);
+    return this.event({ ...fields, auth_events: auth.map((event) => event.event_id) });
   }
 
   joinRule(join_rule: string): void {

@@ -95,10 +95,14 @@ describe("database", () => {
     });
     const update = statement("UPDATE things SET text = text || $2 WHERE id = $1");
     let attempts = 0;
-    let both = 0;
+    // Both hold their first row before either asks for its second.
+    let arrived = 0;
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
     const meet = async (): Promise<void> => {
-      both += 1;
-      while (both < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      arrived += 1;
+      if (arrived === 2) open();
+      await gate;
     };
     const crossing = async (first: number, second: number): Promise<void> =>
       await database.transaction(async (tx) => {

@@ -1,0 +1,230 @@
+// Every room has one owner among the processes. Whoever wants to write asks here: the owner does it, wherever it runs.
+import { randomBytes } from "node:crypto";
+import { forbidden, MatrixError, notFound, unknownError } from "../errors.js";
+import { logger } from "../log.js";
+import { buildEvent } from "../protocol/event-format.js";
+import { parseEventId, parseRoomId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
+import type { JsonObject } from "../protocol/json.js";
+import type { RoomVersion } from "../protocol/room-version.js";
+import type { CommitItem } from "../storage/committer.js";
+import { CommitUnknownError, isConnectionLoss, sqlState } from "../storage/database.js";
+import type { ProcessRegistration } from "../storage/processes.js";
+import { FENCED } from "../storage/room-rows.js";
+import { claimRoom, roomOwner } from "../storage/rooms.js";
+import { type DraftResult, resultsFromJson, resultsToJson, type RoomDraft } from "./draft.js";
+import { loadRoomMemory, newRoomMemory } from "./room-memory.js";
+import { RoomLostError, type RoomServices, RoomWorker } from "./room-worker.js";
+
+const log = logger("rooms");
+
+/** How one process asks another. `method` is what `RoomOwners.methods` of the other answers to. */
+export interface OwnerTransport {
+  call(address: string, method: string, payload: unknown): Promise<unknown>;
+}
+
+export interface RoomCreation {
+  readonly version: RoomVersion;
+  readonly creator: UserId;
+  /** The content of the create event. */
+  readonly content: JsonObject;
+  /** The events that follow the create event, in their order. */
+  readonly drafts: (roomId: RoomId) => readonly RoomDraft[];
+  /** What is written in the same transaction: an alias, a directory entry. */
+  readonly alongside?: (room: { readonly room_nid: number; readonly room_id: RoomId }) => CommitItem;
+}
+
+const SUBMIT = "rooms/submit";
+const MAX_ROOMS = 2_000;
+const ATTEMPTS = 8;
+const RETRY_MS = 250;
+
+/** The rooms that this process owns, and the way to those of others. */
+export class RoomOwners {
+  /** What other processes may ask of this one. */
+  readonly methods: ReadonlyMap<string, (payload: unknown) => Promise<unknown>>;
+  readonly #services: RoomServices;
+  readonly #registration: ProcessRegistration;
+  readonly #transport: OwnerTransport;
+  // In the order of last use.
+  readonly #workers = new Map<RoomId, Promise<RoomWorker | undefined>>();
+  readonly #loaded = new Map<RoomId, RoomWorker>();
+
+  constructor(services: RoomServices, registration: ProcessRegistration, transport: OwnerTransport) {
+    this.#services = services;
+    this.#registration = registration;
+    this.#transport = transport;
+    this.methods = new Map([[SUBMIT, (payload: unknown) => this.#submitted(payload)]]);
+  }
+
+  /**
+   * Adds events to a room: what became of each draft, in their order. Each stands alone: one that is refused does not
+   * keep the others from happening. Throws M_NOT_FOUND for a room that does not exist, M_UNKNOWN 503 where it cannot be
+   * known whether the drafts happened: with transaction ids they can be submitted again.
+   */
+  async submit(roomId: RoomId, drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
+    if (drafts.length === 0) return [];
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const results = await this.#submitHere(roomId, drafts);
+      if (results !== undefined) return results;
+      const owner = await roomOwner(this.#services.database, roomId);
+      if (owner === undefined) throw notFound("There is no such room.");
+      if (owner.address !== null && owner.owner !== this.#registration.nid) {
+        const answer = await this.#ask(owner.address, roomId, drafts);
+        if (answer !== undefined) return answer;
+      }
+      // What was ours a moment ago can be loaded again at once; another's lease takes its time to run out.
+      const pause = owner.owner === this.#registration.nid || owner.owner === null ? attempt - 1 : attempt;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * pause));
+    }
+    throw unknownError(503, "The room cannot be written to at the moment: try again.");
+  }
+
+  /**
+   * Creates a room with its first events, wholly or not at all. Throws the refusal of the first event that is refused.
+   */
+  async create(creation: RoomCreation): Promise<{ readonly room_id: RoomId; readonly room_nid: number; readonly position: number }> {
+    const { version, creator, content } = creation;
+    const { clock, numbers, signingKey } = this.#services;
+    if (!this.#registration.isValid()) throw unknownError(503, "This server has lost contact with its database.");
+    const server = serverNameOf(creator);
+    const key = signingKey(server);
+    if (key === undefined) throw forbidden("Only local users can create rooms here.");
+    const named = version.hashedRoomIds ? undefined : parseRoomId(`!${randomBytes(18).toString("base64url")}:${server}`);
+    const chosen = version.eventIds === "chosen" ? parseEventId(`$${randomBytes(18).toString("base64url")}:${server}`) : undefined;
+    const create = buildEvent(
+      version,
+      {
+        ...(named !== undefined && { room_id: named }),
+        type: "m.room.create",
+        state_key: "",
+        sender: creator,
+        content,
+        origin_server_ts: clock.now(),
+        depth: 1,
+        prev_events: [],
+        auth_events: [],
+        ...(chosen !== undefined && { event_id: chosen }),
+      },
+      server,
+      key,
+    );
+    await numbers.reserve("room_nids", 1);
+    const room_nid = numbers.take("room_nids");
+    const room_id = create.room_id;
+    const worker = new RoomWorker(newRoomMemory(room_nid, room_id, version, this.#registration.nid), this.#services);
+    const alongside = creation.alongside?.({ room_nid, room_id });
+    try {
+      const position = await worker.create(create, creation.drafts(room_id), alongside);
+      this.#workers.set(room_id, Promise.resolve(worker));
+      this.#loaded.set(room_id, worker);
+      return { room_id, room_nid, position };
+    } catch (error) {
+      throw outward(error);
+    }
+  }
+
+  /** Waits for what is under way; the registration, which the caller closes afterwards, gives the rooms up. */
+  async close(): Promise<void> {
+    for (const loaded of await Promise.allSettled(this.#workers.values())) {
+      if (loaded.status === "fulfilled") await loaded.value?.drain();
+    }
+    this.#workers.clear();
+    this.#loaded.clear();
+  }
+
+  /** Submits to our own worker; undefined if the room is not ours, or was lost on the way without anything happening. */
+  async #submitHere(roomId: RoomId, drafts: readonly RoomDraft[]): Promise<DraftResult[] | undefined> {
+    const worker = await this.#worker(roomId);
+    if (worker === undefined) return undefined;
+    try {
+      return await worker.submit(drafts);
+    } catch (error) {
+      // Another process owns the room now, or another send under the same transaction id was there first: nothing happened.
+      const code = sqlState(error);
+      const again = error instanceof RoomLostError || code === FENCED || code === "23505";
+      if (!(error instanceof MatrixError)) this.#forget(roomId, worker);
+      if (again) return undefined;
+      throw outward(error);
+    }
+  }
+
+  /** The worker of a room that this process owns or can come to own. */
+  async #worker(roomId: RoomId): Promise<RoomWorker | undefined> {
+    if (!this.#registration.isValid()) throw unknownError(503, "This server has lost contact with its database.");
+    let loading = this.#workers.get(roomId);
+    const worker = await loading;
+    if (worker !== undefined && worker.memory.owner !== this.#registration.nid) {
+      this.#forget(roomId, worker);
+      loading = undefined;
+    }
+    loading ??= this.#workers.get(roomId) ?? this.#load(roomId);
+    this.#workers.delete(roomId);
+    this.#workers.set(roomId, loading);
+    const loaded = await loading.catch((error: unknown) => {
+      throw outward(error);
+    });
+    if (loaded === undefined && this.#workers.get(roomId) === loading) this.#workers.delete(roomId);
+    return loaded;
+  }
+
+  async #load(roomId: RoomId): Promise<RoomWorker | undefined> {
+    try {
+      this.#evict();
+      const owner = this.#registration.nid;
+      const record = await claimRoom(this.#services.database, roomId, owner);
+      if (record === undefined) return undefined;
+      const memory = await loadRoomMemory(this.#services.database, roomId, record, owner);
+      const worker = new RoomWorker(memory, this.#services);
+      this.#loaded.set(roomId, worker);
+      return worker;
+    } catch (error) {
+      this.#workers.delete(roomId);
+      throw error;
+    }
+  }
+
+  #forget(roomId: RoomId, worker: RoomWorker): void {
+    if (this.#loaded.get(roomId) !== worker) return;
+    this.#loaded.delete(roomId);
+    this.#workers.delete(roomId);
+  }
+
+  /** Drops rooms that were not used for longest and have nothing to do. They stay ours until another process asks. */
+  #evict(): void {
+    if (this.#workers.size < MAX_ROOMS) return;
+    for (const roomId of this.#workers.keys()) {
+      if (this.#workers.size < MAX_ROOMS * 0.9) return;
+      const worker = this.#loaded.get(roomId);
+      if (worker?.isIdle === true) this.#forget(roomId, worker);
+    }
+  }
+
+  async #ask(address: string, roomId: RoomId, drafts: readonly RoomDraft[]): Promise<DraftResult[] | undefined> {
+    try {
+      const answer = await this.#transport.call(address, SUBMIT, { room_id: roomId, drafts });
+      return answer === null ? undefined : resultsFromJson(answer);
+    } catch (error) {
+      if (error instanceof MatrixError && error.status !== 502 && error.status !== 503) throw error;
+      log.warn({ address, err: error }, "the owner of a room does not answer");
+      // Only drafts that can be told apart can be tried again: they may have happened.
+      if (drafts.every((draft) => draft.transaction !== undefined)) return undefined;
+      throw unknownError(503, "It is not known whether this was sent: look before you try again.", error);
+    }
+  }
+
+  /** Another process's drafts, for a room that it believes to be ours: null if it is not. */
+  async #submitted(payload: unknown): Promise<unknown> {
+    const { room_id, drafts } = payload as { readonly room_id: RoomId; readonly drafts: readonly RoomDraft[] };
+    const results = await this.#submitHere(room_id, drafts);
+    return results === undefined ? null : resultsToJson(results);
+  }
+}
+
+/** What a caller is told of a fault: a refusal as it is, the rest as what can be tried again or not. */
+function outward(error: unknown): unknown {
+  if (error instanceof MatrixError) return error;
+  if (error instanceof CommitUnknownError || isConnectionLoss(error)) {
+    return unknownError(503, "The database did not answer: try again.", error);
+  }
+  return error;
+}

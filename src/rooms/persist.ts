@@ -1,0 +1,229 @@
+// Writes the events of a room: from events that were checked to the rows, the log entries and the fence of one change.
+import { redactEvent } from "../protocol/event-format.js";
+import { isState, type RoomEvent } from "../protocol/event.js";
+import { parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
+import { membershipIn } from "../protocol/membership.js";
+import { stateTuple } from "../protocol/state-map.js";
+import type { CommitItem } from "../storage/committer.js";
+import type { LogEntry } from "../storage/log-entry.js";
+import type { Numbers } from "../storage/numbers.js";
+import {
+  type AuthChainLinkRow,
+  type AuthChainRow,
+  type BodyRow,
+  type CurrentStateRow,
+  type EventRow,
+  type FenceRow,
+  type MembershipRow,
+  MEMBERSHIPS,
+  type NewRoomRow,
+  type RedactionRow,
+  type SnapshotRow,
+  type TransactionIdRow,
+} from "../storage/room-rows.js";
+import { toText } from "../storage/text.js";
+import type { RoomMemory } from "./room-memory.js";
+import { advance, snapshotOf } from "./snapshot-chain.js";
+
+/** The numbers of the strings that a batch uses: everything that it names was interned before. */
+export interface InternedNames {
+  user(id: string): number;
+  type(type: string): number;
+  tuple(type: string, stateKey: string): number;
+}
+
+/** How an event relates to another one that we have. */
+export interface Relation {
+  readonly rel_type: string;
+  readonly relates_to: number;
+  readonly thread_root: number | null;
+}
+
+/** An event that passed the rules, and what was found out about it. */
+export interface AcceptedEvent {
+  readonly event: RoomEvent;
+  readonly auth_nids: readonly number[];
+  readonly relation?: Relation;
+  /** The event that it redacts, if it may. */
+  readonly redacts?: number;
+  readonly transaction?: { readonly key: Buffer; readonly device_id: string; readonly txn_id: string };
+}
+
+/**
+ * One change of one room in the making. `add` takes events in their order and brings the memory of the room up to date with
+ * each; whoever cannot commit the change must forget that memory.
+ */
+export class RoomChange {
+  readonly #memory: RoomMemory;
+  readonly #names: InternedNames;
+  readonly #numbers: Numbers;
+  readonly #isLocal: (server: ServerName) => boolean;
+  readonly #isNew: boolean;
+  readonly #events: EventRow[] = [];
+  readonly #stateJson: BodyRow[] = [];
+  readonly #messageJson: BodyRow[] = [];
+  readonly #snapshots: SnapshotRow[] = [];
+  readonly #chains: AuthChainRow[] = [];
+  readonly #links: AuthChainLinkRow[] = [];
+  readonly #transactions: TransactionIdRow[] = [];
+  readonly #redactions: RedactionRow[] = [];
+  // The last change of a tuple wins: one statement cannot touch a row twice.
+  readonly #currentState = new Map<number, CurrentStateRow>();
+  readonly #memberships = new Map<number, MembershipRow>();
+  readonly #entries: LogEntry[] = [];
+
+  /** `numbers` must have an event number and a snapshot number reserved for each event that is added. */
+  constructor(
+    memory: RoomMemory,
+    names: InternedNames,
+    numbers: Numbers,
+    isLocal: (server: ServerName) => boolean,
+  ) {
+    this.#memory = memory;
+    this.#names = names;
+    this.#numbers = numbers;
+    this.#isLocal = isLocal;
+    this.#isNew = memory.revision === 0;
+  }
+
+  /** Whether there is nothing to write. */
+  get isEmpty(): boolean {
+    return this.#events.length === 0;
+  }
+
+  /** Adds an event that follows all extremities of the room. */
+  add(accepted: AcceptedEvent): void {
+    const { event, relation } = accepted;
+    const memory = this.#memory;
+    const nid = this.#numbers.take("event_nids");
+    const threadRoot = relation?.thread_root ?? null;
+    memory.ordinal += 1;
+    const slot = isState(event) ? memory.state.get(stateTuple(event.type, event.state_key)) : undefined;
+    const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
+    this.#events.push({
+      nid,
+      room_nid: memory.nid,
+      event_id: toText(event.event_id),
+      type_nid: this.#names.type(event.type),
+      tuple_nid: tupleNid,
+      sender_nid: this.#names.user(event.sender),
+      depth: event.depth,
+      origin_server_ts: event.origin_server_ts,
+      ordinal: memory.ordinal,
+      flags: 0,
+      state_before: snapshotOf(memory.chain),
+      prev_nids: memory.extremities.map((extremity) => extremity.nid),
+      auth_nids: accepted.auth_nids,
+      replaces: slot?.nid ?? null,
+      relates_to: relation?.relates_to ?? null,
+      rel_type_nid: relation === undefined ? null : this.#names.type(relation.rel_type),
+      thread_root: threadRoot,
+      thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
+    });
+    (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
+    if (accepted.transaction !== undefined) {
+      const { key, device_id, txn_id } = accepted.transaction;
+      const user_nid = this.#names.user(event.sender);
+      this.#transactions.push({ key, event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
+    }
+    const entry: LogEntry = { kind: "event", room_nid: memory.nid, reference: nid };
+    if (isState(event) && tupleNid !== null) {
+      const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+      // The user whom a membership concerns is told even where they are not in the room (yet, or any longer).
+      this.#entries.push(member === undefined ? entry : { ...entry, user_nid: this.#names.user(member) });
+      this.#changeState(event, nid, tupleNid, slot?.nid);
+    } else {
+      this.#entries.push(entry);
+    }
+    if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
+    memory.extremities = [{ nid, event }];
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+  }
+
+  /** The change as the committer takes it. The memory's revision is then what the room's will be. */
+  item(): CommitItem {
+    const memory = this.#memory;
+    const room: Omit<NewRoomRow, "room_id" | "version"> & FenceRow = {
+      nid: memory.nid,
+      revision: memory.revision,
+      owner: memory.owner,
+      extremities: memory.extremities.map((extremity) => extremity.nid),
+      ordinal: memory.ordinal,
+      snapshot: snapshotOf(memory.chain),
+    };
+    memory.revision += 1;
+    return {
+      rows: {
+        ...(this.#isNew
+          ? { rooms: [{ ...room, revision: 1, room_id: toText(memory.roomId), version: memory.version.id }] }
+          : { fences: [room] }),
+        transaction_ids: this.#transactions,
+        state_event_json: this.#stateJson,
+        message_json: this.#messageJson,
+        snapshots: this.#snapshots,
+        auth_chains: this.#chains,
+        auth_chain_links: this.#links,
+        events: this.#events,
+        redactions: this.#redactions,
+        current_state: [...this.#currentState.values()],
+        memberships: [...this.#memberships.values()],
+      },
+      entries: this.#entries,
+    };
+  }
+
+  #nextInThread(root: number): number {
+    const ordinal = (this.#memory.threads.get(root) ?? 0) + 1;
+    this.#memory.threads.set(root, ordinal);
+    return ordinal;
+  }
+
+  #changeState(event: RoomEvent & { readonly state_key: string }, nid: number, tupleNid: number, previous: number | undefined): void {
+    const memory = this.#memory;
+    const advanced = advance(
+      memory.chain,
+      memory.nid,
+      this.#numbers.take("snapshot_nids"),
+      new Map([[tupleNid, nid]]),
+    );
+    memory.chain = advanced.chain;
+    this.#snapshots.push(advanced.row);
+    memory.state.set(stateTuple(event.type, event.state_key), { nid, event });
+    const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+    const membership = member === undefined ? undefined : membershipIn(event.content);
+    const userNid = member === undefined ? undefined : this.#names.user(member);
+    this.#currentState.set(tupleNid, {
+      room_nid: memory.nid,
+      tuple_nid: tupleNid,
+      event_nid: nid,
+      type_nid: this.#names.type(event.type),
+      user_nid: userNid ?? null,
+      membership: membership === undefined ? null : MEMBERSHIPS[membership],
+    });
+    if (member !== undefined && membership !== undefined && userNid !== undefined && this.#isLocal(serverNameOf(member))) {
+      this.#memberships.set(userNid, {
+        user_nid: userNid,
+        room_nid: memory.nid,
+        membership: MEMBERSHIPS[membership],
+        event_nid: nid,
+      });
+    }
+    this.#entries.push({
+      kind: "state_change",
+      room_nid: memory.nid,
+      tuple_nid: tupleNid,
+      reference: nid,
+      ...(previous !== undefined && { previous }),
+      ...(userNid !== undefined && { user_nid: userNid }),
+    });
+  }
+
+  /** The redacted event keeps its text in storage; whoever shows it strips it. What it authorises counts stripped at once. */
+  #redact(target: number, by: number): void {
+    this.#redactions.push({ nid: target, redacted_by: by });
+    for (const [tuple, slot] of this.#memory.state) {
+      if (slot?.nid !== target) continue;
+      this.#memory.state.set(tuple, { nid: target, event: redactEvent(this.#memory.version, slot.event) });
+    }
+  }
+}

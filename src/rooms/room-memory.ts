@@ -1,0 +1,122 @@
+// What the owner of a room keeps in memory: the ends of its history and the state that new events are checked against.
+import { LRUCache } from "lru-cache";
+import { redactEvent } from "../protocol/event-format.js";
+import { type RoomEvent, storedEvent } from "../protocol/event.js";
+import type { EventId, RoomId } from "../protocol/identifiers.js";
+import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
+import { stateTuple, type StateTuple } from "../protocol/state-map.js";
+import type { Database } from "../storage/database.js";
+import { eventsByNid } from "../storage/events.js";
+import type { RoomRecord } from "../storage/rooms.js";
+import { currentStateOf, snapshotLinks, type StateEventEntry } from "../storage/state.js";
+import { chainOf, EMPTY_CHAIN, type SnapshotChain } from "./snapshot-chain.js";
+
+/** An event without successors. */
+export interface Extremity {
+  readonly nid: number;
+  readonly event: RoomEvent;
+}
+
+/** A piece of current state. `event` is as it counts: redacted, if it was. */
+export interface StateSlot {
+  readonly nid: number;
+  readonly event: RoomEvent;
+}
+
+/** What is remembered of an event that others may relate to. */
+export interface KnownEvent {
+  readonly nid: number;
+  readonly thread_root: number | null;
+}
+
+/** State that an owner keeps of a room beyond this is dropped and read again when it is needed. */
+const MAX_STATE_SLOTS = 5_000;
+const MAX_KNOWN_EVENTS = 1_000;
+const MAX_THREADS = 1_000;
+
+export interface RoomMemory {
+  readonly nid: number;
+  readonly roomId: RoomId;
+  readonly version: RoomVersion;
+  readonly owner: number;
+  revision: number;
+  extremities: readonly Extremity[];
+  ordinal: number;
+  chain: SnapshotChain;
+  /** The current state as far as it was needed; null: the room has no such state. */
+  readonly state: Map<StateTuple, StateSlot | null>;
+  readonly known: LRUCache<EventId, KnownEvent>;
+  /** The last ordinal of threads, by their root. */
+  readonly threads: LRUCache<number, number>;
+}
+
+/** A room that does not exist yet. */
+export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion, owner: number): RoomMemory {
+  return {
+    nid,
+    roomId,
+    version,
+    owner,
+    revision: 0,
+    extremities: [],
+    ordinal: 0,
+    chain: EMPTY_CHAIN,
+    state: new Map(),
+    known: new LRUCache({ max: MAX_KNOWN_EVENTS }),
+    threads: new LRUCache({ max: MAX_THREADS }),
+  };
+}
+
+/** A room that `owner` has just claimed. Throws Error if its version is one that this program does not know. */
+export async function loadRoomMemory(
+  database: Database,
+  roomId: RoomId,
+  record: RoomRecord,
+  owner: number,
+): Promise<RoomMemory> {
+  const version = roomVersion(record.version);
+  if (version === undefined) throw new Error(`room ${roomId} has the unknown version ${record.version}`);
+  const [events, links] = await Promise.all([
+    eventsByNid(database, record.extremities),
+    record.snapshot === null ? [] : snapshotLinks(database, record.snapshot),
+  ]);
+  const memory = newRoomMemory(record.nid, roomId, version, owner);
+  memory.revision = record.revision;
+  memory.ordinal = record.ordinal;
+  memory.chain = chainOf(links);
+  memory.extremities = [...events.values()].map(({ nid, event_id, json }) => ({
+    nid,
+    event: storedEvent(version, event_id, json),
+  }));
+  if (memory.extremities.length !== record.extremities.length) throw new Error(`room ${roomId} has lost extremities`);
+  return memory;
+}
+
+/** Reads what is missing of the current state for these tuples. */
+export async function loadState(database: Database, memory: RoomMemory, tuples: Iterable<StateTuple>): Promise<void> {
+  const wanted = [...new Set(tuples)];
+  if (memory.state.size > MAX_STATE_SLOTS) memory.state.clear();
+  const missing = wanted.filter((tuple) => !memory.state.has(tuple));
+  if (missing.length === 0) return;
+  for (const tuple of missing) memory.state.set(tuple, null);
+  // A room without events has no state; asking would be a round trip for nothing.
+  if (memory.extremities.length === 0) return;
+  for (const entry of await currentStateOf(database, memory.nid, missing)) {
+    memory.state.set(stateTuple(entry.type, entry.state_key), slotOf(memory.version, entry));
+  }
+}
+
+function slotOf(version: RoomVersion, entry: StateEventEntry): StateSlot {
+  const event = storedEvent(version, entry.event_id, entry.json);
+  return { nid: entry.event_nid, event: entry.redacted_by === null ? event : redactEvent(version, event) };
+}
+
+/** The events of the known state, as the authorisation rules take it. */
+export function eventsOf(memory: RoomMemory, tuples: Iterable<StateTuple>): Map<StateTuple, RoomEvent> {
+  const events = new Map<StateTuple, RoomEvent>();
+  for (const tuple of tuples) {
+    const slot = memory.state.get(tuple);
+    if (slot) events.set(tuple, slot.event);
+  }
+  return events;
+}

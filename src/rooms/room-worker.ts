@@ -1,0 +1,382 @@
+// The one writer of one room: takes the drafts that wait, checks and builds them in their order, and commits them together.
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../clock.js";
+import { forbidden, MatrixError, notFound } from "../errors.js";
+import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
+import { authorise, mayRedact } from "../protocol/authorisation.js";
+import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
+import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
+import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import { namedLevel, powerLevels, userLevel } from "../protocol/power-levels.js";
+import type { SigningKey } from "../protocol/signing.js";
+import { stateTuple, type StateTuple } from "../protocol/state-map.js";
+import type { CommitItem, Committer } from "../storage/committer.js";
+import type { Database } from "../storage/database.js";
+import { eventsById, type StoredEvent } from "../storage/events.js";
+import type { Interning } from "../storage/interning.js";
+import type { Numbers } from "../storage/numbers.js";
+import { lastThreadOrdinals } from "../storage/threads.js";
+import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
+import type { DraftResult, RoomDraft } from "./draft.js";
+import { type AcceptedEvent, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import { eventsOf, loadState, type RoomMemory } from "./room-memory.js";
+
+/** What all rooms of a process share. */
+export interface RoomServices {
+  readonly database: Database;
+  readonly committer: Committer;
+  readonly interning: Interning;
+  readonly numbers: Numbers;
+  readonly clock: Clock;
+  /** The key with which one of our servers signs; undefined for servers that are not ours. */
+  readonly signingKey: (server: ServerName) => SigningKey | undefined;
+}
+
+/** The room's memory can no longer be trusted: it must be loaded again before anything is tried again. */
+export class RoomLostError extends Error {
+  override name = "RoomLostError";
+}
+
+interface Job {
+  readonly drafts: readonly RoomDraft[];
+  readonly resolve: (results: DraftResult[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const CREATE = stateTuple("m.room.create", "");
+const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+/** Drafts of one change. */
+const MAX_DRAFTS = 200;
+const MAX_WAITING_DRAFTS = 5_000;
+/** Devices and transaction ids that a worker remembers; beyond it the table's key tells. */
+const MAX_REMEMBERED = 2_000;
+
+/** What drafts refer to, found before any is built. */
+interface Prepared {
+  readonly names: InternedNames;
+  readonly targets: ReadonlyMap<string, StoredEvent>;
+}
+
+/** The result of a draft before its position is known. */
+type Outcome = { readonly event_id: EventId } | DraftResult;
+
+export class RoomWorker {
+  readonly memory: RoomMemory;
+  readonly #services: RoomServices;
+  #queue: Job[] = [];
+  #waiting = 0;
+  #running: Promise<void> | undefined;
+  #lost = false;
+  readonly #devices = new Set<string>();
+  readonly #sent = new Map<string, { readonly event_id: EventId; readonly position: number }>();
+
+  constructor(memory: RoomMemory, services: RoomServices) {
+    this.memory = memory;
+    this.#services = services;
+  }
+
+  get isIdle(): boolean {
+    return this.#running === undefined;
+  }
+
+  /**
+   * Adds drafts to the room, each on its own: the result of each. Throws RoomLostError where the room must be loaded again
+   * and nothing of these drafts has happened; what the committer throws where that is not known.
+   */
+  submit(drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
+    if (this.#lost) return Promise.reject(new RoomLostError("the room was lost before"));
+    if (this.#waiting + drafts.length > MAX_WAITING_DRAFTS) {
+      return Promise.reject(new MatrixError(429, "M_LIMIT_EXCEEDED", "Too much is being sent to this room.", {
+        extra: { retry_after_ms: 1_000 },
+      }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ drafts, resolve, reject });
+      this.#waiting += drafts.length;
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Waits for what is under way. */
+  async drain(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      let drafts = 0;
+      const cut = this.#queue.findIndex((job, index) => (drafts += job.drafts.length) > MAX_DRAFTS && index > 0);
+      const jobs = this.#queue.splice(0, cut < 0 ? this.#queue.length : cut);
+      for (const job of jobs) this.#waiting -= job.drafts.length;
+      try {
+        const results = await this.#process(jobs.flatMap((job) => job.drafts));
+        let start = 0;
+        for (const job of jobs) job.resolve(results.slice(start, (start += job.drafts.length)));
+      } catch (error) {
+        // Whatever went wrong, the memory may be ahead of the database.
+        this.#lost = true;
+        for (const job of jobs) job.reject(error);
+        for (const job of this.#queue.splice(0)) job.reject(new RoomLostError("the room was lost", { cause: error }));
+      }
+    }
+    this.#running = undefined;
+  }
+
+  async #process(drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
+    await this.#findSent(drafts);
+    const prepared = await this.#prepare(drafts);
+    const change = this.#change(prepared.names);
+    const underKey = new Map<string, Outcome>();
+    const outcomes = drafts.map((draft) => {
+      const key = keyOf(draft)?.toString("hex");
+      const before = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
+      if (before !== undefined) return before;
+      const outcome = this.#attempt(draft, prepared, change);
+      if (key !== undefined) underKey.set(key, outcome);
+      return outcome;
+    });
+    if (change.isEmpty) return outcomes.map((outcome) => settled(outcome, 0));
+    const position = await this.#services.committer.submit(change.item());
+    for (const [key, outcome] of underKey) {
+      if (!("error" in outcome)) remember(this.#sent, key, { event_id: outcome.event_id, position });
+    }
+    return outcomes.map((outcome) => settled(outcome, position));
+  }
+
+  /**
+   * Creates the room out of its first events, all of them or none: throws the refusal of the first that is refused.
+   * `alongside` is what is written in the same transaction.
+   */
+  async create(create: RoomEvent, drafts: readonly RoomDraft[], alongside: CommitItem | undefined): Promise<number> {
+    const prepared = await this.#prepare([create, ...drafts]);
+    const change = this.#change(prepared.names);
+    const verdict = authorise(this.memory.version, create, new Map());
+    if (!verdict.allowed) throw forbidden(`The room cannot be created: ${verdict.reason}.`);
+    change.add({ event: create, auth_nids: [] });
+    for (const draft of drafts) {
+      const outcome = this.#attempt(draft, prepared, change);
+      if ("error" in outcome) throw outcome.error;
+    }
+    const { rows, entries } = change.item();
+    return await this.#services.committer.submit({
+      ...(rows !== undefined && { rows }),
+      statements: alongside?.statements ?? [],
+      entries: [...entries, ...(alongside?.entries ?? [])],
+    });
+  }
+
+  #change(names: InternedNames): RoomChange {
+    const { numbers, signingKey } = this.#services;
+    return new RoomChange(this.memory, names, numbers, (server) => signingKey(server) !== undefined);
+  }
+
+  /**
+   * Transaction ids of devices that send here for the first time since the room was loaded are looked up; those of later
+   * sends are remembered. What slips through meets the table's key, and comes back here in a room that was loaded again.
+   */
+  async #findSent(drafts: readonly RoomDraft[]): Promise<void> {
+    const keys: Buffer[] = [];
+    for (const draft of drafts) {
+      const key = keyOf(draft);
+      if (draft.transaction === undefined || key === undefined) continue;
+      const device = `${draft.sender} ${draft.transaction.device_id}`;
+      if (this.#devices.has(device)) continue;
+      keys.push(key);
+    }
+    if (keys.length === 0) return;
+    for (const { key, event_id, position } of await eventsSentUnder(this.#services.database, keys)) {
+      remember(this.#sent, key.toString("hex"), { event_id, position });
+    }
+    if (this.#devices.size > MAX_REMEMBERED) this.#devices.clear();
+    for (const { sender, transaction } of drafts) {
+      if (transaction !== undefined) this.#devices.add(`${sender} ${transaction.device_id}`);
+    }
+  }
+
+  /** Reads everything that the drafts need, at once; nothing if all of it is known. */
+  async #prepare(drafts: readonly (RoomDraft | RoomEvent)[]): Promise<Prepared> {
+    const { database, interning, numbers } = this.#services;
+    const memory = this.memory;
+    const tuples = new Set<StateTuple>([CREATE, POWER_LEVELS]);
+    const stateTuples = new Set<StateTuple>();
+    const users = new Set<string>();
+    const types = new Set<string>();
+    const targetIds = new Set<string>();
+    for (const draft of drafts) {
+      for (const tuple of authorisingTuples(memory.version, draft)) tuples.add(tuple);
+      users.add(draft.sender);
+      types.add(draft.type);
+      if (draft.state_key !== undefined) {
+        stateTuples.add(stateTuple(draft.type, draft.state_key));
+        if (draft.type === "m.room.member" && parseUserId(draft.state_key) !== undefined) users.add(draft.state_key);
+      }
+      if (draft.redacts !== undefined) targetIds.add(draft.redacts);
+      const relation = relationOf(draft.content);
+      if (relation !== undefined) {
+        types.add(relation.rel_type);
+        if (!memory.known.has(relation.event_id)) targetIds.add(relation.event_id);
+      }
+    }
+    const [userNids, typeNids, tupleNids, targets] = await Promise.all([
+      interning.users(users),
+      interning.types(types),
+      interning.tuples(stateTuples),
+      eventsById(database, [...targetIds]),
+      loadState(database, memory, [...tuples, ...stateTuples]),
+      numbers.reserve("event_nids", drafts.length),
+      numbers.reserve("snapshot_nids", drafts.length),
+    ]);
+    for (const target of targets.values()) {
+      if (target.room_nid === memory.nid) {
+        memory.known.set(target.event_id, { nid: target.nid, thread_root: target.thread_root });
+      }
+    }
+    await this.#loadThreads(drafts);
+    return {
+      targets,
+      names: {
+        user: (id) => found(userNids, id),
+        type: (type) => found(typeNids, type),
+        tuple: (type, stateKey) => found(tupleNids, stateTuple(type, stateKey)),
+      },
+    };
+  }
+
+  async #loadThreads(drafts: readonly { readonly content: JsonObject }[]): Promise<void> {
+    const roots = new Set<number>();
+    for (const { content } of drafts) {
+      const root = this.#relation(content)?.thread_root ?? null;
+      if (root !== null && this.memory.threads.get(root) === undefined) roots.add(root);
+    }
+    const last = await lastThreadOrdinals(this.#services.database, [...roots]);
+    for (const root of roots) this.memory.threads.set(root, last.get(root) ?? 0);
+  }
+
+  /** How an event relates to one that the room has; the relations of an event of a thread belong to that thread. */
+  #relation(content: JsonObject): Relation | undefined {
+    const relation = relationOf(content);
+    const target = relation === undefined ? undefined : this.memory.known.get(relation.event_id);
+    if (relation === undefined || target === undefined) return undefined;
+    const thread_root = relation.rel_type === "m.thread" ? target.nid : target.thread_root;
+    return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
+  }
+
+  /** Builds, checks and adds one draft; a refusal is its outcome. */
+  #attempt(draft: RoomDraft, prepared: Prepared, change: RoomChange): Outcome {
+    try {
+      const accepted = this.#build(draft, prepared);
+      change.add(accepted);
+      return { event_id: accepted.event.event_id };
+    } catch (error) {
+      if (error instanceof MatrixError) return { error };
+      throw error;
+    }
+  }
+
+  #build(draft: RoomDraft, { targets }: Prepared): AcceptedEvent {
+    const memory = this.memory;
+    const server = serverNameOf(draft.sender);
+    const key = this.#services.signingKey(server);
+    if (key === undefined) throw forbidden("Only local users can send from here.");
+    // What authorises the event, by (type, state_key): its auth events, and the create event where the room id implies it.
+    const slots = authEventTuples(memory.version, draft).flatMap((tuple) => memory.state.get(tuple) ?? []);
+    const previous = memory.extremities.toSorted((a, b) => b.event.depth - a.event.depth).slice(0, MAX_PREV_EVENTS);
+    const depth = Math.max(0, ...previous.map(({ event }) => event.depth)) + 1;
+    const references = [...slots, ...previous].map(({ event }) => event);
+    const event = buildEvent(
+      memory.version,
+      {
+        room_id: memory.roomId,
+        type: draft.type,
+        ...(draft.state_key !== undefined && { state_key: draft.state_key }),
+        sender: draft.sender,
+        content: draft.content,
+        ...(draft.redacts !== undefined && { redacts: draft.redacts }),
+        origin_server_ts: draft.origin_server_ts ?? this.#services.clock.now(),
+        depth,
+        prev_events: previous.map(({ event: before }) => before.event_id),
+        auth_events: slots.map(({ event: authorising }) => authorising.event_id),
+        ...(memory.version.eventIds === "chosen" && chosenId(server)),
+        ...(memory.version.referencePairs && {
+          referenceHashes: new Map(references.map((before) => [before.event_id, referenceHashOf(memory.version, before)])),
+        }),
+      },
+      server,
+      key,
+    );
+    const verdict = authorise(memory.version, event, eventsOf(memory, authorisingTuples(memory.version, event)));
+    if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
+    const relation = this.#relation(event.content);
+    const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
+    return {
+      event,
+      auth_nids: slots.map(({ nid }) => nid),
+      ...(relation !== undefined && { relation }),
+      ...(redacts !== undefined && { redacts }),
+      ...transactionOf(draft),
+    };
+  }
+
+  /** The event that a redaction takes effect on. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none. */
+  #redactable(redaction: RoomEvent, target: StoredEvent | undefined): number {
+    const memory = this.memory;
+    const create = memory.state.get(CREATE);
+    if (target === undefined || target.room_nid !== memory.nid || !create) {
+      throw notFound("There is no such event in this room to redact.");
+    }
+    const levels = powerLevels(memory.version, create.event, memory.state.get(POWER_LEVELS)?.event);
+    const event = storedEvent(memory.version, target.event_id, target.json);
+    // The room's rules trust a server with all events of its users; which of them may redact whose is for it to say
+    // (client-server API, "Redactions").
+    const ours = event.sender === redaction.sender || userLevel(levels, redaction.sender) >= namedLevel(levels, "redact");
+    if (!ours || !mayRedact(memory.version, redaction, event, levels)) {
+      throw forbidden("You may not redact this event.");
+    }
+    return target.nid;
+  }
+}
+
+function settled(outcome: Outcome, position: number): DraftResult {
+  return "error" in outcome || "position" in outcome ? outcome : { event_id: outcome.event_id, position };
+}
+
+function keyOf({ sender, transaction }: RoomDraft): Buffer | undefined {
+  if (transaction === undefined) return undefined;
+  return transactionKey(sender, transaction.device_id, transaction.endpoint, transaction.txn_id);
+}
+
+function transactionOf(draft: RoomDraft): Pick<AcceptedEvent, "transaction"> {
+  const key = keyOf(draft);
+  if (draft.transaction === undefined || key === undefined) return {};
+  const { device_id, txn_id } = draft.transaction;
+  return { transaction: { key, device_id, txn_id } };
+}
+
+/** The relation in an event's content (client-server API, "Forming relationships between events"). */
+function relationOf(content: JsonObject): { readonly rel_type: string; readonly event_id: EventId } | undefined {
+  const relation = own(content, "m.relates_to");
+  if (!isObject(relation)) return undefined;
+  const rel_type = ownString(relation, "rel_type");
+  const event_id = parseEventId(own(relation, "event_id"));
+  // An over-long relation type is no relation: it would not fit where relations are looked up.
+  if (rel_type === undefined || event_id === undefined || Buffer.byteLength(rel_type) > 255) return undefined;
+  return { rel_type, event_id };
+}
+
+function chosenId(server: ServerName): { readonly event_id: EventId } | object {
+  const id = parseEventId(`$${randomBytes(18).toString("base64url")}:${server}`);
+  return id === undefined ? {} : { event_id: id };
+}
+
+function found(nids: ReadonlyMap<string, number>, name: string): number {
+  const nid = nids.get(name);
+  if (nid === undefined) throw new Error("a name was not interned");
+  return nid;
+}
+
+function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  const [oldest] = map.keys();
+  if (map.size >= MAX_REMEMBERED && oldest !== undefined) map.delete(oldest);
+  map.set(key, value);
+}

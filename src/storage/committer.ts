@@ -1,0 +1,106 @@
+// The one committer of a process: whatever waits to be written, of all rooms and kinds, goes into the next transaction.
+import { unknownError } from "../errors.js";
+import type { Database, Tx } from "./database.js";
+import { isConnectionLoss, sqlState } from "./database.js";
+import type { LogEntry } from "./log-entry.js";
+import { roomStatements, type BoundStatement, type RoomRows } from "./room-rows.js";
+
+/** A change that happens wholly or not at all. */
+export interface CommitItem {
+  readonly rows?: RoomRows;
+  readonly statements?: readonly BoundStatement[];
+  readonly entries: readonly LogEntry[];
+}
+
+interface Waiting {
+  readonly item: CommitItem;
+  readonly resolve: (position: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const MAX_WAITING = 20_000;
+/** Items of one transaction. More would not be faster per item, and a split would cost more. */
+const MAX_ITEMS = 256;
+/** Events of one transaction, so that it stays far below the statement timeout. */
+const MAX_EVENTS = 5_000;
+
+/** Groups changes into transactions, one at a time. */
+export class Committer {
+  readonly #database: Database;
+  readonly #onCommit: (position: number) => void;
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+
+  /** `onCommit` hears the position of each transaction after it happened. */
+  constructor(database: Database, onCommit: (position: number) => void) {
+    this.#database = database;
+    this.#onCommit = onCommit;
+  }
+
+  /**
+   * Writes a change; its position once it is durable. Throws what PostgreSQL said of this change alone (the others of its
+   * transaction happen without it), CommitUnknownError if nobody can know, and M_UNKNOWN 503 if too much is waiting.
+   */
+  submit(item: CommitItem): Promise<number> {
+    if (this.#waiting.length >= MAX_WAITING) {
+      return Promise.reject(unknownError(503, "The server is busy: try again in a moment."));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Waits until everything that was submitted is decided. */
+  async drain(): Promise<void> {
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // What other events of this turn of the loop submit shall travel along.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) {
+      let events = 0;
+      const cut = this.#waiting.findIndex(({ item }, index) => {
+        events += item.rows?.events?.length ?? 0;
+        return index > 0 && (index >= MAX_ITEMS || events > MAX_EVENTS);
+      });
+      await this.#commit(this.#waiting.splice(0, cut < 0 ? this.#waiting.length : cut));
+    }
+    this.#running = undefined;
+  }
+
+  /** Writes a group; if PostgreSQL refuses it, its halves, until what it objects to is alone. */
+  async #commit(group: readonly Waiting[]): Promise<void> {
+    try {
+      const position = await this.#database.transaction((tx) => write(tx, group.map(({ item }) => item)));
+      this.#onCommit(position.value);
+      for (const { resolve } of group) resolve(position.value);
+    } catch (error) {
+      if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {
+        for (const { reject } of group) reject(error);
+        return;
+      }
+      const middle = group.length >> 1;
+      await this.#commit(group.slice(0, middle));
+      await this.#commit(group.slice(middle));
+    }
+  }
+}
+
+/** Sends the rows of a group in one go; nothing is awaited but the end of the transaction. */
+function write(tx: Tx, items: readonly CommitItem[]): Promise<{ value: number }> {
+  const position = { value: 0 };
+  tx.afterCommit((at) => (position.value = at ?? 0));
+  const statements = [
+    ...roomStatements(items.flatMap(({ rows }) => rows ?? [])),
+    ...items.flatMap((item) => item.statements ?? []),
+  ];
+  for (const { statement, values, atPosition } of statements) {
+    if (atPosition === true) tx.atPosition(statement, values);
+    // A failure is the transaction's, which throws it at its end.
+    else tx.query(statement, values).catch(() => undefined);
+  }
+  tx.append(items.flatMap(({ entries }) => entries));
+  return Promise.resolve(position);
+}

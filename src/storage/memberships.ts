@@ -1,0 +1,53 @@
+// The rooms of local users, those that they left included.
+import type { RoomId } from "../protocol/identifiers.js";
+import type { Database } from "./database.js";
+import type { BoundStatement } from "./room-rows.js";
+import type { Statement } from "./statement.js";
+
+export interface MembershipEntry {
+  readonly room_nid: number;
+  readonly room_id: RoomId;
+  readonly version: string;
+  /** A number of MEMBERSHIPS. */
+  readonly membership: number;
+  readonly event_nid: number;
+  /** The position at which the membership became so. */
+  readonly position: number;
+  readonly forgotten: boolean;
+}
+
+const OF_USER: Statement<MembershipEntry> = {
+  name: "memberships_of_user", // memberships_pkey
+  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
+    FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1`,
+};
+const IN_ROOM: Statement<MembershipEntry> = {
+  name: "memberships_in_room", // memberships_pkey
+  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
+    FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1 AND r.room_id = $2`,
+};
+
+/** All memberships that a local user ever had, the latest of each room. */
+export async function membershipsOfUser(database: Database, userNid: number): Promise<MembershipEntry[]> {
+  return await database.read(OF_USER, [userNid]);
+}
+
+/** A local user's membership in one room. */
+export async function membershipInRoom(
+  database: Database,
+  userNid: number,
+  roomId: string,
+): Promise<MembershipEntry | undefined> {
+  const [row] = await database.read(IN_ROOM, [userNid, roomId]);
+  return row;
+}
+
+const FORGET: Statement = {
+  name: "memberships_forget", // memberships_pkey; not while the user is in the room or invited (leave 4, ban 5)
+  text: `UPDATE memberships SET forgotten = true WHERE user_nid = $1 AND room_nid = $2 AND membership IN (4, 5)`,
+};
+
+/** What forgets a room for a user, to be given to the committer. */
+export function forgetRoom(userNid: number, roomNid: number): BoundStatement {
+  return { statement: FORGET, values: [userNid, roomNid] };
+}

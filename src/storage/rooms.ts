@@ -1,0 +1,75 @@
+// Rooms as rows: who may write to them, and what their owner has to know.
+import type { RoomId } from "../protocol/identifiers.js";
+import type { Database } from "./database.js";
+import { LEASE_SECONDS } from "./processes.js";
+import type { Statement } from "./statement.js";
+import { fromText, toText } from "./text.js";
+
+/** A room's row. */
+export interface RoomRecord {
+  readonly nid: number;
+  readonly version: string;
+  readonly revision: number;
+  readonly extremities: readonly number[];
+  readonly ordinal: number;
+  readonly snapshot: number | null;
+}
+
+const DEAD = `NOT EXISTS (SELECT FROM processes WHERE processes.nid = rooms.owner
+  AND processes.seen > clock_timestamp() - make_interval(secs => ${LEASE_SECONDS}))`;
+
+const CLAIM: Statement<RoomRecord> = {
+  name: "rooms_claim",
+  // A new revision fences off the owner before, should it still believe itself the owner. rooms_room_id_key
+  text: `UPDATE rooms SET owner = $2, revision = revision + 1
+    WHERE room_id = $1 AND (owner IS NULL OR owner = $2 OR ${DEAD})
+    RETURNING nid, version, revision, extremities, ordinal, snapshot`,
+};
+
+const OWNER: Statement<{ owner: number | null; address: string | null }> = {
+  name: "rooms_owner",
+  text: `SELECT rooms.owner, processes.address FROM rooms LEFT JOIN processes ON processes.nid = rooms.owner
+    WHERE room_id = $1`,
+};
+
+/** Makes `process` the owner of a room, unless another one that lives is: then undefined, as for an unknown room. */
+export async function claimRoom(database: Database, roomId: RoomId, process: number): Promise<RoomRecord | undefined> {
+  const [room] = await database.write(CLAIM, [toText(roomId), process]);
+  return room;
+}
+
+/** Who owns a room: undefined if there is no such room. */
+export async function roomOwner(
+  database: Database,
+  roomId: RoomId,
+): Promise<{ owner: number | null; address: string | null } | undefined> {
+  const [row] = await database.read(OWNER, [toText(roomId)]);
+  return row;
+}
+
+export interface RoomNames {
+  readonly nid: number;
+  readonly room_id: RoomId;
+  readonly version: string;
+}
+
+const BY_ID: Statement<RoomNames> = {
+  name: "rooms_by_id",
+  text: "SELECT nid, room_id, version FROM rooms WHERE room_id = ANY($1)",
+};
+const BY_NID: Statement<RoomNames> = {
+  name: "rooms_by_nid",
+  text: "SELECT nid, room_id, version FROM rooms WHERE nid = ANY($1)",
+};
+
+/** Rooms by their ids; unknown ones are left out. */
+export async function roomsById(database: Database, roomIds: readonly string[]): Promise<Map<string, RoomNames>> {
+  const rows = roomIds.length === 0 ? [] : await database.read(BY_ID, [roomIds.map(toText)]);
+  return new Map(rows.map((row) => [fromText(row.room_id), row]));
+}
+
+/** Rooms by their numbers. */
+export async function roomsByNid(database: Database, nids: readonly number[]): Promise<Map<number, RoomNames>> {
+  const rows = nids.length === 0 ? [] : await database.read(BY_NID, [nids]);
+  return new Map(rows.map((row) => [row.nid, row]));
+}

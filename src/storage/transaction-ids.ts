@@ -1,0 +1,57 @@
+// What clients sent under which transaction id, so that sending again gives the same event.
+import { createHash } from "node:crypto";
+import type { EventId } from "../protocol/identifiers.js";
+import type { Database } from "./database.js";
+import type { Statement } from "./statement.js";
+import { fromText } from "./text.js";
+
+/** The scope of a transaction id: one device of one user, one endpoint (client-server API, "Transaction identifiers"). */
+export function transactionKey(user: string, device: string, endpoint: string, txnId: string): Buffer {
+  return createHash("sha256").update(JSON.stringify([user, device, endpoint, txnId])).digest();
+}
+
+export interface SentEvent {
+  readonly key: Buffer;
+  readonly event_id: EventId;
+  readonly position: number;
+}
+
+const BY_KEY: Statement<SentEvent> = {
+  name: "transaction_ids_by_key", // transaction_ids_pkey
+  text: `SELECT t.key, e.event_id, e.position FROM transaction_ids t JOIN events e ON e.nid = t.event_nid
+    WHERE t.key = ANY($1)`,
+};
+
+/** The events that were sent under these keys. */
+export async function eventsSentUnder(database: Database, keys: readonly Buffer[]): Promise<SentEvent[]> {
+  return keys.length === 0 ? [] : await database.read(BY_KEY, [keys]);
+}
+
+const OF_EVENTS: Statement<{ event_nid: number; txn_id: string }> = {
+  name: "transaction_ids_of_events", // transaction_ids_event
+  text: "SELECT event_nid, txn_id FROM transaction_ids WHERE event_nid = ANY($1) AND user_nid = $2 AND device_id = $3",
+};
+
+/** The transaction ids under which a device sent events: what `unsigned.transaction_id` shows to that device alone. */
+export async function transactionIdsOf(
+  database: Database,
+  eventNids: readonly number[],
+  userNid: number,
+  device: string,
+): Promise<Map<number, string>> {
+  const rows = eventNids.length === 0 ? [] : await database.read(OF_EVENTS, [eventNids, userNid, device]);
+  return new Map(rows.map((row) => [row.event_nid, fromText(row.txn_id)]));
+}
+
+const EXPIRE: Statement<{ count: number }> = {
+  name: "transaction_ids_expire", // transaction_ids_created
+  text: `WITH old AS (SELECT key FROM transaction_ids WHERE created < now() - interval '1 day' LIMIT 10000),
+      gone AS (DELETE FROM transaction_ids USING old WHERE transaction_ids.key = old.key RETURNING 1)
+    SELECT count(*) AS count FROM gone`,
+};
+
+/** Forgets transaction ids that no client will send again: how many, at most 10,000 at a time. */
+export async function expireTransactionIds(database: Database): Promise<number> {
+  const [row] = await database.write(EXPIRE, []);
+  return row?.count ?? 0;
+}

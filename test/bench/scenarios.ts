@@ -1,0 +1,282 @@
+// The scenarios: each sets up what it needs on a target, loads it, checks the answers, and gives its numbers.
+import { setTimeout as sleep } from "node:timers/promises";
+import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
+import { WrongAnswer, type User } from "./client.js";
+import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
+import { PASSWORD, type Target } from "./target.js";
+
+export type Numbers = Readonly<Record<string, number>>;
+
+export interface Scenario {
+  readonly name: string;
+  /** `seconds`: how long each measured load lasts. */
+  readonly run: (target: Target, seconds: number) => Promise<Numbers>;
+}
+
+/** The open loop runs at this share of what the closed loop has found to be possible. */
+const OPEN_SHARE = 0.7;
+const WARM_UP_SECONDS = 2;
+
+/** `senders` people send into `rooms` rooms: first as fast as they are answered, then at a fixed rate below that. */
+function sending(senders: number, rooms: number): Scenario {
+  return {
+    name: senders === 1 && rooms === 1 ? "send, sequential" : `send, ${senders} senders, ${rooms} rooms`,
+    async run(target, seconds) {
+      const users = await target.users(senders);
+      const places = await inParallel(rooms, 8, async (number) => {
+        const members = users.filter((_, index) => (senders >= rooms ? index % rooms === number : number % senders === index));
+        return { members, roomId: await target.room(members), acknowledged: new Set<string>() };
+      });
+      const operation = async (number: number): Promise<void> => {
+        const place = places[number % rooms];
+        const sender = place?.members[Math.floor(number / rooms) % place.members.length];
+        if (place === undefined || sender === undefined) throw new Error("a room without a sender");
+        const eventId = await target.client.send(sender, place.roomId, target.freshName(), `message ${number}`);
+        if (place.acknowledged.has(eventId)) throw new WrongAnswer(`two messages were given the event id ${eventId}`);
+        place.acknowledged.add(eventId);
+      };
+      await closedLoop(senders, WARM_UP_SECONDS, operation);
+      const most = await target.costOf(() => closedLoop(senders, seconds, operation));
+      const steady = await openLoop(Math.max(1, most.per_second * OPEN_SHARE), seconds, operation);
+      for (const { members, roomId, acknowledged } of places) {
+        const [reader] = members;
+        if (reader !== undefined) await target.checkHistory(reader, roomId, acknowledged);
+      }
+      return { ...most, open_rate: steady.per_second, open_median_ms: steady.median_ms, open_p99_ms: steady.p99_ms };
+    },
+  };
+}
+
+const FANOUT_RATE = 10;
+const FANOUT_FILTER = JSON.stringify({
+  presence: { types: [] },
+  account_data: { types: [] },
+  room: { ephemeral: { types: [] }, account_data: { types: [] }, state: { lazy_load_members: true }, timeline: { limit: 50 } },
+});
+
+/** One device that is always in /sync, and when it got which message. */
+class Listener {
+  readonly arrivals = new Map<string, number>();
+  repeated = 0;
+  readonly #target: Target;
+  readonly #user: User;
+  readonly #roomId: string;
+  #since: string | undefined;
+
+  constructor(target: Target, user: User, roomId: string) {
+    this.#target = target;
+    this.#user = user;
+    this.#roomId = roomId;
+  }
+
+  /** One sync; the first gives what the client starts from, later ones wait for news. */
+  async step(timeoutMs: number): Promise<void> {
+    const answer = await this.#target.client.sync(this.#user, {
+      timeoutMs,
+      filter: FANOUT_FILTER,
+      ...(this.#since === undefined ? {} : { since: this.#since }),
+    });
+    const now = performance.now();
+    const first = this.#since === undefined;
+    this.#since = stringAt(answer, "next_batch");
+    if (this.#since === undefined) throw new WrongAnswer("a sync without next_batch");
+    if (first) return;
+    for (const event of objectsAt(objectAt(answer, "rooms", "join"), this.#roomId, "timeline", "events")) {
+      const body = stringAt(event, "content", "body");
+      if (body === undefined) continue;
+      if (this.arrivals.has(body)) this.repeated++;
+      else this.arrivals.set(body, now);
+    }
+  }
+}
+
+/** One room, `clients` open syncs, ten messages a second: how long until the last client has each of them. */
+function fanOut(clients: number): Scenario {
+  return {
+    name: `fan-out to ${clients} syncs`,
+    async run(target, seconds) {
+      const users = await target.users(clients + 1);
+      const [sender, ...readers] = users;
+      if (sender === undefined) throw new Error("no sender");
+      const roomId = await target.room(users);
+      const listeners = readers.map((user) => new Listener(target, user, roomId));
+      const before = target.processes?.memory();
+      await inParallel(listeners.length, 16, async (number) => listeners[number]?.step(0));
+      const closing = new AbortController();
+      const running = Promise.all(
+        listeners.map(async (listener) => {
+          while (!closing.signal.aborted) await listener.step(10_000);
+        }),
+      );
+      await sleep(2_000);
+      const idle = target.processes?.memory();
+      const started: { body: string; intended: number }[] = [];
+      const operation = async (number: number): Promise<void> => {
+        const body = `fan-out ${number}`;
+        started.push({ body, intended: begin + (number / FANOUT_RATE) * 1_000 });
+        await target.client.send(sender, roomId, target.freshName(), body);
+      };
+      const begin = performance.now();
+      const load = await Promise.race([
+        target.costOf(() => openLoop(FANOUT_RATE, seconds * 2, operation)),
+        // Ends only by the failure of a listener: the loop above must not outlive it.
+        running.then(() => Promise.reject(new Error("the listeners ended"))),
+      ]);
+      await sleep(1_000);
+      closing.abort();
+      // A last message lets every waiting sync come back.
+      await target.client.send(sender, roomId, target.freshName(), "the end");
+      await running;
+      const last: number[] = [];
+      const each: number[] = [];
+      let missed = 0;
+      for (const { body, intended } of started) {
+        const delays = listeners.flatMap((listener) => {
+          const arrival = listener.arrivals.get(body);
+          return arrival === undefined ? [] : [arrival - intended];
+        });
+        missed += listeners.length - delays.length;
+        each.push(...delays);
+        last.push(delays.reduce((latest, delay) => Math.max(latest, delay), 0));
+      }
+      const delivery = latencyOf(each);
+      const lastClient = latencyOf(last);
+      return {
+        operations: load.operations,
+        per_second: load.per_second,
+        median_ms: delivery.median_ms,
+        p99_ms: delivery.p99_ms,
+        last_median_ms: lastClient.median_ms,
+        last_p99_ms: lastClient.p99_ms,
+        missed,
+        repeated: listeners.reduce((sum, listener) => sum + listener.repeated, 0),
+        generator_lag_ms: load.generator_lag_ms,
+        ...(load.cpu_seconds === undefined ? {} : { cpu_seconds: load.cpu_seconds }),
+        ...(load.bytes_written === undefined ? {} : { bytes_written: load.bytes_written }),
+        ...(before === undefined || idle === undefined
+          ? {}
+          : {
+              server_kb_per_client: Math.round((idle.server_bytes - before.server_bytes) / 1_024 / clients),
+              all_kb_per_client: Math.round((idle.all_bytes - before.all_bytes) / 1_024 / clients),
+            }),
+      };
+    },
+  };
+}
+
+const MESSAGES_PER_ROOM = 5;
+const INITIAL_SYNCS = 10;
+
+/** The first sync of somebody who is in many rooms. */
+function initialSync(rooms: number): Scenario {
+  return {
+    name: `initial sync of ${rooms} rooms`,
+    async run(target) {
+      const user = await target.client.register(target.freshName(), PASSWORD);
+      const other = await target.user();
+      const roomIds = await inParallel(rooms, 8, async () => {
+        const roomId = await target.room([user, other]);
+        for (let number = 0; number < MESSAGES_PER_ROOM; number++) await target.client.send(other, roomId, target.freshName(), `message ${number}`);
+        return roomId;
+      });
+      const samples: number[] = [];
+      const load = await target.costOf(async () => {
+        for (let number = 0; number < INITIAL_SYNCS; number++) {
+          const start = performance.now();
+          // Each asks a little differently: an answer kept from the one before would measure nothing.
+          const filter = JSON.stringify({ room: { timeline: { limit: 10 + number } } });
+          const answer = await target.client.sync(user, { filter });
+          samples.push(performance.now() - start);
+          const joined = objectAt(answer, "rooms", "join");
+          for (const roomId of roomIds) {
+            const texts = objectsAt(joined, roomId, "timeline", "events").filter((event) => stringAt(event, "type") === "m.room.message");
+            if (texts.length !== MESSAGES_PER_ROOM) throw new WrongAnswer(`${roomId}: ${texts.length} of ${MESSAGES_PER_ROOM} messages in the first sync`);
+          }
+        }
+        return { operations: INITIAL_SYNCS };
+      });
+      return { ...load, ...latencyOf(samples) };
+    },
+  };
+}
+
+const WALK_MESSAGES = 1_000;
+const WALK_PAGE = 100;
+const WALKS = 5;
+
+const messagesWalk: Scenario = {
+  name: `/messages walk, ${WALK_MESSAGES} events`,
+  async run(target) {
+    const user = await target.user();
+    const roomId = await target.room([user]);
+    const sent = await inParallel(WALK_MESSAGES, 8, (number) => target.client.send(user, roomId, target.freshName(), `message ${number}`));
+    const acknowledged = new Set(sent);
+    const samples: number[] = [];
+    const load = await target.costOf(async () => {
+      for (let walk = 0; walk < WALKS; walk++) {
+        const start = performance.now();
+        const found = await target.history(user, roomId, WALK_PAGE);
+        samples.push(performance.now() - start);
+        if (found.length !== acknowledged.size || !found.every((eventId) => acknowledged.has(eventId))) {
+          throw new WrongAnswer(`${roomId}: the walk found ${found.length} of ${acknowledged.size} messages`);
+        }
+      }
+      return { operations: WALKS * WALK_MESSAGES };
+    });
+    return { ...load, ...latencyOf(samples) };
+  },
+};
+
+const ACCOUNT_WORKERS = 4;
+
+const registering: Scenario = {
+  name: "register",
+  run: (target, seconds) =>
+    target.costOf(() => closedLoop(ACCOUNT_WORKERS, seconds, () => target.client.register(target.freshName(), PASSWORD))).then((load) => ({ ...load })),
+};
+
+const loggingIn: Scenario = {
+  name: "login",
+  async run(target, seconds) {
+    const name = target.freshName();
+    const { userId } = await target.client.register(name, PASSWORD);
+    const load = await target.costOf(() =>
+      closedLoop(ACCOUNT_WORKERS, seconds, async () => {
+        const user = await target.client.login(name, PASSWORD);
+        if (user.userId !== userId) throw new WrongAnswer(`logged in as ${user.userId} instead of ${userId}`);
+      }),
+    );
+    return { ...load };
+  },
+};
+
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1_048_576);
+}
+
+const idle: Scenario = {
+  name: "idle memory",
+  async run(target) {
+    await sleep(2_000);
+    const memory = target.processes?.memory();
+    return memory === undefined ? {} : { server_mb: megabytes(memory.server_bytes), all_mb: megabytes(memory.all_bytes) };
+  },
+};
+
+export const SCENARIOS: readonly Scenario[] = [
+  idle,
+  registering,
+  loggingIn,
+  sending(1, 1),
+  sending(1, 32),
+  sending(8, 1),
+  sending(8, 32),
+  sending(32, 1),
+  sending(32, 32),
+  messagesWalk,
+  initialSync(50),
+  initialSync(300),
+  fanOut(100),
+  fanOut(500),
+  fanOut(1_000),
+];

@@ -1,0 +1,127 @@
+// The engine of rooms as one process of a deployment has it, on a database that a test gives.
+import { createHash } from "node:crypto";
+import { systemClock } from "../../src/clock.js";
+import { parseServerName, parseUserId, type ServerName, type UserId } from "../../src/protocol/identifiers.js";
+import { DEFAULT_ROOM_VERSION, type RoomVersion } from "../../src/protocol/room-version.js";
+import { signingKey } from "../../src/protocol/signing.js";
+import type { RoomDraft } from "../../src/rooms/draft.js";
+import { type OwnerTransport, RoomOwners } from "../../src/rooms/owner.js";
+import type { RoomServices } from "../../src/rooms/room-worker.js";
+import { Committer } from "../../src/storage/committer.js";
+import { Database, type DatabaseAddress } from "../../src/storage/database.js";
+import { Interning } from "../../src/storage/interning.js";
+import { Numbers } from "../../src/storage/numbers.js";
+import { ProcessRegistration } from "../../src/storage/processes.js";
+
+export const SERVER = serverName("example.org");
+const KEY = signingKey("ed25519:test", createHash("sha256").update("test").digest());
+
+export function serverName(text: string): ServerName {
+  const name = parseServerName(text);
+  if (name === undefined) throw new Error(`${text} is no server name`);
+  return name;
+}
+
+export function user(localpart: string, server: string = SERVER): UserId {
+  const id = parseUserId(`@${localpart}:${server}`);
+  if (id === undefined) throw new Error(`${localpart} is no localpart`);
+  return id;
+}
+
+/** One process: its rooms and what they stand on. */
+export interface TestProcess extends AsyncDisposable {
+  readonly services: RoomServices;
+  readonly database: Database;
+  readonly owners: RoomOwners;
+  readonly registration: ProcessRegistration;
+  readonly address: string;
+}
+
+/** The processes that a test runs inside its own, by address: how they call each other. */
+const processes = new Map<string, TestProcess>();
+
+const transport: OwnerTransport = {
+  call: async (address, method, payload) => {
+    const handler = processes.get(address)?.owners.methods.get(method);
+    if (handler === undefined) throw new Error(`nobody listens at ${address}`);
+    // As over the wire.
+    const answer: unknown = await handler(JSON.parse(JSON.stringify(payload)));
+    return JSON.parse(JSON.stringify(answer)) as unknown;
+  },
+};
+
+let started = 0;
+
+export async function startProcess(
+  address: DatabaseAddress,
+  options: { readonly onCommit?: (position: number) => void } = {},
+): Promise<TestProcess> {
+  const database = await Database.open({ address, poolSize: 4 });
+  const name = `process-${++started}`;
+  const registration = await ProcessRegistration.open(database, systemClock, name);
+  const services: RoomServices = {
+    database,
+    committer: new Committer(database, options.onCommit ?? (() => undefined)),
+    interning: new Interning(database),
+    numbers: new Numbers(database),
+    clock: systemClock,
+    signingKey: (server) => (server === SERVER ? KEY : undefined),
+  };
+  const owners = new RoomOwners(services, registration, transport);
+  const process: TestProcess = {
+    services,
+    database,
+    owners,
+    registration,
+    address: name,
+    [Symbol.asyncDispose]: async () => {
+      processes.delete(name);
+      await owners.close();
+      await registration.close();
+      await database.close();
+    },
+  };
+  processes.set(name, process);
+  return process;
+}
+
+export function state(sender: UserId, type: string, content: RoomDraft["content"], state_key = ""): RoomDraft {
+  return { type, state_key, sender, content };
+}
+
+export function member(sender: UserId, target: UserId, membership: string): RoomDraft {
+  return state(sender, "m.room.member", { membership }, target);
+}
+
+export function message(sender: UserId, body: string, txn_id?: string, device_id = "DEVICE"): RoomDraft {
+  return {
+    type: "m.room.message",
+    sender,
+    content: { msgtype: "m.text", body },
+    ...(txn_id !== undefined && { transaction: { device_id, txn_id, endpoint: "send" } }),
+  };
+}
+
+/** A public room of `creator`, as the usual preset makes it. */
+export async function createRoom(
+  process: TestProcess,
+  creator: UserId,
+  version: RoomVersion = DEFAULT_ROOM_VERSION,
+  joinRule = "public",
+): ReturnType<RoomOwners["create"]> {
+  return await process.owners.create({
+    version,
+    creator,
+    content: { room_version: version.id, ...(version.implicitCreator ? {} : { creator }) },
+    drafts: () => [
+      member(creator, creator, "join"),
+      state(creator, "m.room.power_levels", {
+        ...(version.privilegedCreators ? {} : { users: { [creator]: 100 } }),
+        events_default: 0,
+        state_default: 50,
+      }),
+      state(creator, "m.room.join_rules", { join_rule: joinRule }),
+      state(creator, "m.room.history_visibility", { history_visibility: "shared" }),
+    ],
+  });
+}
