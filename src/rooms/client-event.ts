@@ -3,7 +3,7 @@ import { completeEvent, eventHead, memberText, type EventFormat } from "../proto
 import { isObject, type JsonObject, type JsonValue } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "./event-cache.js";
-import type { Reads } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 import { transactionIdsOf } from "../storage/transaction-ids.js";
 
 /** Who sees the events, and how. */

@@ -5,7 +5,8 @@ import { storedEvent, type RoomEvent } from "../protocol/event.js";
 import { redactEvent } from "../protocol/event-format.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
-import type { Database, Reads } from "../storage/database.js";
+import type { Database } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 import { eventsByNid, type StoredEvent } from "../storage/events.js";
 
 /** An event with what is known about it here. `head` is its client form without `room_id`, `unsigned` and closing brace. */

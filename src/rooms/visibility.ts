@@ -3,7 +3,7 @@ import { historyVisibilityIn, mayUserSee, type HistoryVisibility } from "../prot
 import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import { stateTuple } from "../protocol/state-map.js";
-import type { Reads } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 import type { Interning } from "../storage/interning.js";
 import { memberHistory, stateOfSnapshots } from "../storage/visibility.js";
 import type { EventCache, ReadEvent } from "./event-cache.js";

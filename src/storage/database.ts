@@ -2,7 +2,7 @@
 import { Client, DatabaseError, Pool, TypeOverrides, type ClientConfig, type PoolClient } from "pg";
 import { logger } from "../log.js";
 import { appendToLog, type LogEntry } from "./log-entry.js";
-import type { Queryable, Row, Statement } from "./statement.js";
+import type { Queryable, Reads, Row, Statement } from "./statement.js";
 
 const log = logger("database");
 
@@ -45,7 +45,7 @@ export interface Tx extends Queryable {
 }
 
 /** A PostgreSQL database. */
-export class Database {
+export class Database implements Reads {
   readonly address: DatabaseAddress;
   readonly #config: ClientConfig;
   readonly #pool: Pool;
@@ -107,6 +107,32 @@ export class Database {
     }
   }
 
+  /**
+   * Lets `work` read the database as it was at one moment: all that was committed then and nothing else. It may run again
+   * from its start when the connection turns out to be lost.
+   */
+  async snapshot<Result>(work: (reads: Reads) => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      const client = await this.#connect();
+      let broken = true;
+      try {
+        const begun = send(client, BEGIN_SNAPSHOT, []);
+        begun.catch(alreadyNoted);
+        const result = await work({
+          read: (statement, values) => send(client, statement, values).then(({ rows }) => rows),
+        });
+        await begun;
+        await send(client, { name: "commit", text: "COMMIT" }, []);
+        broken = false;
+        return result;
+      } catch (error) {
+        if (attempt >= READ_ATTEMPTS || !isConnectionLoss(error)) throw error;
+      } finally {
+        client.release(broken);
+      }
+    }
+  }
+
   /** Runs one statement that writes, in a transaction of its own. Throws as `transaction` does. */
   async write<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
     return await this.transaction((tx) => tx.query(statement, values));
@@ -149,10 +175,14 @@ export class Database {
     return best;
   }
 
-  async #attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    const client = await this.#pool.connect().catch((error: unknown) => {
+  #connect(): Promise<PoolClient> {
+    return this.#pool.connect().catch((error: unknown) => {
       throw new ConnectionLostError("PostgreSQL cannot be reached", { cause: error });
     });
+  }
+
+  async #attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    const client = await this.#connect();
     const transaction = new Transaction(client);
     let broken = false;
     try {
@@ -168,6 +198,11 @@ export class Database {
     }
   }
 }
+
+const BEGIN_SNAPSHOT: Statement = {
+  name: "begin_snapshot",
+  text: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+};
 
 /** One transaction on one pipelined connection. */
 class Transaction implements Tx {

@@ -1,8 +1,7 @@
 // Events as they are stored: found by id or number, walked in the live order or in the order of history.
 import type { EventId, RoomId, UserId } from "../protocol/identifiers.js";
-import type { Database } from "./database.js";
 import { FLAGS } from "./room-rows.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
 /** An event with what we know about it. `json` is its text exactly as signed. */
@@ -76,13 +75,13 @@ const BY_NID: Statement<EventRecord> = {
 };
 
 /** Events by their ids, whatever room they are in; unknown ones are left out. */
-export async function eventsById(database: Database, ids: readonly string[]): Promise<Map<string, StoredEvent>> {
+export async function eventsById(database: Reads, ids: readonly string[]): Promise<Map<string, StoredEvent>> {
   const rows = ids.length === 0 ? [] : await database.read(BY_ID, [ids.map(toText)]);
   return new Map(rows.map((row) => [row.event_id, stored(row)]));
 }
 
 /** Events by their numbers. */
-export async function eventsByNid(database: Database, nids: readonly number[]): Promise<Map<number, StoredEvent>> {
+export async function eventsByNid(database: Reads, nids: readonly number[]): Promise<Map<number, StoredEvent>> {
   const rows = nids.length === 0 ? [] : await database.read(BY_NID, [nids]);
   return new Map(rows.map((row) => [row.nid, stored(row)]));
 }
@@ -100,7 +99,7 @@ const TIMELINE_ON: Statement<EventRecord> = {
 
 /** The newest events of a room's live timeline with positions in (after, upTo], newest first. */
 export async function timelineBackwards(
-  database: Database,
+  database: Reads,
   roomNid: number,
   range: { readonly after: number; readonly upTo: number },
   limit: number,
@@ -110,7 +109,7 @@ export async function timelineBackwards(
 
 /** The oldest events of a room's live timeline with positions in (after, upTo], oldest first. */
 export async function timelineForwards(
-  database: Database,
+  database: Reads,
   roomNid: number,
   range: { readonly after: number; readonly upTo: number },
   limit: number,
@@ -128,7 +127,7 @@ const TIMELINES_BACK: Statement<EventRecord> = {
 
 /** For each room the newest events of its live timeline after a position of its own and up to `upTo`, newest first. */
 export async function timelinesBackwards(
-  database: Database,
+  database: Reads,
   rooms: ReadonlyMap<number, number>,
   upTo: number,
   limit: number,
@@ -165,7 +164,7 @@ export interface HistoryKey {
 
 /** The events of a room's history before a place, latest first. */
 export async function historyBackwards(
-  database: Database,
+  database: Reads,
   roomNid: number,
   before: HistoryKey,
   limit: number,
@@ -175,7 +174,7 @@ export async function historyBackwards(
 
 /** The events of a room's history from a place on, earliest first. */
 export async function historyForwards(
-  database: Database,
+  database: Reads,
   roomNid: number,
   from: HistoryKey,
   limit: number,
@@ -191,7 +190,7 @@ const ORDINALS_AT: Statement<{ room_nid: number; ordinal: number }> = {
 };
 
 /** For each room the ordinal of its last timeline event at a position: how many it had by then. */
-export async function ordinalsAt(database: Database, roomNids: readonly number[], position: number): Promise<Map<number, number>> {
+export async function ordinalsAt(database: Reads, roomNids: readonly number[], position: number): Promise<Map<number, number>> {
   const rows = roomNids.length === 0 ? [] : await database.read(ORDINALS_AT, [roomNids, position]);
   return new Map(rows.map((row) => [row.room_nid, row.ordinal]));
 }
@@ -209,7 +208,7 @@ const CLOSEST_BEFORE: Statement<EventRecord> = {
 
 /** The event of a room closest to a time, in one direction; undefined if there is none. */
 export async function eventClosestTo(
-  database: Database,
+  database: Reads,
   roomNid: number,
   timestamp: number,
   direction: "f" | "b",

@@ -1,8 +1,7 @@
 // The rooms of local users, those that they left included.
 import type { RoomId } from "../protocol/identifiers.js";
-import type { Database } from "./database.js";
 import type { BoundStatement } from "./room-rows.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 
 export interface MembershipEntry {
   readonly room_nid: number;
@@ -28,13 +27,13 @@ const IN_ROOM: Statement<MembershipEntry> = {
 };
 
 /** All memberships that a local user ever had, the latest of each room. */
-export async function membershipsOfUser(database: Database, userNid: number): Promise<MembershipEntry[]> {
+export async function membershipsOfUser(database: Reads, userNid: number): Promise<MembershipEntry[]> {
   return await database.read(OF_USER, [userNid]);
 }
 
 /** A local user's membership in one room. */
 export async function membershipInRoom(
-  database: Database,
+  database: Reads,
   userNid: number,
   roomId: string,
 ): Promise<MembershipEntry | undefined> {

@@ -2,7 +2,7 @@
 import type { RoomId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import { LEASE_SECONDS } from "./processes.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
 /** A room's row. */
@@ -40,7 +40,7 @@ export async function claimRoom(database: Database, roomId: RoomId, process: num
 
 /** Who owns a room: undefined if there is no such room. */
 export async function roomOwner(
-  database: Database,
+  database: Reads,
   roomId: RoomId,
 ): Promise<{ owner: number | null; address: string | null } | undefined> {
   const [row] = await database.read(OWNER, [toText(roomId)]);
@@ -63,13 +63,13 @@ const BY_NID: Statement<RoomNames> = {
 };
 
 /** Rooms by their ids; unknown ones are left out. */
-export async function roomsById(database: Database, roomIds: readonly string[]): Promise<Map<string, RoomNames>> {
+export async function roomsById(database: Reads, roomIds: readonly string[]): Promise<Map<string, RoomNames>> {
   const rows = roomIds.length === 0 ? [] : await database.read(BY_ID, [roomIds.map(toText)]);
   return new Map(rows.map((row) => [fromText(row.room_id), row]));
 }
 
 /** Rooms by their numbers. */
-export async function roomsByNid(database: Database, nids: readonly number[]): Promise<Map<number, RoomNames>> {
+export async function roomsByNid(database: Reads, nids: readonly number[]): Promise<Map<number, RoomNames>> {
   const rows = nids.length === 0 ? [] : await database.read(BY_NID, [nids]);
   return new Map(rows.map((row) => [row.nid, row]));
 }

@@ -1,9 +1,8 @@
 // The state of rooms: now, and before and after any event, by immutable snapshots that share what did not change.
 import type { EventId } from "../protocol/identifiers.js";
 import { splitStateTuple, type StateTuple } from "../protocol/state-map.js";
-import type { Database } from "./database.js";
 import { MEMBERSHIPS } from "./room-rows.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
 /** One piece of state: which event holds it. */
@@ -52,13 +51,13 @@ const CURRENT_OF_TUPLES: Statement<StateEventEntry> = {
 };
 
 /** The whole current state of a room. */
-export async function currentState(database: Database, roomNid: number): Promise<StateEventEntry[]> {
+export async function currentState(database: Reads, roomNid: number): Promise<StateEventEntry[]> {
   return (await database.read(CURRENT, [roomNid])).map(decoded);
 }
 
 /** The current state of a room that has one of these types. */
 export async function currentStateOfTypes(
-  database: Database,
+  database: Reads,
   roomNid: number,
   types: readonly string[],
 ): Promise<StateEventEntry[]> {
@@ -67,7 +66,7 @@ export async function currentStateOfTypes(
 
 /** The current state of a room for these (type, state_key). */
 export async function currentStateOf(
-  database: Database,
+  database: Reads,
   roomNid: number,
   tuples: Iterable<StateTuple>,
 ): Promise<StateEventEntry[]> {
@@ -94,13 +93,13 @@ const SNAPSHOT_TUPLES: Statement<StateEventEntry> = {
 };
 
 /** The state of a snapshot, as StoredEvent.state_before names it; null is the empty state. */
-export async function stateAtSnapshot(database: Database, snapshot: number | null): Promise<StateEventEntry[]> {
+export async function stateAtSnapshot(database: Reads, snapshot: number | null): Promise<StateEventEntry[]> {
   return snapshot === null ? [] : (await database.read(SNAPSHOT, [snapshot])).map(decoded);
 }
 
 /** What a snapshot holds for these (type, state_key). */
 export async function stateAtSnapshotOf(
-  database: Database,
+  database: Reads,
   snapshot: number | null,
   tuples: Iterable<StateTuple>,
 ): Promise<StateEventEntry[]> {
@@ -125,7 +124,7 @@ const LINKS: Statement<SnapshotLink> = {
 };
 
 /** The chain of a snapshot, root first. */
-export async function snapshotLinks(database: Database, snapshot: number): Promise<SnapshotLink[]> {
+export async function snapshotLinks(database: Reads, snapshot: number): Promise<SnapshotLink[]> {
   return await database.read(LINKS, [snapshot]);
 }
 
@@ -156,7 +155,7 @@ const CHANGED_SINCE: Statement<StateChange> = {
 
 /** The state changes of rooms with positions in (after, upTo], in their order, from the log. */
 export async function stateChanges(
-  database: Database,
+  database: Reads,
   roomNids: readonly number[],
   range: { readonly after: number; readonly upTo: number },
 ): Promise<StateChange[]> {
@@ -165,7 +164,7 @@ export async function stateChanges(
 
 /** What of the rooms' state is now other than at a position that the log no longer reaches back to. */
 export async function stateChangedSince(
-  database: Database,
+  database: Reads,
   roomNids: readonly number[],
   after: number,
 ): Promise<StateChange[]> {
@@ -187,7 +186,7 @@ const MEMBERS: Statement<MemberEntry> = {
 
 /** The members of a room with one of these memberships. */
 export async function roomMembers(
-  database: Database,
+  database: Reads,
   roomNid: number,
   memberships: readonly (keyof typeof MEMBERSHIPS)[],
 ): Promise<MemberEntry[]> {
@@ -202,7 +201,7 @@ const MEMBER_COUNTS: Statement<{ room_nid: number; membership: number; count: nu
 
 /** How many members each room has, by membership number. */
 export async function memberCounts(
-  database: Database,
+  database: Reads,
   roomNids: readonly number[],
 ): Promise<Map<number, Map<number, number>>> {
   const counts = new Map<number, Map<number, number>>();
@@ -222,6 +221,6 @@ const SHARED_ROOMS: Statement<{ user_nid: number }> = {
 };
 
 /** Everyone who is joined to a room that a user is joined to, the user included. */
-export async function usersSharingRooms(database: Database, userNid: number): Promise<number[]> {
+export async function usersSharingRooms(database: Reads, userNid: number): Promise<number[]> {
   return (await database.read(SHARED_ROOMS, [userNid])).map((row) => row.user_nid);
 }

@@ -14,3 +14,8 @@ export interface Statement<R extends object = Row> {
 export interface Queryable {
   query<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]>;
 }
+
+/** Whatever reads: the database as it is at each statement, or a snapshot of it as it was at one moment. */
+export interface Reads {
+  read<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]>;
+}

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 import { fromText } from "./text.js";
 
 /** The scope of a transaction id: one device of one user, one endpoint (client-server API, "Transaction identifiers"). */
@@ -23,7 +23,7 @@ const BY_KEY: Statement<SentEvent> = {
 };
 
 /** The events that were sent under these keys. */
-export async function eventsSentUnder(database: Database, keys: readonly Buffer[]): Promise<SentEvent[]> {
+export async function eventsSentUnder(database: Reads, keys: readonly Buffer[]): Promise<SentEvent[]> {
   return keys.length === 0 ? [] : await database.read(BY_KEY, [keys]);
 }
 
@@ -34,7 +34,7 @@ const OF_EVENTS: Statement<{ event_nid: number; txn_id: string }> = {
 
 /** The transaction ids under which a device sent events: what `unsigned.transaction_id` shows to that device alone. */
 export async function transactionIdsOf(
-  database: Database,
+  database: Reads,
   eventNids: readonly number[],
   userNid: number,
   device: string,

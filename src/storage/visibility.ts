@@ -1,5 +1,5 @@
 // What decides who sees an event: a few pieces of state at many snapshots, and when users joined.
-import type { Reads } from "./database.js";
+import type { Reads } from "./statement.js";
 import type { Statement } from "./statement.js";
 
 const OF_SNAPSHOTS: Statement<{ snapshot: number; tuple_nid: number; event_nid: number }> = {

@@ -11,7 +11,8 @@ import { eventContext, shownEvent, type EventReader } from "../rooms/client-even
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
-import type { Database, Reads } from "../storage/database.js";
+import type { Database } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 import { LOG_KINDS } from "../storage/log-entry.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";

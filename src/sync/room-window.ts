@@ -6,7 +6,7 @@ import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { formatToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
 import { visibleEvents } from "../rooms/visibility.js";
-import type { Reads } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { TIMELINES } from "../storage/sync.js";
 
@@ -126,7 +126,7 @@ function membershipAt({ event }: ReadEvent, userId: UserId): Membership {
 }
 
 function timelineOf({ window, shown, exhausted, oldest, newest }: Reading, limit: number): Timeline {
-  const events = shown.slice(0, limit).reverse();
+  const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || (window.isNew && events.length > 0);
   const [first] = events;
   const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
@@ -196,7 +196,7 @@ export function changedState(
     }
     // The client learns of the last one in the timeline; of an earlier one only if the timeline begins later.
     const first = list.find(({ event_nid }) => event_nid !== null && shown.has(event_nid));
-    const before = first?.event_nid == null ? null : (shown.get(first.event_nid)?.row.replaces ?? null);
+    const before = shown.get(first?.event_nid ?? -1)?.row.replaces ?? null;
     if (before !== null && !shown.has(before) && list.some(({ event_nid }) => event_nid === before)) state.set(tuple, before);
   }
   return state;

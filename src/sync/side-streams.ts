@@ -1,5 +1,5 @@
 // What /sync shows beside events: each stream says what of it changed in a range of positions.
-import type { Reads } from "../storage/database.js";
+import type { Reads } from "../storage/statement.js";
 
 /** Positions after `after`, up to and with `upTo`. */
 export interface Range {
