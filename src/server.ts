@@ -4,16 +4,31 @@ import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { Passwords } from "./accounts/passwords.js";
 import { createApp } from "./api/dispatch.js";
+import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
-import { setLogLevel } from "./log.js";
-import { openDatabase, type Progress } from "./storage/open.js";
-import { loadSecretKey } from "./storage/sealing.js";
-import { loadSigningKeys } from "./storage/signing-keys.js";
+import { logger, setLogLevel } from "./log.js";
+import { RoomOwners } from "./rooms/owner.js";
+import type { RoomServices } from "./rooms/room-worker.js";
+import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
+import { Committer } from "./storage/committer.js";
+import type { Database } from "./storage/database.js";
+import { Interning } from "./storage/interning.js";
+import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
+import { keepLogPartitions } from "./storage/log-upkeep.js";
+import { Numbers } from "./storage/numbers.js";
+import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
+import { ProcessRegistration } from "./storage/processes.js";
+import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
+import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+
+const log = logger("server");
+
+const UPKEEP_MS = 10 * 60_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -45,6 +60,58 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
   for (const part of started.splice(0).toReversed()) await part[Symbol.asyncDispose]();
 }
 
+/** The log, the rooms and what they stand on. */
+async function startEngine(
+  config: Config,
+  { database, isEmbedded }: OpenDatabase,
+  secret: SecretKey,
+  signingKeyOf: SigningKeyOf,
+  started: AsyncDisposable[],
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners">> {
+  const clock = systemClock;
+  const bus = openBus(config, database, isEmbedded);
+  started.push(bus);
+  const follower = await LogFollower.start(database, bus, clock);
+  started.push(follower);
+  const committer = new Committer(database, (position) => bus.publish(LOG_CHANNEL, String(position)));
+  const services: RoomServices = {
+    database,
+    committer,
+    interning: new Interning(database),
+    numbers: new Numbers(database),
+    clock,
+    signingKey: signingKeyOf,
+  };
+  const internalSecret = derivedSecret(secret, "internal");
+  const caller = internalCaller(internalSecret);
+  const methods = new Map<string, InternalMethod>();
+  const { address: host, port, advertise } = config.internal;
+  const internal = await listenInternally({ host, port, advertise }, internalSecret, methods);
+  started.push(internal);
+  const registration = await ProcessRegistration.open(database, clock, internal.address);
+  const owners = new RoomOwners(services, registration, caller);
+  for (const [name, method] of owners.methods) methods.set(name, method);
+  const upkeep = setInterval(() => {
+    keepLogPartitions(database).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the log failed"));
+  }, UPKEEP_MS).unref();
+  started.push({
+    async [Symbol.asyncDispose]() {
+      clearInterval(upkeep);
+      await owners.close();
+      await committer.drain();
+      await registration.close();
+      caller[Symbol.dispose]();
+    },
+  });
+  return { ...services, bus, follower, owners };
+}
+
+function openBus(config: Config, database: Database, isEmbedded: boolean): Bus {
+  if (config.redis.url !== undefined) return new RedisBus(config.redis.url);
+  // Our own PostgreSQL serves this process alone.
+  return isEmbedded ? new MemoryBus() : new PostgresBus(database.connectionConfig());
+}
+
 async function start(config: Config, options: StartOptions, started: AsyncDisposable[]): Promise<RunningServer> {
   setLogLevel(config.log.level);
   const clock = systemClock;
@@ -61,7 +128,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(lastSeen);
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
-  const services: Services = { config, clock, servers, database, secret, passwords, tokens, limiter, signingKeyOf };
+  const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
   const app = createApp(
     {
       config,

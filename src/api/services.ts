@@ -1,7 +1,14 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { RoomOwners } from "../rooms/owner.js";
+import type { RoomServices } from "../rooms/room-worker.js";
+import type { Bus } from "../storage/bus.js";
+import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";
 
-export interface Services extends AccountContext {
+export interface Services extends AccountContext, RoomServices {
   readonly signingKeyOf: SigningKeyOf;
+  readonly bus: Bus;
+  readonly follower: LogFollower;
+  readonly owners: RoomOwners;
 }

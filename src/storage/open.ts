@@ -8,6 +8,8 @@ const OLDEST_VERSION = 150_000;
 
 export interface OpenDatabase extends AsyncDisposable {
   readonly database: Database;
+  /** It is our own: no other process uses it. */
+  readonly isEmbedded: boolean;
   /** Where the data is, for a person to read; without password. */
   readonly where: string;
 }
@@ -35,6 +37,7 @@ export async function openDatabase(config: Config, progress: Progress = () => un
     }
     return {
       database,
+      isEmbedded: embedded !== undefined,
       where,
       async [Symbol.asyncDispose]() {
         await database.close();

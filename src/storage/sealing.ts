@@ -1,5 +1,5 @@
 // Secrets at rest: sealed under one key that is not in the database.
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import nacl from "tweetnacl";
@@ -49,6 +49,11 @@ function readIfThere(file: string): string | undefined {
 }
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined);
+
+/** A secret for one purpose that all processes with the same key have without storing it. */
+export function derivedSecret(key: SecretKey, purpose: string): string {
+  return createHmac("sha256", key).update(`hansa ${purpose}`).digest("base64url");
+}
 
 /** Seals bytes: a random nonce and the box. */
 export function seal(key: SecretKey, bytes: Uint8Array): Buffer {
