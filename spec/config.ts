@@ -108,6 +108,19 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    internal: Type.Object(
+      {
+        address: Type.String({
+          default: "127.0.0.1",
+          description: "Where this process listens for the other processes of the deployment.",
+        }),
+        port: Type.Integer({ minimum: 0, maximum: 65535, default: 0, description: "0 takes a free port." }),
+        advertise: Type.Optional(
+          Type.String({ description: "host:port under which the other processes reach it, if that is another one." }),
+        ),
+      },
+      closed,
+    ),
     registration: Type.Object(
       {
         open: Type.Optional(
@@ -189,6 +202,17 @@ export const ConfigSchema = Type.Object(
           maximum: 1_000_000,
           default: 5000,
           description: "Open connections of one network address; trusted proxies are not counted.",
+        }),
+      },
+      closed,
+    ),
+    caches: Type.Object(
+      {
+        events_bytes: Type.Integer({
+          minimum: 1_048_576,
+          maximum: 68_719_476_736,
+          default: 67_108_864,
+          description: "Memory for events that were read lately, in bytes.",
         }),
       },
       closed,

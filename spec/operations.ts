@@ -1,5 +1,25 @@
 // All operations that exist, by module of the specification.
+import * as adminRegister from "./admin/register.js";
+import * as account from "./client/account.js";
+import * as capabilities from "./client/capabilities.js";
+import * as devices from "./client/devices.js";
+import * as filter from "./client/filter.js";
+import * as login from "./client/login.js";
+import * as profile from "./client/profile.js";
+import * as registration from "./client/registration.js";
 import * as versions from "./client/versions.js";
+import * as wellknown from "./client/wellknown.js";
 import type { Operation } from "./operation.js";
 
-export const operations: readonly Operation[] = [versions].flatMap((module): Operation[] => Object.values(module));
+export const operations: readonly Operation[] = [
+  adminRegister,
+  account,
+  capabilities,
+  devices,
+  filter,
+  login,
+  profile,
+  registration,
+  versions,
+  wellknown,
+].flatMap((module): Operation[] => Object.values(module));

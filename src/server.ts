@@ -1,23 +1,54 @@
 // Wires everything together; the only file that knows all parts.
 import { setMaxListeners } from "node:events";
+import { AccessTokens } from "./accounts/access-tokens.js";
+import { LastSeen } from "./accounts/last-seen.js";
+import { Passwords } from "./accounts/passwords.js";
 import { createApp } from "./api/dispatch.js";
+import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
+import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
-import { unknownToken } from "./errors.js";
+import { logger, setLogLevel } from "./log.js";
+import { RoomOwners } from "./rooms/owner.js";
+import type { RoomServices } from "./rooms/room-worker.js";
+import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
+import { Committer } from "./storage/committer.js";
+import type { Database } from "./storage/database.js";
+import { Interning } from "./storage/interning.js";
+import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
+import { keepLogPartitions } from "./storage/log-upkeep.js";
+import { Numbers } from "./storage/numbers.js";
+import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
+import { ProcessRegistration } from "./storage/processes.js";
+import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
+import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+
+const log = logger("server");
+
+const UPKEEP_MS = 10 * 60_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
   readonly url: string;
+  /** Where the data is, for a person to read. */
+  readonly where: string;
 }
 
-/** Starts a server. `validateAnswers` checks every answer against the contract: for tests. */
-export async function startServer(config: Config, options: { validateAnswers?: boolean } = {}): Promise<RunningServer> {
+export interface StartOptions {
+  /** Checks every answer against the contract: for tests. */
+  readonly validateAnswers?: boolean;
+  /** Told each step that takes a moment. */
+  readonly progress?: Progress;
+}
+
+/** Starts a server. Throws ConfigError for what its configuration or surroundings do not allow. */
+export async function startServer(config: Config, options: StartOptions = {}): Promise<RunningServer> {
   const started: AsyncDisposable[] = [];
   try {
-    return await start(config, options.validateAnswers ?? false, started);
+    return await start(config, options, started);
   } catch (error) {
     await disposeAll(started);
     throw error;
@@ -29,24 +60,94 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
   for (const part of started.splice(0).toReversed()) await part[Symbol.asyncDispose]();
 }
 
-async function start(config: Config, validateAnswers: boolean, started: AsyncDisposable[]): Promise<RunningServer> {
+/** The log, the rooms and what they stand on. */
+async function startEngine(
+  config: Config,
+  { database, isEmbedded }: OpenDatabase,
+  secret: SecretKey,
+  signingKeyOf: SigningKeyOf,
+  started: AsyncDisposable[],
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners">> {
+  const clock = systemClock;
+  const bus = openBus(config, database, isEmbedded);
+  started.push(bus);
+  const follower = await LogFollower.start(database, bus, clock);
+  started.push(follower);
+  const committer = new Committer(database, (position) => bus.publish(LOG_CHANNEL, String(position)));
+  const services: RoomServices = {
+    database,
+    committer,
+    interning: new Interning(database),
+    numbers: new Numbers(database),
+    clock,
+    signingKey: signingKeyOf,
+  };
+  const internalSecret = derivedSecret(secret, "internal");
+  const caller = internalCaller(internalSecret);
+  const methods = new Map<string, InternalMethod>();
+  const { address: host, port, advertise } = config.internal;
+  const internal = await listenInternally({ host, port, advertise }, internalSecret, methods);
+  started.push(internal);
+  const registration = await ProcessRegistration.open(database, clock, internal.address);
+  const owners = new RoomOwners(services, registration, caller);
+  for (const [name, method] of owners.methods) methods.set(name, method);
+  const upkeep = setInterval(() => {
+    keepLogPartitions(database).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the log failed"));
+  }, UPKEEP_MS).unref();
+  started.push({
+    async [Symbol.asyncDispose]() {
+      clearInterval(upkeep);
+      await owners.close();
+      await committer.drain();
+      await registration.close();
+      caller[Symbol.dispose]();
+    },
+  });
+  return { ...services, bus, follower, owners };
+}
+
+function openBus(config: Config, database: Database, isEmbedded: boolean): Bus {
+  if (config.redis.url !== undefined) return new RedisBus(config.redis.url);
+  // Our own PostgreSQL serves this process alone.
+  return isEmbedded ? new MemoryBus() : new PostgresBus(database.connectionConfig());
+}
+
+async function start(config: Config, options: StartOptions, started: AsyncDisposable[]): Promise<RunningServer> {
+  setLogLevel(config.log.level);
+  const clock = systemClock;
+  const servers = localServers(config);
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
+  const secret = loadSecretKey(config);
+  const opened = await openDatabase(config, options.progress);
+  started.push(opened);
+  const { database, where } = opened;
+  const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
+  const tokens = new AccessTokens(database, clock);
+  const lastSeen = new LastSeen(database, clock);
+  started.push(lastSeen);
+  const limiter = new RateLimiter(config.rate_limits, clock);
+  const passwords = new Passwords(config.passwords);
+  const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
   const app = createApp(
     {
       config,
-      clock: systemClock,
-      servers: localServers(config),
-      limiter: new RateLimiter(config.rate_limits, systemClock),
-      authenticate: () => Promise.reject(unknownToken("This access token is not known.")),
-      seen: () => undefined,
+      servers,
+      limiter,
+      authenticate: (token) => tokens.authenticate(token),
+      seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
+      validateAnswers: options.validateAnswers ?? false,
+      stopping: stopping.signal,
     },
-    routes,
-    { validateAnswers, stopping: stopping.signal },
+    routes.map(({ operation, handler }) => ({ operation, answer: (request) => handler(services, request) })),
   );
   const answer = app.callback();
-  const trouble = (): Promise<string | undefined> =>
-    Promise.resolve(stopping.signal.aborted ? "the server is stopping" : undefined);
+  const trouble = async (): Promise<string | undefined> => {
+    if (stopping.signal.aborted) return "the server is stopping";
+    await database.read({ name: "ready", text: "SELECT 1" }, []);
+    return undefined;
+  };
   const { metrics } = config;
   if (metrics.enabled && metrics.port !== undefined) {
     started.push(
@@ -70,6 +171,7 @@ async function start(config: Config, validateAnswers: boolean, started: AsyncDis
   started.push(main);
   return {
     url: main.url,
+    where,
     async [Symbol.asyncDispose]() {
       stopping.abort();
       await disposeAll(started);

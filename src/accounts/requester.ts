@@ -4,6 +4,7 @@ import type { DeviceId, UserId } from "../protocol/identifiers.js";
 /** Who calls: the owner of the access token. */
 export interface Requester {
   readonly user_id: UserId;
+  readonly user_nid: number;
   /** Absent for tokens that belong to no device. */
   readonly device_id: DeviceId | undefined;
   readonly is_admin: boolean;

@@ -4,15 +4,16 @@ import { randomUUID } from "node:crypto";
 import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
+import type { Config, LocalServers } from "../config.js";
 import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
 import { logger, requestContext } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
 import { readBody } from "./body.js";
-import { Reply, type Request, type Route } from "./handler.js";
+import { Reply, type Request } from "./handler.js";
+import type { RateLimiter } from "./rate-limit.js";
 import { TrieRouter } from "./router.js";
-import type { Services } from "./services.js";
 import { check } from "./validation.js";
 
 const log = logger("api");
@@ -26,22 +27,35 @@ const HEADERS = {
   "X-Content-Type-Options": "nosniff",
 } as const;
 
-/** What the edge needs beside the services that handlers use. */
-export interface EdgeOptions {
+/** What the edge needs. */
+export interface Edge {
+  readonly config: Config;
+  readonly servers: LocalServers;
+  readonly limiter: RateLimiter;
+  /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
+  readonly authenticate: (token: string) => Promise<Requester>;
+  /** Notes that a device was used. */
+  readonly seen: (requester: Requester, address: string, userAgent: string) => void;
   /** Checks our own answers against the contract: for tests. */
   readonly validateAnswers: boolean;
   /** Aborted when the server stops: waiting requests end early, and connections are not kept. */
   readonly stopping: AbortSignal;
 }
 
-/** The Koa application that answers all routes. */
-export function createApp(services: Services, routes: readonly Route[], options: EdgeOptions): Koa {
+/** An operation and what answers it. */
+export interface Answerer {
+  readonly operation: Operation;
+  readonly answer: (request: Request<Operation>) => Promise<unknown>;
+}
+
+/** The Koa application that answers requests. */
+export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
   const app = new Koa();
   const router = new TrieRouter();
-  const addressOf = callerAddress(services.config.listen.trusted_proxies);
-  for (const route of routes) {
-    for (const path of route.operation.paths) {
-      router.add(route.operation.method, path, (ctx: Context) => serve(services, route, ctx, options));
+  const addressOf = callerAddress(edge.config.listen.trusted_proxies);
+  for (const answerer of answerers) {
+    for (const path of answerer.operation.paths) {
+      router.add(answerer.operation.method, path, (ctx: Context) => serve(edge, answerer, ctx));
     }
   }
   app.use(async (ctx, next) => {
@@ -55,7 +69,7 @@ export function createApp(services: Services, routes: readonly Route[], options:
       ctx.res.once("close", () => {
         const operation = ctx.state["operation"] as Operation | undefined;
         finished(operation?.operationId ?? "none", ctx.status);
-        if (!services.config.log.requests) return;
+        if (!edge.config.log.requests) return;
         // The path without its query, which could hold a secret.
         log.info(
           {
@@ -81,7 +95,7 @@ export function createApp(services: Services, routes: readonly Route[], options:
       } catch (cause) {
         answerError(ctx, cause, request_id);
       }
-      if (options.stopping.aborted) ctx.set("Connection", "close");
+      if (edge.stopping.aborted) ctx.set("Connection", "close");
     });
   });
   app.use(router.routes());
@@ -105,25 +119,24 @@ function answerError(ctx: Context, cause: unknown, requestId: string): void {
   ctx.body = error.body();
 }
 
-async function serve(services: Services, route: Route, ctx: Context, options: EdgeOptions): Promise<void> {
-  const { operation } = route;
-  const { config, limiter, servers } = services;
+async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
+  const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
   ctx.state["operation"] = operation;
-  const auth = await authenticate(services, operation, token);
+  const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
     const store = requestContext.getStore();
     if (store !== undefined) store.user = auth.user_id;
-    services.seen(auth, address, ctx.get("user-agent"));
+    edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
   const gone = new AbortController();
   const end = (): void => gone.abort();
-  options.stopping.addEventListener("abort", end, { once: true });
+  edge.stopping.addEventListener("abort", end, { once: true });
   ctx.res.once("close", () => {
-    options.stopping.removeEventListener("abort", end);
+    edge.stopping.removeEventListener("abort", end);
     end();
   });
 
@@ -140,14 +153,14 @@ async function serve(services: Services, route: Route, ctx: Context, options: Ed
     address,
     server: servers.forHost(ctx.get("host")),
   };
-  const answer = await route.handler(services, request);
+  const answer = await give(request);
   if (answer instanceof Reply) {
     ctx.status = answer.status;
     if (typeof answer.body === "string") ctx.type = "application/json";
     ctx.set(answer.headers);
     ctx.body = answer.body;
   } else {
-    if (options.validateAnswers) checkAnswer(operation, answer);
+    if (edge.validateAnswers) checkAnswer(operation, answer);
     ctx.status = 200;
     ctx.body = answer;
   }
@@ -167,13 +180,13 @@ function bearerToken(ctx: Context): string | undefined {
 }
 
 async function authenticate(
-  services: Services,
+  edge: Edge,
   operation: Operation,
   token: string | undefined,
 ): Promise<Requester | undefined> {
   if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
   if (token === undefined) throw missingToken();
-  const requester = await services.authenticate(token);
+  const requester = await edge.authenticate(token);
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {
     throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
@@ -182,7 +195,7 @@ async function authenticate(
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */
-async function readJson(ctx: Context, limits: Services["config"]["limits"]): Promise<unknown> {
+async function readJson(ctx: Context, limits: Config["limits"]): Promise<unknown> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   if (bytes.length === 0) return {};
   return parseJson(bytes, { maxDepth: limits.json_depth });

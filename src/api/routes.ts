@@ -1,6 +1,35 @@
 // Every operation of the contract bound to its handler.
+import * as adminRegisterSpec from "../../spec/admin/register.js";
+import * as accountSpec from "../../spec/client/account.js";
+import * as capabilitiesSpec from "../../spec/client/capabilities.js";
+import * as devicesSpec from "../../spec/client/devices.js";
+import * as filterSpec from "../../spec/client/filter.js";
+import * as loginSpec from "../../spec/client/login.js";
+import * as profileSpec from "../../spec/client/profile.js";
+import * as registrationSpec from "../../spec/client/registration.js";
 import * as versionsSpec from "../../spec/client/versions.js";
+import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as adminRegister from "./admin/register.js";
+import * as account from "./client/account.js";
+import * as capabilities from "./client/capabilities.js";
+import * as devices from "./client/devices.js";
+import * as filter from "./client/filter.js";
+import * as login from "./client/login.js";
+import * as profile from "./client/profile.js";
+import * as registration from "./client/registration.js";
 import * as versions from "./client/versions.js";
+import * as wellknown from "./client/wellknown.js";
 import { bind, type Route } from "./handler.js";
 
-export const routes: readonly Route[] = [bind(versionsSpec, versions)].flat();
+export const routes: readonly Route[] = [
+  bind(adminRegisterSpec, adminRegister),
+  bind(accountSpec, account),
+  bind(capabilitiesSpec, capabilities),
+  bind(devicesSpec, devices),
+  bind(filterSpec, filter),
+  bind(loginSpec, login),
+  bind(profileSpec, profile),
+  bind(registrationSpec, registration),
+  bind(versionsSpec, versions),
+  bind(wellknownSpec, wellknown),
+].flat();

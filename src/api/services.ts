@@ -1,16 +1,14 @@
 // What handlers are given to work with; wired in server.ts.
-import type { Requester } from "../accounts/requester.js";
-import type { Clock } from "../clock.js";
-import type { Config, LocalServers } from "../config.js";
-import type { RateLimiter } from "./rate-limit.js";
+import type { AccountContext } from "../accounts/context.js";
+import type { RoomOwners } from "../rooms/owner.js";
+import type { RoomServices } from "../rooms/room-worker.js";
+import type { Bus } from "../storage/bus.js";
+import type { LogFollower } from "../storage/log.js";
+import type { SigningKeyOf } from "../storage/signing-keys.js";
 
-export interface Services {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly servers: LocalServers;
-  readonly limiter: RateLimiter;
-  /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
-  readonly authenticate: (token: string) => Promise<Requester>;
-  /** Notes that a device was used. */
-  readonly seen: (requester: Requester, address: string, userAgent: string) => void;
+export interface Services extends AccountContext, RoomServices {
+  readonly signingKeyOf: SigningKeyOf;
+  readonly bus: Bus;
+  readonly follower: LogFollower;
+  readonly owners: RoomOwners;
 }

@@ -2,7 +2,7 @@
 // under which the version's text lists the rule.
 import { authEventTuples } from "./auth-events.js";
 import { isState, type RoomEvent } from "./event.js";
-import { createEventIdOfRoom, parseUserId, serverNameOf } from "./identifiers.js";
+import { createEventIdOfRoom, type EventId, parseUserId, serverNameOf } from "./identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "./json.js";
 import { joinRuleOf, membershipIn, membershipOf } from "./membership.js";
 import {
@@ -97,24 +97,28 @@ export interface AuthEvent {
 }
 
 /**
- * The rules that consider an event's `auth_events` (rule 2; from version 12 on rules 2 and 3), against those events, in
- * any order; from version 12 on `authEvents` may hold the create event too, which the room id implies and which is
- * required to be known and accepted. Create events pass: rule 1 ends for them in `authorise`.
+ * The rules that consider an event's `auth_events` (rule 2; from version 12 on rules 2 and 3). `known` holds all events that
+ * `auth_events` names, and where the room id implies it the create event, if we have it. Throws Error if a named event is not
+ * given: such an event cannot be judged yet. Create events pass: rule 1 ends for them in `authorise`.
  */
-export function authoriseAuthEvents(version: RoomVersion, event: RoomEvent, authEvents: readonly AuthEvent[]): Verdict {
+export function authoriseAuthEvents(
+  version: RoomVersion,
+  event: RoomEvent,
+  known: ReadonlyMap<EventId, AuthEvent>,
+): Verdict {
   if (event.type === "m.room.create") return ALLOWED;
-  let named = authEvents;
   if (version.hashedRoomIds) {
-    const createId = createEventIdOfRoom(event.room_id);
-    const create = authEvents.find((entry) => entry.event.event_id === createId);
+    const create = known.get(createEventIdOfRoom(event.room_id));
     if (create === undefined || create.rejected || create.event.type !== "m.room.create") {
       return refuse(version, "room.create");
     }
-    named = authEvents.filter((entry) => entry !== create || event.auth_events.includes(createId));
   }
   const expected = new Set<string>(authEventTuples(version, event));
   const seen = new Set<string>();
-  for (const { event: auth, rejected } of named) {
+  for (const id of event.auth_events) {
+    const entry = known.get(id);
+    if (entry === undefined) throw new Error(`auth event ${id} of ${event.event_id} is not given`);
+    const { event: auth, rejected } = entry;
     const tuple = auth.state_key === undefined ? undefined : stateTuple(auth.type, auth.state_key);
     if (tuple !== undefined && seen.has(tuple)) return refuse(version, "authEvents.duplicate");
     if (tuple === undefined || !expected.has(tuple)) return refuse(version, "authEvents.unexpected");

@@ -1,5 +1,6 @@
 // From the wire to an event and from a draft to a signed event (server-server API, "PDUs" and "Signing Events").
 import { badJson, MatrixError, tooLarge } from "../errors.js";
+import { decodeBase64, encodeBase64 } from "./base64.js";
 import { canonicalJson } from "./canonical-json.js";
 import { type Malformed, readEvent, type RoomEvent } from "./event.js";
 import { contentHash, derivedEventId, essentialText, sha256 } from "./event-hash.js";
@@ -18,7 +19,7 @@ function eventText(version: RoomVersion, json: JsonObject): string {
 
 /** The wire form of an event: its stored text parsed so that hashing it again gives the same. */
 export function wireForm(version: RoomVersion, event: RoomEvent): JsonObject {
-  const json = parseJson(event.json, { numbers: version.strictNumbers ? "any" : "lexemes" });
+  const json: JsonValue = version.strictNumbers ? JSON.parse(event.json) : parseJson(event.json, { numbers: "lexemes" });
   if (!isObject(json)) throw new Error(`event ${event.event_id} is not an object`);
   return json;
 }
@@ -44,14 +45,22 @@ export function parseEvent(version: RoomVersion, json: JsonValue): ParsedEvent |
     const id = derivedEventId(version, essentialText(version, signed));
     const event = read(version, id, signed, text);
     if ("malformed" in event) return event;
-    const hashes = own(signed, "hashes");
-    if (isObject(hashes) && ownString(hashes, "sha256") === contentHash(version, signed)) return { event, redacted: false };
+    if (hasContentHash(signed, contentHash(version, signed))) return { event, redacted: false };
     const redacted = readText(version, id, eventText(version, redact(version, signed)));
     return "malformed" in redacted ? redacted : { event: redacted, redacted: true };
   } catch (error) {
     if (error instanceof MatrixError) return { malformed: error.message };
     throw error;
   }
+}
+
+/** True if an event claims this content hash, in any form of base64. */
+function hasContentHash(json: JsonObject, expected: string): boolean {
+  const hashes = own(json, "hashes");
+  const claimed = isObject(hashes) ? ownString(hashes, "sha256") : undefined;
+  if (claimed === expected) return true;
+  const bytes = claimed === undefined ? undefined : decodeBase64(claimed);
+  return bytes !== undefined && encodeBase64(bytes) === expected;
 }
 
 function read(version: RoomVersion, id: EventId | undefined, json: JsonObject, text: string): RoomEvent | Malformed {

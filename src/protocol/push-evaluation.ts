@@ -28,8 +28,22 @@ export interface EventFacts {
   readonly memberCount: number;
   readonly levels: PowerLevels;
   readonly properties: JsonObject;
-  /** Lower case texts of properties, by path: found once. */
-  readonly texts: Map<string, string | undefined>;
+  /** What was found at paths so far, strings in lower case too: the same few are asked for every member. */
+  readonly found: Map<string, Found>;
+}
+
+interface Found {
+  readonly value: JsonValue | undefined;
+  readonly text: string | undefined;
+}
+
+function find(facts: EventFacts, key: string): Found {
+  const known = facts.found.get(key);
+  if (known !== undefined) return known;
+  const value = valueAt(facts.properties, parsePath(key));
+  const found = { value, text: typeof value === "string" ? value.toLowerCase() : undefined };
+  facts.found.set(key, found);
+  return found;
 }
 
 /** The facts of an event in a room that has so many joined members and these levels. */
@@ -45,7 +59,7 @@ export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerL
     ...(state_key !== undefined && { state_key }),
     ...(redacts !== undefined && { redacts }),
   };
-  return { event, memberCount, levels, properties, texts: new Map() };
+  return { event, memberCount, levels, properties, found: new Map() };
 }
 
 /**
@@ -62,7 +76,7 @@ export function singledOut(event: RoomEvent): readonly string[] {
 type Test = (facts: EventFacts, member: Member | undefined) => boolean;
 
 interface CompiledRule {
-  readonly test: Test;
+  readonly tests: readonly Test[];
   readonly outcome: Notification;
 }
 
@@ -77,7 +91,7 @@ export function compileRules(rules: PushRuleset): CompiledRules {
       const tests = testsOf(kind, rule);
       if (tests.includes(undefined)) return [];
       const known = tests.flatMap((test) => test ?? []);
-      return [{ test: (facts, member) => known.every((test) => test(facts, member)), outcome: outcomeOf(rule) } satisfies CompiledRule];
+      return [{ tests: known, outcome: outcomeOf(rule) }];
     }),
   );
 }
@@ -91,7 +105,7 @@ export const COMPILED_DEFAULTS: CompiledRules = compileRules(DEFAULT_RULES);
  */
 export function evaluate(rules: CompiledRules, facts: EventFacts, member?: Member): Notification | undefined {
   if (member?.user_id === facts.event.sender) return undefined;
-  const outcome = rules.find(({ test }) => test(facts, member))?.outcome;
+  const outcome = rules.find(({ tests }) => tests.every((test) => test(facts, member)))?.outcome;
   return outcome?.notify || outcome?.highlight ? outcome : undefined;
 }
 
@@ -151,34 +165,24 @@ function compileCondition(condition: PushCondition): Test | undefined {
 }
 
 function eventMatch(key: string, pattern: string): Test {
-  if (pattern === OWN_USER_ID) {
-    const path = parsePath(key);
-    return (facts, member) => member !== undefined && valueAt(facts.properties, path) === member.user_id;
-  }
+  if (pattern === OWN_USER_ID) return (facts, member) => member !== undefined && find(facts, key).value === member.user_id;
   const glob = compileGlob(pattern);
   if (key === "content.body") return bodyMatches(glob);
-  const path = parsePath(key);
+  if (!/[*?]/.test(pattern)) {
+    const literal = pattern.toLowerCase();
+    return (facts) => find(facts, key).text === literal;
+  }
   return (facts) => {
-    const text = textAt(facts, key, path);
+    const { text } = find(facts, key);
     return text !== undefined && matchesWhole(glob, text);
   };
 }
 
-const BODY = ["content", "body"];
-
 function bodyMatches(glob: Glob): Test {
   return (facts) => {
-    const text = textAt(facts, "content.body", BODY);
+    const { text } = find(facts, "content.body");
     return text !== undefined && matchesWords(glob, text);
   };
-}
-
-function textAt(facts: EventFacts, key: string, path: readonly string[]): string | undefined {
-  if (facts.texts.has(key)) return facts.texts.get(key);
-  const value = valueAt(facts.properties, path);
-  const text = typeof value === "string" ? value.toLowerCase() : undefined;
-  facts.texts.set(key, text);
-  return text;
 }
 
 function isScalar(value: JsonValue | undefined): value is string | number | boolean | null {
@@ -186,14 +190,12 @@ function isScalar(value: JsonValue | undefined): value is string | number | bool
 }
 
 function propertyIs(key: string, value: JsonValue): Test {
-  const path = parsePath(key);
-  return (facts) => valueAt(facts.properties, path) === value;
+  return (facts) => find(facts, key).value === value;
 }
 
 function propertyContains(key: string, value: JsonValue): Test {
-  const path = parsePath(key);
   return (facts, member) => {
-    const list = valueAt(facts.properties, path);
+    const list = find(facts, key).value;
     const wanted = value === OWN_USER_ID ? member?.user_id : value;
     return wanted !== undefined && Array.isArray(list) && list.includes(wanted);
   };

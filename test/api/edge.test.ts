@@ -43,24 +43,24 @@ async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> 
   const app = createApp(
     {
       config,
-      clock: systemClock,
       servers: localServers(config),
       limiter: new RateLimiter(config.rate_limits, systemClock),
       authenticate: () => Promise.reject(unknownToken("not known")),
       seen: () => undefined,
+      validateAnswers: true,
+      stopping: stopping.signal,
     },
     [
       {
         operation: echo,
-        handler: async (_services, { body, address, query }) => ({ body, address, times: (query as { times: number }).times }),
+        answer: async ({ body, address, query }) => ({ body, address, times: (query as { times: number }).times }),
       },
       {
         operation: wait,
-        handler: (_services, { signal }) =>
+        answer: ({ signal }) =>
           new Promise((resolve) => signal.addEventListener("abort", () => resolve({ ended: true }))),
       },
     ],
-    { validateAnswers: true, stopping: stopping.signal },
   );
   const answer = app.callback();
   const listener = await listen({ address: "127.0.0.1", port: 0, setting: "listen" }, publicLimits(config), (req, res) => {

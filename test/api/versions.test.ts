@@ -1,22 +1,22 @@
 import { expect } from "chai";
-import { checkConfig } from "../../src/config.js";
-import { startServer } from "../../src/server.js";
+import { startTestServer, type TestServer } from "../support/server.js";
 
 describe("getVersions", () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+  });
+  after(() => server[Symbol.asyncDispose]());
+
   it("answers with the versions, readable from any web page", async () => {
-    await using server = await startServer(checkConfig({ listen: { port: 0 }, log: { requests: false } }), { validateAnswers: true });
-    const response = await fetch(`${server.url}/_matrix/client/versions`);
-    expect(response.status).to.equal(200);
-    expect(response.headers.get("access-control-allow-origin")).to.equal("*");
-    expect(await response.json()).to.have.property("versions").that.includes("v1.1");
+    const answer = await server.anonymous.get("/_matrix/client/versions");
+    expect(answer.status).to.equal(200);
+    expect(answer.headers.get("access-control-allow-origin")).to.equal("*");
+    expect(answer.body).to.have.property("versions").that.includes("v1.1");
   });
 
-  it("tells an unknown path from a wrong method", async () => {
-    await using server = await startServer(checkConfig({ listen: { port: 0 }, log: { requests: false } }));
-    const unknown = await fetch(`${server.url}/_matrix/client/nothing`);
-    expect([unknown.status, await unknown.json()]).to.have.nested.property("[1].errcode", "M_UNRECOGNIZED");
-    expect(unknown.status).to.equal(404);
-    const wrong = await fetch(`${server.url}/_matrix/client/versions`, { method: "DELETE" });
-    expect(wrong.status).to.equal(405);
+  it("refuses a token that is not known, though it needs none", async () => {
+    const answer = await server.client({ access_token: "nonsense" }).get("/_matrix/client/versions");
+    expect([answer.status, answer.body["errcode"]]).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
   });
 });

@@ -48,6 +48,8 @@ function sending(senders: number, rooms: number): Scenario {
 }
 
 const FANOUT_RATE = 10;
+/** What has not arrived this long after the last message was sent counts as missed. */
+const DELIVERY_MS = 30_000;
 const FANOUT_FILTER = JSON.stringify({
   presence: { types: [] },
   account_data: { types: [] },
@@ -122,7 +124,8 @@ function fanOut(clients: number): Scenario {
         // Ends only by the failure of a listener: the loop above must not outlive it.
         running.then(() => Promise.reject(new Error("the listeners ended"))),
       ]);
-      await sleep(1_000);
+      const deadline = performance.now() + DELIVERY_MS;
+      while (performance.now() < deadline && listeners.some((listener) => listener.arrivals.size < started.length)) await sleep(20);
       closing.abort();
       // A last message lets every waiting sync come back.
       await target.client.send(sender, roomId, target.freshName(), "the end");

@@ -309,6 +309,8 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
 
     it("no chain of syncs has missed or repeated anything", async () => {
       for (const witness of witnesses) expect(await witness.faults()).to.deep.equal([]);
+      const [alices, bobs] = witnesses.map(({ chain }) => chain.timeline(roomId).map((event) => event["event_id"]));
+      expect(alices, "both saw the same order").to.deep.equal(bobs);
     });
   });
 }

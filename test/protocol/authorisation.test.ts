@@ -42,12 +42,14 @@ function thirdPartyInvite(room: RoomFixture, changes: JsonObject = {}, key = thi
 const verdict = (room: RoomFixture, fields: FixtureEvent, state: StateMap<RoomEvent> = room.state): Verdict =>
   authorise(room.version, room.event(fields), state);
 
-/** Verdict on the auth events of a message by Bob: what the selection takes, altered. */
-function authEvents(room: RoomFixture, alter: (chosen: AuthEvent[]) => AuthEvent[]): Verdict {
-  const event = room.event({ type: "m.room.message", sender: BOB });
-  const chosen = selectAuthEvents(room.version, event, room.state);
-  if (room.version.hashedRoomIds) chosen.push(room.create);
-  return authoriseAuthEvents(room.version, event, alter(chosen.map((auth) => ({ event: auth, rejected: false }))));
+/** Verdict on the auth events of a message by Bob: what the selection takes, altered; the create event is known in any case. */
+function authEvents(room: RoomFixture, alter: (chosen: AuthEvent[]) => AuthEvent[], createRejected = false): Verdict {
+  const message = room.event({ type: "m.room.message", sender: BOB });
+  const chosen = selectAuthEvents(room.version, message, room.state).map((event) => ({ event, rejected: false }));
+  const named = alter(chosen);
+  const known = new Map(named.map((auth) => [auth.event.event_id, auth]));
+  if (room.version.hashedRoomIds) known.set(room.create.event_id, { event: room.create, rejected: createRejected });
+  return authoriseAuthEvents(room.version, { ...message, auth_events: named.map(({ event }) => event.event_id) }, known);
 }
 
 const REFUSALS: Readonly<Record<Exclude<RuleName, "member.authoriserSignature">, (room: RoomFixture) => Verdict>> = {
@@ -60,7 +62,7 @@ const REFUSALS: Readonly<Record<Exclude<RuleName, "member.authoriserSignature">,
     room.version.privilegedCreators
       ? verdict(room, { type: "m.room.create", state_key: "", content: { additional_creators: [BOB, "bob"] } })
       : verdict(room, { type: "m.room.create", state_key: "", content: {} }),
-  "room.create": (room) => authEvents(room, (all) => all.map((auth) => ({ ...auth, rejected: auth.event === room.create }))),
+  "room.create": (room) => authEvents(room, (all) => all, true),
   "authEvents.duplicate": (room) =>
     authEvents(room, (all) => [...all, { event: room.event({ type: "m.room.member", state_key: BOB }), rejected: false }]),
   "authEvents.unexpected": (room) =>
@@ -291,10 +293,16 @@ describe("authorisation rules", () => {
 
   it("a room of a hashed id needs the create event that the id names", () => {
     const room = new RoomFixture(V12);
-    expect(authEvents(room, (all) => all.filter(({ event }) => event !== room.create))).to.have.property("rule", "2");
+    expect(authoriseAuthEvents(V12, room.event({ type: "m.room.message" }), new Map())).to.have.property("rule", "2");
     expect(verdict(room, { type: "m.room.message" }, room.without("m.room.create"))).to.have.property("rule", "2");
+    expect(authEvents(room, (all) => [...all, { event: room.create, rejected: false }])).to.have.property("rule", "3.2");
+  });
+
+  it("an auth event that is named twice counts twice, one that nobody has cannot be judged", () => {
+    const room = new RoomFixture(V11);
+    expect(authEvents(room, (all) => [...all, ...all.slice(0, 1)])).to.have.property("rule", "2.1");
     const event = { ...room.event({ type: "m.room.message" }), auth_events: [room.create.event_id] };
-    expect(authoriseAuthEvents(V12, event, [{ event: room.create, rejected: false }])).to.have.property("rule", "3.2");
+    expect(() => authoriseAuthEvents(V11, event, new Map())).to.throw("is not given");
   });
 
   it("version 12: additional creators are above all levels, and only there", () => {

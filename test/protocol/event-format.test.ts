@@ -114,6 +114,15 @@ describe("event format", () => {
     }
   });
 
+  it("a content hash may be padded or URL-safe", () => {
+    const wire = wireForm(V11, build(V11));
+    const { sha256 } = wire.hashes as { sha256: string };
+    for (const hash of [`${sha256}=`, sha256.replaceAll("+", "-").replaceAll("/", "_")]) {
+      expect(parseEvent(V11, { ...wire, hashes: { sha256: hash } }), hash).to.have.property("redacted", false);
+    }
+    expect(parseEvent(V11, { ...wire, hashes: { sha256: "!" } })).to.have.property("redacted", true);
+  });
+
   it("what is no event is named malformed", () => {
     const wire = wireForm(V11, build(V11, { type: "m.room.name", state_key: "" }));
     const changes: readonly JsonObject[] = [

@@ -21,13 +21,13 @@ interface Timeline {
 
 /** A server that holds `held`, the oldest first, and answers the given timelines in turn. */
 function server(held: readonly JsonObject[], timelines: readonly Timeline[]): MatrixRequest {
-  let syncs = 0;
   return (_method, path) => {
     const url = new URL(path, "http://example.org");
     const answer = (body: unknown): ReturnType<MatrixRequest> => Promise.resolve({ status: 200, body });
     if (url.pathname.endsWith("/sync")) {
-      const timeline = timelines[syncs++];
-      const next_batch = `s${syncs}`;
+      const step = Number((url.searchParams.get("since") ?? "s0").slice(1));
+      const timeline = timelines[step];
+      const next_batch = `s${step + 1}`;
       if (timeline === undefined) return answer({ next_batch });
       const first = held.findIndex((event) => event === timeline.events[0]);
       const room = { timeline: { events: timeline.events, limited: timeline.gap ?? false, prev_batch: `t${first}` } };
@@ -79,6 +79,14 @@ describe("sync chain checker", () => {
   it("finds state that a limited timeline has swallowed", async () => {
     const request = server(events, [{ events: events.slice(0, 3) }, { events: events.slice(5), gap: true }]);
     expect(await faultsOf(request)).to.deep.equal([`${ROOM}: state ["m.room.topic",""] is $4, the chain has $0`]);
+  });
+
+  it("finds a step that gives less when it is made again", async () => {
+    const honest = server(events, [{ events: events.slice(0, 3) }, { events: events.slice(3) }]);
+    let asked = 0;
+    const forgetful: MatrixRequest = (method, path) =>
+      path.includes("since=s1") && ++asked > 1 ? Promise.resolve({ status: 200, body: { next_batch: "s2" } }) : honest(method, path);
+    expect(await faultsOf(forgetful)).to.deep.equal([3, 4, 5, 6].map((number) => `${ROOM}: $${number} does not come again from s1`));
   });
 
   it("finds a prev_batch that does not lie before the timeline", async () => {

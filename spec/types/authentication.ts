@@ -1,0 +1,21 @@
+// What clients send to prove who they are (client-server API, "User-Interactive Authentication API", "Identifier types").
+import { Type } from "typebox";
+
+/** One stage of user-interactive authentication; further keys depend on the stage. */
+export const AuthenticationData = Type.Object({
+  type: Type.Optional(Type.String()),
+  session: Type.Optional(Type.String()),
+  password: Type.Optional(Type.String()),
+  token: Type.Optional(Type.String()),
+  identifier: Type.Optional(Type.Object({ type: Type.String(), user: Type.Optional(Type.String()) })),
+  user: Type.Optional(Type.String()),
+});
+
+export const UserIdentifier = Type.Object({
+  type: Type.String(),
+  user: Type.Optional(Type.String()),
+  medium: Type.Optional(Type.String()),
+  address: Type.Optional(Type.String()),
+  country: Type.Optional(Type.String()),
+  phone: Type.Optional(Type.String()),
+});

@@ -1,0 +1,98 @@
+// Access tokens: making them, and finding whose one is.
+import { createHash, randomBytes } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.js";
+import { unknownToken } from "../errors.js";
+import type { DeviceId } from "../protocol/identifiers.js";
+import { findAccessToken, noteFirstUse } from "../storage/access-tokens.js";
+import type { Database } from "../storage/database.js";
+import type { Requester } from "./requester.js";
+
+const MAX_CACHED = 50_000;
+
+/** A new token: 256 random bits. */
+export function newToken(kind: "access" | "refresh"): string {
+  return `${kind === "access" ? "hsa" : "hsr"}_${randomBytes(32).toString("base64url")}`;
+}
+
+/** What is stored of a token. It is random, so that a plain hash gives nothing away. */
+export function tokenDigest(token: string): Buffer {
+  return createHash("sha256").update(token).digest();
+}
+
+interface Known {
+  readonly requester: Requester;
+  readonly expires_ts: number | undefined;
+}
+
+/** Finds the owners of access tokens, and remembers them until it is told to forget. */
+export class AccessTokens {
+  private readonly database: Database;
+  private readonly clock: Clock;
+  private readonly known: LRUCache<string, Known>;
+  private readonly ofUser = new Map<number, Set<string>>();
+  private forgotten = 0;
+
+  constructor(database: Database, clock: Clock) {
+    this.database = database;
+    this.clock = clock;
+    this.known = new LRUCache<string, Known>({
+      max: MAX_CACHED,
+      dispose: ({ requester: { user_nid } }, key) => {
+        const keys = this.ofUser.get(user_nid);
+        keys?.delete(key);
+        if (keys?.size === 0) this.ofUser.delete(user_nid);
+      },
+    });
+  }
+
+  /** The owner of an access token. Throws M_UNKNOWN_TOKEN, with `soft_logout` if the token has only expired. */
+  async authenticate(token: string): Promise<Requester> {
+    const digest = tokenDigest(token);
+    const key = digest.toString("base64");
+    const { requester, expires_ts } = this.known.get(key) ?? (await this.find(digest, key));
+    if (expires_ts !== undefined && expires_ts <= this.clock.now()) {
+      throw unknownToken("This access token has expired: refresh it, or log in again.", true);
+    }
+    return requester;
+  }
+
+  /** Forgets the tokens of a user, or of one device: something about them has changed. */
+  forget(userNid: number, device?: string): void {
+    this.forgotten++;
+    for (const key of this.ofUser.get(userNid) ?? []) {
+      if (device === undefined || this.known.peek(key)?.requester.device_id === device) this.known.delete(key);
+    }
+  }
+
+  /** Forgets everything: this process may have missed that something changed. */
+  forgetAll(): void {
+    this.forgotten++;
+    this.known.clear();
+  }
+
+  private async find(digest: Buffer, key: string): Promise<Known> {
+    const before = this.forgotten;
+    const stored = await findAccessToken(this.database, digest);
+    if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
+    const { nid, user_nid, user_id, is_admin, expires_ts, replaces } = stored;
+    const device_id: DeviceId = stored.device_id;
+    if (replaces !== undefined) {
+      await this.database.transaction(async (tx) => {
+        await noteFirstUse(tx, nid, replaces);
+        tx.append([{ kind: "invalidation", user_nid, device: device_id }]);
+      });
+      this.forget(user_nid, device_id);
+      return { requester: { user_id, user_nid, device_id, is_admin, is_guest: false }, expires_ts };
+    }
+    const found: Known = { requester: { user_id, user_nid, device_id, is_admin, is_guest: false }, expires_ts };
+    // What was read while something was forgotten may be what should be forgotten.
+    if (this.forgotten === before) {
+      this.known.set(key, found);
+      const keys = this.ofUser.get(user_nid);
+      if (keys === undefined) this.ofUser.set(user_nid, new Set([key]));
+      else keys.add(key);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,123 @@
+// User-interactive authentication (client-server API): an operation that has to be confirmed, in one or more stages.
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import type { Static } from "typebox";
+import type { AuthenticationData } from "../../spec/types/authentication.js";
+import { MatrixError } from "../errors.js";
+import type { JsonObject } from "../protocol/json.js";
+import {
+  findAuthenticationSession,
+  putAuthenticationSession,
+  takeAuthenticationSession,
+  type AuthenticationSession,
+} from "../storage/authentication-sessions.js";
+import type { AccountContext } from "./context.js";
+
+type Submitted = Static<typeof AuthenticationData>;
+
+export interface Stage {
+  /** Throws a MatrixError if the stage is not passed; gives what the operation needs to know of it. */
+  readonly check: (submitted: Submitted) => Promise<string>;
+  /** What the client needs to know to pass it. */
+  readonly params?: JsonObject;
+}
+
+export interface Challenge {
+  readonly operation: string;
+  /** Who asks: a user id, or nothing where there is no user yet. */
+  readonly user: string | undefined;
+  /** The body, whose `auth` is what the client submits now. */
+  readonly body: { readonly auth?: Submitted | undefined };
+  /** Lists of stages; one of them has to be completed. */
+  readonly flows: readonly (readonly string[])[];
+  readonly stages: Readonly<Record<string, Stage>>;
+}
+
+/** Status 401 with what the client has to do. Only a failed stage has an error code. */
+class AuthenticationRequired extends MatrixError {
+  private readonly failure: MatrixError | undefined;
+
+  constructor(failure: MatrixError | undefined, extra: Record<string, unknown>) {
+    super(401, failure?.errcode ?? "", failure?.message ?? "This needs user-interactive authentication.", { extra });
+    this.failure = failure;
+  }
+
+  override body(): Record<string, unknown> {
+    return this.failure === undefined ? { ...this.extra } : super.body();
+  }
+}
+
+/**
+ * Returns when one of the flows is complete: what each stage left to know. Throws status 401 with the flows otherwise.
+ *
+ * A session belongs to one user, operation and body: used for anything else it counts as unknown and a new one begins. It
+ * can be completed once. A client may complete a flow of one stage without asking for a session first.
+ */
+export async function requireAuthentication(context: AccountContext, challenge: Challenge): Promise<ReadonlyMap<string, string>> {
+  const submitted = challenge.body.auth;
+  const purpose = purposeOf(context, challenge);
+  const session = (await resume(context, submitted?.session, purpose)) ?? {
+    id: randomBytes(18).toString("base64url"),
+    purpose,
+    completed: new Map<string, string>(),
+  };
+  const isNew = session.id !== submitted?.session;
+  const passed = new Map<string, string>();
+  let failure: MatrixError | undefined;
+  if (submitted?.type !== undefined && !session.completed.has(submitted.type)) {
+    try {
+      passed.set(submitted.type, await pass(challenge, submitted.type, submitted));
+    } catch (error) {
+      // Too many attempts are told as what they are; anything else is a stage that was not passed.
+      if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
+      failure = error;
+    }
+  }
+  const completed = new Map([...session.completed, ...passed]);
+  if (failure === undefined && challenge.flows.some((flow) => flow.every((stage) => completed.has(stage)))) {
+    if (isNew || (await context.database.transaction((tx) => takeAuthenticationSession(tx, session.id)))) return completed;
+    throw new MatrixError(403, "M_FORBIDDEN", "This authentication session has been used: begin again.");
+  }
+  if (isNew || passed.size > 0) await store(context, { ...session, completed: passed });
+  throw new AuthenticationRequired(failure, {
+    session: session.id,
+    flows: challenge.flows.map((stages) => ({ stages })),
+    params: paramsOf(challenge),
+    completed: [...completed.keys()],
+  });
+}
+
+async function resume(
+  { database, clock }: AccountContext,
+  id: string | undefined,
+  purpose: Buffer,
+): Promise<AuthenticationSession | undefined> {
+  if (id === undefined) return undefined;
+  const session = await findAuthenticationSession(database, id, clock.now());
+  return session !== undefined && timingSafeEqual(session.purpose, purpose) ? session : undefined;
+}
+
+async function pass({ flows, stages }: Challenge, type: string, submitted: Submitted): Promise<string> {
+  const stage = flows.flat().includes(type) && Object.hasOwn(stages, type) ? stages[type] : undefined;
+  if (stage === undefined) throw new MatrixError(401, "M_UNRECOGNIZED", "This is not a stage of this authentication.");
+  return stage.check(submitted);
+}
+
+function store({ clock, config, database }: AccountContext, session: AuthenticationSession): Promise<void> {
+  const now = clock.now();
+  const expires = now + config.tokens.authentication_session_lifetime * 1000;
+  return database.transaction((tx) => putAuthenticationSession(tx, session, now, expires));
+}
+
+/** Keyed, because a body can hold a password, and a plain digest of that could be searched for. */
+function purposeOf({ secret }: AccountContext, { operation, user, body }: Challenge): Buffer {
+  const { auth: _auth, ...rest } = body;
+  const fields = Object.entries(rest).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return createHmac("sha256", secret).update(JSON.stringify([operation, user, fields])).digest();
+}
+
+function paramsOf({ flows, stages }: Challenge): Record<string, JsonObject> {
+  const used = new Set(flows.flat());
+  return Object.fromEntries(
+    Object.entries(stages).flatMap(([type, { params }]) => (params !== undefined && used.has(type) ? [[type, params]] : [])),
+  );
+}

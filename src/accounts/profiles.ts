@@ -1,0 +1,97 @@
+// Profiles of users (client-server API, "Profiles").
+import { MatrixError, badJson, invalidParam, missingParam, notFound } from "../errors.js";
+import { serverNameOf, type UserId } from "../protocol/identifiers.js";
+import type { JsonObject, JsonValue } from "../protocol/json.js";
+import { deleteProfileField, findProfile, lockProfile, setProfileField } from "../storage/profiles.js";
+import type { AccountContext } from "./context.js";
+
+const MAX_NAME_BYTES = 255;
+const MAX_PROFILE_BYTES = 65_536;
+
+/** Fixed fields, and names of the common namespaced identifier grammar. */
+const NAME = /^(?:avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_-]*)+)$/;
+
+/** What a change of a profile needs to be made known where the profile is copied to. */
+export interface ProfileChange {
+  readonly user_id: UserId;
+  readonly user_nid: number;
+  readonly name: string;
+  /** Absent: the field was deleted. */
+  readonly value: JsonValue | undefined;
+}
+
+/** Throws M_KEY_TOO_LARGE or M_INVALID_PARAM. */
+function requireName(name: string): void {
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
+    throw new MatrixError(400, "M_KEY_TOO_LARGE", `The name of a profile field may have at most ${MAX_NAME_BYTES} bytes.`);
+  }
+  if (!NAME.test(name)) throw invalidParam("This is not a name that a profile field can have.");
+}
+
+/** The whole profile of a user. Throws M_NOT_FOUND. */
+export async function getProfile({ database, servers }: AccountContext, userId: UserId): Promise<JsonObject> {
+  const fields = servers.isLocal(serverNameOf(userId)) ? await findProfile(database, userId) : undefined;
+  if (fields === undefined) throw notFound("This server knows no profile of this user.");
+  const profile: Record<string, JsonValue> = {};
+  for (const [name, json] of fields) profile[name] = JSON.parse(json) as JsonValue;
+  return profile;
+}
+
+/** One field of a profile, as an object with that field. Throws M_NOT_FOUND. */
+export async function getProfileField(context: AccountContext, userId: UserId, name: string): Promise<JsonObject> {
+  const profile = await getProfile(context, userId);
+  const value = Object.hasOwn(profile, name) ? profile[name] : undefined;
+  if (value === undefined) throw notFound("The profile has no such field.");
+  return { [name]: value };
+}
+
+/**
+ * Sets the field of a profile to what the body has under its name. An empty or null name or avatar deletes it, as clients
+ * have always cleared them. Gives the change. Throws M_INVALID_PARAM, M_KEY_TOO_LARGE, M_MISSING_PARAM, M_BAD_JSON,
+ * M_PROFILE_TOO_LARGE.
+ */
+export async function changeProfileField(
+  { database }: AccountContext,
+  user: { readonly user_id: UserId; readonly user_nid: number },
+  name: string,
+  body: JsonObject,
+): Promise<ProfileChange> {
+  requireName(name);
+  const value = Object.hasOwn(body, name) ? body[name] : undefined;
+  if (value === undefined) throw missingParam(`"${name}" is missing.`);
+  const cleared = (name === "displayname" || name === "avatar_url") && (value === null || value === "");
+  if (!cleared) requireValue(name, value);
+  await database.transaction(async (tx) => {
+    if (cleared) await deleteProfileField(tx, user.user_nid, name);
+    else {
+      const json = JSON.stringify(value);
+      const fields = new Map([...(await lockProfile(tx, user.user_nid)), [name, json]]);
+      const size = [...fields].reduce((sum, [key, text]) => sum + Buffer.byteLength(key) + Buffer.byteLength(text) + 4, 2);
+      if (size > MAX_PROFILE_BYTES) {
+        throw new MatrixError(400, "M_PROFILE_TOO_LARGE", `A profile may have at most ${MAX_PROFILE_BYTES} bytes in all.`);
+      }
+      await setProfileField(tx, user.user_nid, name, json);
+    }
+    tx.append([{ kind: "profile", user_nid: user.user_nid }]);
+  });
+  return { user_id: user.user_id, user_nid: user.user_nid, name, value: cleared ? undefined : value };
+}
+
+function requireValue(name: string, value: JsonValue): void {
+  if (name !== "displayname" && name !== "avatar_url" && name !== "m.tz") return;
+  if (typeof value !== "string") throw badJson(`"${name}" must be a string.`);
+  if (name === "avatar_url" && !/^mxc:\/\/[^/]+\/[^/]+$/.test(value)) throw badJson('"avatar_url" must be an mxc:// address.');
+}
+
+/** Deletes a field, if there is one. Gives the change. Throws M_INVALID_PARAM, M_KEY_TOO_LARGE. */
+export async function removeProfileField(
+  { database }: AccountContext,
+  user: { readonly user_id: UserId; readonly user_nid: number },
+  name: string,
+): Promise<ProfileChange> {
+  requireName(name);
+  await database.transaction(async (tx) => {
+    if (await deleteProfileField(tx, user.user_nid, name)) tx.append([{ kind: "profile", user_nid: user.user_nid }]);
+  });
+  return { user_id: user.user_id, user_nid: user.user_nid, name, value: undefined };
+}

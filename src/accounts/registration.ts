@@ -1,0 +1,198 @@
+// Making accounts (client-server API, "Account registration and management"; Synapse's shared-secret registration).
+import { createHmac, randomBytes, randomInt, timingSafeEqual } from "node:crypto";
+import type { Static } from "typebox";
+import type { register } from "../../spec/client/registration.js";
+import { registrationOpen } from "../config.js";
+import { MatrixError, forbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
+import { logger } from "../log.js";
+import { newUserId, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { createAccount, findAccount } from "../storage/accounts.js";
+import {
+  isRegistrationTokenValid,
+  putRegistrationNonce,
+  takeRegistrationNonce,
+  useRegistrationToken,
+} from "../storage/registration.js";
+import { setProfileField } from "../storage/profiles.js";
+import type { AccountContext } from "./context.js";
+import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
+import { openSession, type Tokens } from "./sessions.js";
+
+const log = logger("accounts");
+
+const LOCALPART_LETTERS = "abcdefghijklmnopqrstuvwxyz234567";
+const NONCE_MS = 60_000;
+
+export interface Registered extends Partial<Tokens> {
+  readonly user_id: UserId;
+  readonly device_id?: DeviceId;
+}
+
+/** The id that a user name gives on a server. Throws M_INVALID_USERNAME. */
+export function userIdOf(username: string, server: ServerName): UserId {
+  const localpart = username.toLowerCase();
+  if (localpart.startsWith("_")) throw invalidUsername("User names that begin with _ are kept for application services.");
+  const id = newUserId(localpart, server);
+  if (id === undefined) {
+    throw invalidUsername("A user name has letters a to z, digits and . _ = - / +, and with the server name at most 255 bytes.");
+  }
+  return id;
+}
+
+/** Throws M_INVALID_USERNAME or M_USER_IN_USE unless the name can be registered; gives its user id. */
+export async function requireAvailable(context: AccountContext, username: string, server: ServerName): Promise<UserId> {
+  const id = userIdOf(username, server);
+  if ((await findAccount(context.database, id)) !== undefined) throw userInUse();
+  return id;
+}
+
+/** Throws M_FORBIDDEN where nobody may register. */
+export function requireOpen({ config }: AccountContext, server: ServerName): void {
+  if (!registrationOpen(config, server)) throw forbidden("Registration is closed on this server: ask its administrator.");
+}
+
+/**
+ * Registers a user, after user-interactive authentication. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE,
+ * M_WEAK_PASSWORD, M_MISSING_PARAM, or status 401 with what the client has to do.
+ */
+export async function registerUser(
+  context: AccountContext,
+  server: ServerName,
+  body: Static<(typeof register)["body"]>,
+): Promise<Registered> {
+  requireOpen(context, server);
+  if (body.username !== undefined) await requireAvailable(context, body.username, server);
+  if (body.password !== undefined) context.passwords.requireAcceptable(body.password);
+  const completed = await requireAuthentication(context, registrationChallenge(context, server, body));
+  if (body.password === undefined) throw missingParam('"password" is missing.');
+  return create(context, {
+    user_id: body.username === undefined ? randomUserId(server) : userIdOf(body.username, server),
+    password: body.password,
+    is_admin: false,
+    token: completed.get("m.login.registration_token"),
+    session: body.inhibit_login === true ? undefined : body,
+  });
+}
+
+interface NewAccount {
+  readonly user_id: UserId;
+  readonly password: string | undefined;
+  readonly is_admin: boolean;
+  readonly displayname?: string | undefined;
+  /** A registration token to be used up. */
+  readonly token?: string | undefined;
+  /** The session to open with it, if any. */
+  readonly session?: Pick<Static<(typeof register)["body"]>, "device_id" | "initial_device_display_name" | "refresh_token"> | undefined;
+}
+
+/** Makes an account without asking who wants it: for administrators. Throws M_USER_IN_USE and M_FORBIDDEN (its token). */
+export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
+  const { database, clock, passwords } = context;
+  const { user_id, is_admin, token, session, displayname } = account;
+  const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
+  const registered = await database.transaction(async (tx): Promise<Registered> => {
+    const now = clock.now();
+    if (token !== undefined && !(await useRegistrationToken(tx, token, now))) {
+      throw forbidden("This registration token cannot be used any more.");
+    }
+    const user_nid = await createAccount(tx, { user_id, password_hash, is_admin, created_ts: now });
+    if (user_nid === undefined) throw userInUse();
+    if (displayname !== undefined) await setProfileField(tx, user_nid, "displayname", JSON.stringify(displayname));
+    if (session === undefined) return { user_id };
+    const opened = await openSession(context, tx, {
+      user_nid,
+      device_id: session.device_id,
+      display_name: session.initial_device_display_name,
+      refresh: session.refresh_token === true,
+    });
+    return { user_id, ...opened };
+  });
+  log.info({ user: user_id, admin: is_admin }, "an account was made");
+  return registered;
+}
+
+function randomUserId(server: ServerName): UserId {
+  const letters = Array.from({ length: 12 }, () => LOCALPART_LETTERS[randomInt(LOCALPART_LETTERS.length)]);
+  return userIdOf(letters.join(""), server);
+}
+
+function registrationChallenge(
+  { config, database, clock }: AccountContext,
+  server: ServerName,
+  body: Static<(typeof register)["body"]>,
+): Challenge {
+  const { terms, require_token } = config.registration;
+  const stages: Record<string, Stage> = { "m.login.dummy": { check: () => Promise.resolve("") } };
+  const flow: string[] = [];
+  if (require_token) {
+    flow.push("m.login.registration_token");
+    stages["m.login.registration_token"] = {
+      check: async ({ token }) => {
+        if (token === undefined) throw missingParam('"token" is missing.');
+        if (await isRegistrationTokenValid(database, token, clock.now())) return token;
+        throw forbidden("This registration token is not valid.");
+      },
+    };
+  }
+  if (terms !== undefined) {
+    flow.push("m.login.terms");
+    const { version, name, url } = terms;
+    stages["m.login.terms"] = {
+      check: () => Promise.resolve(version),
+      params: { policies: { terms: { version, en: { name, url } } } },
+    };
+  }
+  if (flow.length === 0) flow.push("m.login.dummy");
+  return { operation: "register", user: server, body, flows: [flow], stages };
+}
+
+/** A number for one registration by shared secret. Throws M_UNKNOWN if that is not configured. */
+export async function newNonce(context: AccountContext): Promise<string> {
+  sharedSecret(context);
+  const nonce = randomBytes(32).toString("hex");
+  const now = context.clock.now();
+  await context.database.transaction((tx) => putRegistrationNonce(tx, nonce, now, now + NONCE_MS));
+  return nonce;
+}
+
+export interface SharedSecretRequest {
+  readonly nonce: string;
+  readonly username: string;
+  readonly password: string;
+  readonly admin?: boolean;
+  readonly user_type?: string;
+  readonly mac: string;
+  readonly displayname?: string;
+  readonly inhibit_login?: boolean;
+}
+
+/**
+ * Makes an account for whoever knows the shared secret: the HMAC-SHA1 over nonce, user name, password and role proves it.
+ * A nonce works once. Throws M_UNKNOWN for a nonce, M_FORBIDDEN for a proof that is wrong; M_INVALID_USERNAME, M_USER_IN_USE.
+ */
+export async function registerBySharedSecret(
+  context: AccountContext,
+  server: ServerName,
+  request: SharedSecretRequest,
+): Promise<Registered> {
+  const secret = sharedSecret(context);
+  const { nonce, username, password, admin = false, user_type, mac, displayname, inhibit_login } = request;
+  if (!(await context.database.transaction((tx) => takeRegistrationNonce(tx, nonce, context.clock.now())))) {
+    throw unknownError(400, "This nonce is not known, was used, or has expired: ask for a new one.");
+  }
+  const parts = [nonce, username, password, admin ? "admin" : "notadmin", ...(user_type === undefined ? [] : [user_type])];
+  const expected = createHmac("sha1", secret).update(parts.join("\0")).digest();
+  const given = Buffer.from(mac, "hex");
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) {
+    throw new MatrixError(403, "M_FORBIDDEN", "The HMAC is wrong.");
+  }
+  const user_id = await requireAvailable(context, username, server);
+  context.passwords.requireAcceptable(password);
+  return create(context, { user_id, password, is_admin: admin, displayname, session: inhibit_login === true ? undefined : {} });
+}
+
+function sharedSecret({ config }: AccountContext): string {
+  const secret = config.registration.shared_secret;
+  if (secret === undefined) throw unknownError(400, "Registration by shared secret is not configured on this server.");
+  return secret;
+}

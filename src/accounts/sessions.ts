@@ -1,0 +1,128 @@
+// Sessions: a device with its access token, opened by logging in and ended by logging out (client-server API, "Login",
+// "Refreshing access tokens", "Logout").
+import { randomInt } from "node:crypto";
+import { unknownToken } from "../errors.js";
+import type { DeviceId } from "../protocol/identifiers.js";
+import {
+  deleteTokensOfDevice,
+  deleteUnusedReplacements,
+  insertToken,
+  lockRefreshToken,
+  noteFirstUse,
+} from "../storage/access-tokens.js";
+import type { Tx } from "../storage/database.js";
+import { deleteAllDevices, deleteDevices, ensureDevice } from "../storage/devices.js";
+import { newToken, tokenDigest } from "./access-tokens.js";
+import type { AccountContext } from "./context.js";
+
+/** The tokens as the client gets them. */
+export interface Tokens {
+  readonly access_token: string;
+  readonly refresh_token?: string;
+  readonly expires_in_ms?: number;
+}
+
+export interface SessionRequest {
+  readonly user_nid: number;
+  readonly device_id: DeviceId | undefined;
+  readonly display_name: string | undefined;
+  /** The client can refresh its token: it gets one that expires. */
+  readonly refresh: boolean;
+}
+
+const DEVICE_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+function newDeviceId(): DeviceId {
+  const letters = Array.from({ length: 10 }, () => DEVICE_ID_LETTERS[randomInt(DEVICE_ID_LETTERS.length)]);
+  return letters.join("") as DeviceId;
+}
+
+/** Opens a session. A session that the device had ends. */
+export async function openSession(
+  context: AccountContext,
+  tx: Tx,
+  request: SessionRequest,
+): Promise<Tokens & { readonly device_id: DeviceId }> {
+  const { user_nid, display_name } = request;
+  const device_id = request.device_id ?? newDeviceId();
+  const device = ensureDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now() });
+  if (request.device_id !== undefined && (await deleteTokensOfDevice(tx, user_nid, device_id))) {
+    tokensChanged(context, tx, user_nid, device_id);
+  }
+  await device;
+  return { device_id, ...(await giveTokens(context, tx, user_nid, device_id, request.refresh)) };
+}
+
+async function giveTokens(
+  { clock, config }: AccountContext,
+  tx: Tx,
+  user_nid: number,
+  device_id: DeviceId,
+  refresh: boolean,
+  replaces?: number,
+): Promise<Tokens> {
+  const access_token = newToken("access");
+  const refresh_token = refresh ? newToken("refresh") : undefined;
+  const expires_in_ms = refresh ? config.tokens.access_lifetime * 1000 : undefined;
+  await insertToken(tx, {
+    access_digest: tokenDigest(access_token),
+    refresh_digest: refresh_token === undefined ? undefined : tokenDigest(refresh_token),
+    user_nid,
+    device_id,
+    expires_ts: expires_in_ms === undefined ? undefined : clock.now() + expires_in_ms,
+    refresh_expires_ts: refresh ? clock.now() + config.tokens.refresh_lifetime * 1000 : undefined,
+    ...(replaces !== undefined && { replaces }),
+  });
+  return {
+    access_token,
+    ...(refresh_token !== undefined && { refresh_token }),
+    ...(expires_in_ms !== undefined && { expires_in_ms }),
+  };
+}
+
+/**
+ * New tokens for a refresh token. The old ones stay valid until one of the new is used, so that a lost answer costs
+ * nothing; asking again meanwhile voids what was given before. Throws M_UNKNOWN_TOKEN.
+ */
+export function refreshSession(context: AccountContext, refreshToken: string): Promise<Tokens> {
+  return context.database.transaction(async (tx) => {
+    const pair = await lockRefreshToken(tx, tokenDigest(refreshToken));
+    if (pair === undefined || pair.expires_ts <= context.clock.now()) {
+      throw unknownToken("This refresh token is not known or has been used: log in again.");
+    }
+    const { nid, user_nid, device_id, replaces } = pair;
+    if (replaces !== undefined) await noteFirstUse(tx, nid, replaces);
+    await deleteUnusedReplacements(tx, nid);
+    tokensChanged(context, tx, user_nid, device_id);
+    return giveTokens(context, tx, user_nid, device_id, true, nid);
+  });
+}
+
+/** Deletes devices and with them their sessions. */
+export function endSessions(context: AccountContext, userNid: number, devices: readonly DeviceId[]): Promise<void> {
+  return context.database.transaction(async (tx) => {
+    devicesDeleted(context, tx, userNid, await deleteDevices(tx, userNid, devices));
+  });
+}
+
+/** Deletes all devices of a user, but one if given, and with them their sessions. */
+export async function endAllSessions(
+  context: AccountContext,
+  tx: Tx,
+  userNid: number,
+  except?: DeviceId,
+): Promise<void> {
+  devicesDeleted(context, tx, userNid, await deleteAllDevices(tx, userNid, except));
+}
+
+function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): void {
+  if (devices.length === 0) return;
+  tx.append([{ kind: "device_list", user_nid }]);
+  for (const device of devices) tokensChanged(context, tx, user_nid, device);
+}
+
+/** Tells every process, this one at once, that tokens of a device are no longer what they were. */
+export function tokensChanged({ tokens }: AccountContext, tx: Tx, user_nid: number, device?: DeviceId): void {
+  tx.append([{ kind: "invalidation", user_nid, ...(device !== undefined && { device }) }]);
+  tx.afterCommit(() => tokens.forget(user_nid, device));
+}

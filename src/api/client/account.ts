@@ -1,0 +1,29 @@
+// Client-server API, "Account registration and management": one's own account.
+import type * as spec from "../../../spec/client/account.js";
+import * as account from "../../accounts/account.js";
+import { requireAuthentication } from "../../accounts/interactive-authentication.js";
+import { passwordChallenge } from "../../accounts/password-login.js";
+import type { Handler } from "../handler.js";
+
+export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_services, { auth }) => ({
+  user_id: auth.user_id,
+  is_guest: auth.is_guest,
+  ...(auth.device_id !== undefined && { device_id: auth.device_id }),
+});
+
+export const changePassword: Handler<typeof spec.changePassword> = async (services, { auth, body }) => {
+  services.passwords.requireAcceptable(body.new_password);
+  await requireAuthentication(services, passwordChallenge(services, "changePassword", auth.user_id, body));
+  await account.changePassword(services, auth.user_nid, body.new_password, {
+    logout_devices: body.logout_devices ?? true,
+    keep: auth.device_id,
+  });
+  return {};
+};
+
+export const deactivateAccount: Handler<typeof spec.deactivateAccount> = async (services, { auth, body }) => {
+  await requireAuthentication(services, passwordChallenge(services, "deactivateAccount", auth.user_id, body));
+  await account.deactivate(services, auth.user_nid, body.erase ?? false);
+  // There are no third-party identifiers that an identity server would have to be told of.
+  return { id_server_unbind_result: "success" };
+};

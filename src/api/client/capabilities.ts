@@ -1,0 +1,20 @@
+// Client-server API, "Capabilities negotiation".
+import type * as spec from "../../../spec/client/capabilities.js";
+import { DEFAULT_ROOM_VERSION, roomVersions } from "../../protocol/room-version.js";
+import type { Handler } from "../handler.js";
+
+export const getCapabilities: Handler<typeof spec.getCapabilities> = async () => ({
+  capabilities: {
+    "m.room_versions": {
+      default: DEFAULT_ROOM_VERSION.id,
+      available: Object.fromEntries(roomVersions().map(({ id, stable }) => [id, stable ? "stable" : "unstable"])),
+    },
+    "m.change_password": { enabled: true },
+    "m.profile_fields": { enabled: true },
+    "m.set_displayname": { enabled: true },
+    "m.set_avatar_url": { enabled: true },
+    "m.3pid_changes": { enabled: false },
+    "m.get_login_token": { enabled: false },
+    "m.forget_forced_upon_leave": { enabled: false },
+  },
+});

@@ -1,0 +1,53 @@
+// Client-server API, "Device Management".
+import type * as spec from "../../../spec/client/devices.js";
+import { requireAuthentication } from "../../accounts/interactive-authentication.js";
+import { passwordChallenge } from "../../accounts/password-login.js";
+import { endSessions } from "../../accounts/sessions.js";
+import { notFound } from "../../errors.js";
+import { findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
+import type { Handler } from "../handler.js";
+
+function shown({ device_id, display_name, last_seen_ip, last_seen_ts }: Device) {
+  return {
+    device_id,
+    ...(display_name !== undefined && { display_name }),
+    ...(last_seen_ip !== undefined && { last_seen_ip }),
+    ...(last_seen_ts !== undefined && { last_seen_ts }),
+  };
+}
+
+export const getDevices: Handler<typeof spec.getDevices> = async ({ database }, { auth }) => ({
+  devices: (await listDevices(database, auth.user_nid)).map(shown),
+});
+
+export const getDevice: Handler<typeof spec.getDevice> = async ({ database }, { auth, params }) => {
+  const device = await findDevice(database, auth.user_nid, params.deviceId);
+  if (device === undefined) throw notFound("You have no device of this id.");
+  return shown(device);
+};
+
+export const updateDevice: Handler<typeof spec.updateDevice> = async ({ database }, { auth, params, body }) => {
+  const { display_name } = body;
+  const found = await database.transaction(async (tx) => {
+    if (display_name === undefined) return (await findDevice(database, auth.user_nid, params.deviceId)) !== undefined;
+    const renamed = await renameDevice(tx, auth.user_nid, params.deviceId, display_name);
+    // Others see the names of devices.
+    if (renamed) tx.append([{ kind: "device_list", user_nid: auth.user_nid }]);
+    return renamed;
+  });
+  if (!found) throw notFound("You have no device of this id.");
+  return {};
+};
+
+export const deleteDevice: Handler<typeof spec.deleteDevice> = async (services, { auth, params, body }) => {
+  const operation = `deleteDevice ${params.deviceId}`;
+  await requireAuthentication(services, passwordChallenge(services, operation, auth.user_id, body));
+  await endSessions(services, auth.user_nid, [params.deviceId]);
+  return {};
+};
+
+export const deleteDevices: Handler<typeof spec.deleteDevices> = async (services, { auth, body }) => {
+  await requireAuthentication(services, passwordChallenge(services, "deleteDevices", auth.user_id, body));
+  await endSessions(services, auth.user_nid, body.devices);
+  return {};
+};

@@ -1,0 +1,29 @@
+// Client-server API, "Profiles".
+import type * as spec from "../../../spec/client/profile.js";
+import * as profiles from "../../accounts/profiles.js";
+import type { Requester } from "../../accounts/requester.js";
+import { forbidden } from "../../errors.js";
+import type { UserId } from "../../protocol/identifiers.js";
+import type { Handler } from "../handler.js";
+
+function requireOwn(auth: Requester, userId: UserId): void {
+  if (userId !== auth.user_id) throw forbidden("You cannot change the profile of another user.");
+}
+
+export const getUserProfile: Handler<typeof spec.getUserProfile> = (services, { params }) =>
+  profiles.getProfile(services, params.userId);
+
+export const getProfileField: Handler<typeof spec.getProfileField> = (services, { params }) =>
+  profiles.getProfileField(services, params.userId, params.keyName);
+
+export const setProfileField: Handler<typeof spec.setProfileField> = async (services, { auth, params, body }) => {
+  requireOwn(auth, params.userId);
+  await profiles.changeProfileField(services, auth, params.keyName, body);
+  return {};
+};
+
+export const deleteProfileField: Handler<typeof spec.deleteProfileField> = async (services, { auth, params }) => {
+  requireOwn(auth, params.userId);
+  await profiles.removeProfileField(services, auth, params.keyName);
+  return {};
+};

@@ -1,0 +1,126 @@
+// Access tokens and the refresh tokens given with them: their digests, never the tokens.
+import type { DeviceId, UserId } from "../protocol/identifiers.js";
+import type { Database, Tx } from "./database.js";
+import type { Statement } from "./statement.js";
+import { fromText } from "./text.js";
+
+export interface StoredToken {
+  readonly nid: number;
+  readonly user_nid: number;
+  readonly user_id: UserId;
+  readonly device_id: DeviceId;
+  readonly is_admin: boolean;
+  readonly expires_ts: number | undefined;
+  /** The pair that goes as soon as this one is used. */
+  readonly replaces: number | undefined;
+}
+
+export interface StoredRefreshToken {
+  readonly nid: number;
+  readonly user_nid: number;
+  readonly device_id: DeviceId;
+  readonly expires_ts: number;
+  readonly replaces: number | undefined;
+}
+
+export interface NewToken {
+  readonly access_digest: Buffer;
+  readonly refresh_digest: Buffer | undefined;
+  readonly user_nid: number;
+  readonly device_id: DeviceId;
+  readonly expires_ts: number | undefined;
+  readonly refresh_expires_ts: number | undefined;
+  readonly replaces?: number;
+}
+
+const FIND: Statement = {
+  name: "access_tokens_find",
+  // access_tokens_access_digest_key, accounts_pkey, users_pkey
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, expires_ts, replaces
+    FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
+    WHERE access_digest = $1 AND deactivated_ts IS NULL`,
+};
+const FIND_REFRESH: Statement = {
+  name: "access_tokens_find_refresh",
+  // access_tokens_refresh_digest_key. The row is locked: of two refreshes at once the second sees what the first did.
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, device_id, refresh_expires_ts, replaces
+    FROM access_tokens JOIN accounts USING (user_nid)
+    WHERE refresh_digest = $1 AND deactivated_ts IS NULL FOR UPDATE OF access_tokens`,
+};
+const INSERT: Statement = {
+  name: "access_tokens_insert",
+  text: `INSERT INTO access_tokens
+      (access_digest, refresh_digest, user_nid, device_id, expires_ts, refresh_expires_ts, replaces)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+};
+const DELETE_OF_DEVICE: Statement = {
+  name: "access_tokens_delete_of_device",
+  text: "DELETE FROM access_tokens WHERE user_nid = $1 AND device_id = $2 RETURNING nid",
+};
+const DELETE_UNUSED: Statement = {
+  name: "access_tokens_delete_unused",
+  // access_tokens_replaces
+  text: "DELETE FROM access_tokens WHERE replaces = $1",
+};
+const FIRST_USE: Statement = {
+  name: "access_tokens_first_use",
+  text: `WITH used AS (UPDATE access_tokens SET replaces = NULL WHERE nid = $1 AND replaces = $2 RETURNING nid)
+    DELETE FROM access_tokens WHERE nid = $2 AND EXISTS (SELECT FROM used)`,
+};
+
+const optionalNumber = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
+
+/** The token of this digest, expired or not; undefined if there is none or its account is deactivated. */
+export async function findAccessToken(database: Database, digest: Buffer): Promise<StoredToken | undefined> {
+  const [row] = await database.read(FIND, [digest]);
+  if (row === undefined) return undefined;
+  return {
+    nid: Number(row["nid"]),
+    user_nid: Number(row["user_nid"]),
+    user_id: fromText(String(row["user_id"])) as UserId,
+    device_id: row["device_id"] as DeviceId,
+    is_admin: row["is_admin"] === true,
+    expires_ts: optionalNumber(row["expires_ts"]),
+    replaces: optionalNumber(row["replaces"]),
+  };
+}
+
+/** The pair whose refresh token has this digest, locked; undefined if there is none. */
+export async function lockRefreshToken(tx: Tx, digest: Buffer): Promise<StoredRefreshToken | undefined> {
+  const [row] = await tx.query(FIND_REFRESH, [digest]);
+  if (row === undefined) return undefined;
+  return {
+    nid: Number(row["nid"]),
+    user_nid: Number(row["user_nid"]),
+    device_id: row["device_id"] as DeviceId,
+    expires_ts: Number(row["refresh_expires_ts"]),
+    replaces: optionalNumber(row["replaces"]),
+  };
+}
+
+export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
+  await tx.query(INSERT, [
+    token.access_digest,
+    token.refresh_digest ?? null,
+    token.user_nid,
+    token.device_id,
+    token.expires_ts ?? null,
+    token.refresh_expires_ts ?? null,
+    token.replaces ?? null,
+  ]);
+}
+
+/** Deletes the tokens of a device; false if it had none. */
+export async function deleteTokensOfDevice(tx: Tx, userNid: number, deviceId: DeviceId): Promise<boolean> {
+  return (await tx.query(DELETE_OF_DEVICE, [userNid, deviceId])).length > 0;
+}
+
+/** Deletes what was given for a pair and never used. */
+export async function deleteUnusedReplacements(tx: Tx, nid: number): Promise<void> {
+  await tx.query(DELETE_UNUSED, [nid]);
+}
+
+/** Notes the first use of a pair: the one it replaces is void from here on. */
+export async function noteFirstUse(tx: Tx, nid: number, replaces: number): Promise<void> {
+  await tx.query(FIRST_USE, [nid, replaces]);
+}

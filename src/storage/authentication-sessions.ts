@@ -1,0 +1,63 @@
+// Sessions of user-interactive authentication, shared by all processes.
+import type { Database, Tx } from "./database.js";
+import type { Statement } from "./statement.js";
+
+export interface AuthenticationSession {
+  readonly id: string;
+  /** Digest of what the session can be completed for. */
+  readonly purpose: Buffer;
+  /** Completed stages; the value is what the stage left to be done. */
+  readonly completed: ReadonlyMap<string, string>;
+}
+
+const FIND: Statement = {
+  name: "authentication_sessions_find",
+  text: "SELECT purpose, completed FROM authentication_sessions WHERE id = $1 AND expires_ts > $2",
+};
+const PUT: Statement = {
+  name: "authentication_sessions_put",
+  // Two stages completed at once must both count.
+  text: `INSERT INTO authentication_sessions (id, purpose, completed, expires_ts) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (id) DO UPDATE
+      SET completed = (authentication_sessions.completed::jsonb || excluded.completed::jsonb)::text`,
+};
+const DELETE: Statement = {
+  name: "authentication_sessions_delete",
+  text: "DELETE FROM authentication_sessions WHERE id = $1 RETURNING id",
+};
+const CLEAN: Statement = {
+  name: "authentication_sessions_clean",
+  // authentication_sessions_expires
+  text: "DELETE FROM authentication_sessions WHERE expires_ts <= $1",
+};
+
+/** A session that has not expired. */
+export async function findAuthenticationSession(
+  database: Database,
+  id: string,
+  now: number,
+): Promise<AuthenticationSession | undefined> {
+  const [row] = await database.read(FIND, [id, now]);
+  if (row === undefined || !Buffer.isBuffer(row["purpose"])) return undefined;
+  const completed = JSON.parse(String(row["completed"])) as Record<string, string>;
+  return { id, purpose: row["purpose"], completed: new Map(Object.entries(completed)) };
+}
+
+/** Stores a session, or adds the completed stages of one that is stored. Expired ones are dropped on the way. */
+export async function putAuthenticationSession(
+  tx: Tx,
+  session: AuthenticationSession,
+  now: number,
+  expiresTs: number,
+): Promise<void> {
+  const completed = JSON.stringify(Object.fromEntries(session.completed));
+  await Promise.all([
+    tx.query(CLEAN, [now]),
+    tx.query(PUT, [session.id, session.purpose, completed, expiresTs]),
+  ]);
+}
+
+/** Takes a session away; false if it was not there any more: it can be completed once. */
+export async function takeAuthenticationSession(tx: Tx, id: string): Promise<boolean> {
+  return (await tx.query(DELETE, [id])).length > 0;
+}

@@ -1,0 +1,112 @@
+// Devices of our users. Deleting one deletes all that hangs on it: tokens, and whatever else refers to it by foreign key.
+import type { DeviceId } from "../protocol/identifiers.js";
+import type { Database, Tx } from "./database.js";
+import type { Row, Statement } from "./statement.js";
+import { fromText, toText } from "./text.js";
+
+export interface Device {
+  readonly device_id: DeviceId;
+  readonly display_name: string | undefined;
+  readonly last_seen_ip: string | undefined;
+  readonly last_seen_ts: number | undefined;
+}
+
+/** When and from where a device was last used. */
+export interface Sighting {
+  readonly user_nid: number;
+  readonly device_id: DeviceId;
+  readonly ts: number;
+  readonly ip: string;
+  readonly user_agent: string;
+}
+
+const COLUMNS = "device_id, display_name, last_seen_ip, last_seen_ts";
+
+const LIST: Statement = {
+  name: "devices_list",
+  text: `SELECT ${COLUMNS} FROM devices WHERE user_nid = $1 ORDER BY created_ts, device_id`,
+};
+const FIND: Statement = {
+  name: "devices_find",
+  text: `SELECT ${COLUMNS} FROM devices WHERE user_nid = $1 AND device_id = $2`,
+};
+const ENSURE: Statement = {
+  name: "devices_ensure",
+  // A device that exists keeps its name.
+  text: `INSERT INTO devices (user_nid, device_id, display_name, created_ts) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (user_nid, device_id) DO NOTHING`,
+};
+const RENAME: Statement = {
+  name: "devices_rename",
+  text: "UPDATE devices SET display_name = $3 WHERE user_nid = $1 AND device_id = $2 RETURNING device_id",
+};
+const DELETE_SOME: Statement = {
+  name: "devices_delete",
+  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id = ANY ($2::text[]) RETURNING device_id",
+};
+const DELETE_ALL: Statement = {
+  name: "devices_delete_all",
+  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2 RETURNING device_id",
+};
+const SAW: Statement = {
+  name: "devices_saw",
+  text: `UPDATE devices SET last_seen_ts = seen.ts, last_seen_ip = seen.ip, last_seen_user_agent = seen.user_agent
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::text[]) AS seen (user_nid, device_id, ts, ip, user_agent)
+    WHERE devices.user_nid = seen.user_nid AND devices.device_id = seen.device_id
+      AND coalesce(devices.last_seen_ts, 0) < seen.ts`,
+};
+
+function toDevice(row: Row): Device {
+  const { device_id, display_name, last_seen_ip, last_seen_ts } = row;
+  return {
+    device_id: device_id as DeviceId,
+    display_name: typeof display_name === "string" ? fromText(display_name) : undefined,
+    last_seen_ip: typeof last_seen_ip === "string" ? last_seen_ip : undefined,
+    last_seen_ts: typeof last_seen_ts === "number" ? last_seen_ts : undefined,
+  };
+}
+
+/** All devices of a user, oldest first. */
+export async function listDevices(database: Database, userNid: number): Promise<Device[]> {
+  return (await database.read(LIST, [userNid])).map(toDevice);
+}
+
+export async function findDevice(database: Database, userNid: number, deviceId: DeviceId): Promise<Device | undefined> {
+  const [row] = await database.read(FIND, [userNid, deviceId]);
+  return row && toDevice(row);
+}
+
+/** Makes a device if there is none of this id. */
+export async function ensureDevice(
+  tx: Tx,
+  device: { user_nid: number; device_id: DeviceId; display_name: string | undefined; created_ts: number },
+): Promise<void> {
+  const name = device.display_name === undefined ? null : toText(device.display_name);
+  await tx.query(ENSURE, [device.user_nid, device.device_id, name, device.created_ts]);
+}
+
+/** Names a device; false if there is none. */
+export async function renameDevice(tx: Tx, userNid: number, deviceId: DeviceId, name: string): Promise<boolean> {
+  return (await tx.query(RENAME, [userNid, deviceId, toText(name)])).length > 0;
+}
+
+/** Deletes devices and gives the ids of those that existed. */
+export async function deleteDevices(tx: Tx, userNid: number, deviceIds: readonly DeviceId[]): Promise<DeviceId[]> {
+  return (await tx.query(DELETE_SOME, [userNid, deviceIds])).map((row) => row["device_id"] as DeviceId);
+}
+
+/** Deletes all devices of a user but one, and gives their ids. */
+export async function deleteAllDevices(tx: Tx, userNid: number, except: DeviceId | undefined): Promise<DeviceId[]> {
+  return (await tx.query(DELETE_ALL, [userNid, except ?? null])).map((row) => row["device_id"] as DeviceId);
+}
+
+/** Notes when devices were used. */
+export async function noteSightings(tx: Tx, sightings: readonly Sighting[]): Promise<void> {
+  await tx.query(SAW, [
+    sightings.map(({ user_nid }) => user_nid),
+    sightings.map(({ device_id }) => device_id),
+    sightings.map(({ ts }) => ts),
+    sightings.map(({ ip }) => ip),
+    sightings.map(({ user_agent }) => toText(user_agent)),
+  ]);
+}
