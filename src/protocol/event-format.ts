@@ -10,7 +10,7 @@ import { redact } from "./redaction.js";
 import type { RoomVersion } from "./room-version.js";
 import { signaturesBy, type SigningKey, signText, verifyTextAsync, withSignature } from "./signing.js";
 
-export const MAX_EVENT_BYTES = 65_536;
+const MAX_EVENT_BYTES = 65_536;
 
 /** The canonical text of an event in wire form. Throws M_BAD_JSON where the version's JSON rules are broken. */
 function eventText(version: RoomVersion, json: JsonObject): string {

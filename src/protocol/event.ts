@@ -55,7 +55,7 @@ export interface Malformed {
 }
 
 export const MAX_PREV_EVENTS = 20;
-export const MAX_AUTH_EVENTS = 10;
+const MAX_AUTH_EVENTS = 10;
 const MAX_FIELD_BYTES = 255;
 
 const malformed = (reason: string): Malformed => ({ malformed: reason });

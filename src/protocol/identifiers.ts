@@ -11,7 +11,8 @@ function isShortText(text: string): boolean {
   return text.length <= MAX_BYTES && !/[\0\p{Surrogate}]/u.test(text) && Buffer.byteLength(text) <= MAX_BYTES;
 }
 
-const DNS_NAME = /^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?$/;
+// As lenient as the grammar, since names in old events are judged alike by all servers; a first dot no name has ever had.
+const DNS_NAME = /^[a-zA-Z0-9][a-zA-Z0-9.-]*$/;
 const DOTTED_QUAD = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
 const HOST_AND_PORT = /^(\[[0-9A-Fa-f:.]{2,45}\]|[^:[\]]{1,255})(?::(\d{1,5}))?$/;
 
@@ -24,7 +25,7 @@ export function splitServerName(text: string): { host: string; port: number | un
     ? isIPv6(host.slice(1, -1))
     : DOTTED_QUAD.test(host)
       ? host.split(".").every((part) => Number(part) <= 255)
-      : DNS_NAME.test(host) && !host.includes("..");
+      : DNS_NAME.test(host);
   return sound ? { host, port: port === undefined ? undefined : Number(port) } : undefined;
 }
 

@@ -12,6 +12,7 @@ import {
   redactEvent,
   referenceHashOf,
   requiredSigners,
+  signingKeyIds,
   wireForm,
 } from "../../src/protocol/event-format.js";
 import { parseEventId, parseRoomId, parseServerName, parseUserId } from "../../src/protocol/identifiers.js";
@@ -220,6 +221,7 @@ describe("event format", () => {
 
     const signed = cosignEvent(V10, event, other, otherKey);
     expect(signed.event_id).to.equal(event.event_id);
+    expect(signingKeyIds(V10, signed, other)).to.deep.equal([otherKey.id]);
     expect(await isSignedBy(V10, signed, server, new Map([[key.id, key.publicKey]]))).to.equal(true);
     expect(await isSignedBy(V10, signed, other, new Map([[otherKey.id, otherKey.publicKey]]))).to.equal(true);
     expect(parsed(V10, wireForm(V10, signed))).to.deep.equal(signed);

@@ -35,6 +35,8 @@ describe("identifiers", () => {
         "localhost",
         "MATRIX.ORG",
         "a-b.c",
+        "a..b",
+        "example.org.",
         "xn--bcher-kva.example",
       ],
       [
@@ -47,7 +49,6 @@ describe("identifiers", () => {
         "a b",
         "a/b",
         "..",
-        "a..b",
         ".a",
         "-a",
         "256.1.1.1",
