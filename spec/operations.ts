@@ -7,6 +7,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import type { Operation } from "./operation.js";
@@ -20,6 +21,7 @@ export const operations: readonly Operation[] = [
   login,
   profile,
   registration,
+  sync,
   versions,
   wellknown,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -12,11 +12,13 @@ import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { logger, setLogLevel } from "./log.js";
+import { EventCache } from "./rooms/event-cache.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-worker.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
+import { epochs } from "./storage/epoch.js";
 import { Interning } from "./storage/interning.js";
 import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
 import { keepLogPartitions } from "./storage/log-upkeep.js";
@@ -25,10 +27,26 @@ import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.j
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { CurrentMembers } from "./sync/current-members.js";
+import { UnreadLoader } from "./sync/fast-sync.js";
+import { SentMembers } from "./sync/sent-members.js";
+import type { SideStreams } from "./sync/side-streams.js";
+import type { SyncDependencies } from "./sync/sync.js";
+import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
 
 const UPKEEP_MS = 10 * 60_000;
+
+const noStreams: SideStreams = {
+  receipts: () => Promise.resolve(new Map()),
+  typing: () => undefined,
+  typingChanged: () => [],
+  typingSerial: () => 0,
+  accountData: () => Promise.resolve({ global: [], rooms: new Map() }),
+  presence: () => Promise.resolve([]),
+  unread: () => Promise.resolve(new Map()),
+};
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -67,7 +85,7 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners">> {
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync">> {
   const clock = systemClock;
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
@@ -103,7 +121,49 @@ async function startEngine(
       caller[Symbol.dispose]();
     },
   });
-  return { ...services, bus, follower, owners };
+  const events = new EventCache(config.caches.events_bytes);
+  const users = new WatchedUsers(database, follower);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(users[Symbol.dispose]()) });
+  const streams = noStreams;
+  const known = await epochs(database);
+  const sync: SyncDependencies = {
+    ...services,
+    events,
+    follower,
+    users,
+    streams,
+    sentMembers: new SentMembers(),
+    members: new CurrentMembers(database),
+    unread: new UnreadLoader((pairs, perThread) => streams.unread(database, pairs, perThread)),
+    epochs: () => known,
+  };
+  return { ...services, bus, follower, owners, events, sync };
+}
+
+/** Forgets what the log says has changed: access tokens, events that were redacted, members. */
+function forgetChanged(
+  { follower, events, sync: { members } }: Pick<Services, "follower" | "events" | "sync">,
+  tokens: AccessTokens,
+): AsyncDisposable {
+  let seen = follower.head;
+  const unsubscribe = follower.subscribeToAll(() => {
+    const range = { after: seen, upTo: follower.head };
+    seen = range.upTo;
+    const entries = follower.allEntries(range);
+    if (entries === undefined) {
+      tokens.forgetAll();
+      events.forgetAll();
+      members.forgetAll();
+      return;
+    }
+    for (const { kind, room_nid, user_nid, device, reference } of entries) {
+      if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
+      if (kind !== "invalidation") continue;
+      if (user_nid !== undefined) tokens.forget(user_nid, device);
+      if (reference !== undefined) events.forget(reference);
+    }
+  });
+  return { [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) };
 }
 
 function openBus(config: Config, database: Database, isEmbedded: boolean): Bus {
@@ -123,12 +183,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(opened);
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
+  const engine = await startEngine(config, opened, secret, signingKeyOf, started);
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
+  started.push(forgetChanged(engine, tokens));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
-  const engine = await startEngine(config, opened, secret, signingKeyOf, started);
   const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
   const app = createApp(
     {

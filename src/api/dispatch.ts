@@ -156,19 +156,22 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
   const answer = await give(request);
   if (answer instanceof Reply) {
     ctx.status = answer.status;
-    if (typeof answer.body === "string") ctx.type = "application/json";
+    if (typeof answer.body === "string") {
+      if (edge.validateAnswers && answer.status === 200) checkAnswer(operation, answer.body);
+      ctx.type = "application/json";
+    }
     ctx.set(answer.headers);
     ctx.body = answer.body;
   } else {
-    if (edge.validateAnswers) checkAnswer(operation, answer);
+    if (edge.validateAnswers) checkAnswer(operation, JSON.stringify(answer));
     ctx.status = 200;
     ctx.body = answer;
   }
 }
 
-function checkAnswer(operation: Operation, answer: unknown): void {
+function checkAnswer(operation: Operation, answer: string): void {
   try {
-    check(operation.response, "response", JSON.parse(JSON.stringify(answer)));
+    check(operation.response, "response", JSON.parse(answer));
   } catch (cause) {
     throw new Error(`The answer of ${operation.operationId} is not what the contract says.`, { cause });
   }

@@ -7,6 +7,7 @@ import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as syncSpec from "../../spec/client/sync.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as adminRegister from "./admin/register.js";
@@ -17,6 +18,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import { bind, type Route } from "./handler.js";
@@ -30,6 +32,7 @@ export const routes: readonly Route[] = [
   bind(loginSpec, login),
   bind(profileSpec, profile),
   bind(registrationSpec, registration),
+  bind(syncSpec, sync),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
 ].flat();

@@ -5,10 +5,14 @@ import type { RoomServices } from "../rooms/room-worker.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";
+import type { EventCache } from "../rooms/event-cache.js";
+import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, RoomServices {
   readonly signingKeyOf: SigningKeyOf;
   readonly bus: Bus;
   readonly follower: LogFollower;
   readonly owners: RoomOwners;
+  readonly events: EventCache;
+  readonly sync: SyncDependencies;
 }

@@ -26,6 +26,8 @@ const ENTRY_BYTES = 1_500;
 export class EventCache {
   readonly #events: LRUCache<number, ReadEvent>;
   readonly #loading = new Map<number, Promise<unknown>>();
+  /** Events that were redacted lately: a snapshot from before, still being read, would bring the old one back. */
+  readonly #redacted = new LRUCache<number, true>({ max: 10_000, ttl: 10 * 60_000 });
 
   constructor(maxBytes: number) {
     this.#events = new LRUCache({
@@ -78,13 +80,19 @@ export class EventCache {
   /** Takes an event that was read as a row. */
   add(row: StoredEvent): ReadEvent {
     const read = readStored(row);
-    this.#events.set(row.nid, read);
+    if (row.redacted_by !== null || !this.#redacted.has(row.nid)) this.#events.set(row.nid, read);
     return read;
   }
 
-  /** Forgets an event: it was redacted, or what is known about it changed. */
+  /** Forgets an event that was redacted. */
   forget(nid: number): void {
+    this.#redacted.set(nid, true);
     this.#events.delete(nid);
+  }
+
+  /** Forgets everything: this process may have missed that something changed. */
+  forgetAll(): void {
+    this.#events.clear();
   }
 
   /** Bytes in use, by estimate. */

@@ -221,6 +221,8 @@ export class RoomChange {
   /** The redacted event keeps its text in storage; whoever shows it strips it. What it authorises counts stripped at once. */
   #redact(target: number, by: number): void {
     this.#redactions.push({ nid: target, redacted_by: by });
+    // Whoever has the event in memory has to read it again.
+    this.#entries.push({ kind: "invalidation", room_nid: this.#memory.nid, reference: target });
     for (const [tuple, slot] of this.#memory.state) {
       if (slot?.nid !== target) continue;
       this.#memory.state.set(tuple, { nid: target, event: redactEvent(this.#memory.version, slot.event) });

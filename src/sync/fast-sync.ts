@@ -3,9 +3,11 @@
 import { completeEvent } from "../protocol/client-event.js";
 import { isState } from "../protocol/event.js";
 import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
+import type { ReadEvent } from "../rooms/event-cache.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
+import type { CurrentMembers } from "./current-members.js";
 import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
 import { unreadKey, type SideEvent, type UnreadCounts, type UserRoom } from "./side-streams.js";
 import type { WatchedUser } from "./watched-users.js";
@@ -13,6 +15,7 @@ import type { WatchedUser } from "./watched-users.js";
 export interface FastServices extends SyncServices {
   readonly follower: LogFollower;
   readonly unread: UnreadLoader;
+  readonly members: CurrentMembers;
 }
 
 interface RoomNews {
@@ -36,7 +39,7 @@ export async function fastSync(
   const { rooms } = watched;
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
-  if (upTo < watched.exactFrom || filter.lazyLoadMembers) return undefined;
+  if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
   const news = upTo <= since.position ? new Map<number, RoomNews>() : newsOf(follower, watched, rooms, since.position, upTo);
@@ -80,7 +83,7 @@ function newsOf(
     if (kind === "event" && reference !== undefined) room.events.push(reference);
     else if (kind === "receipt") room.receipts = true;
     else if (kind === "state_change") room.changes += 1;
-    else return false;
+    else if (kind !== "invalidation") return false;
     return true;
   };
   if (all.length <= Math.max(FEW_ENTRIES, rooms.size)) return all.every(take) ? news : undefined;
@@ -141,6 +144,7 @@ async function roomText(
   const stateTexts = states
     .filter(({ event, room_id }) => (stateAfter || !shown.some((read) => read.event === event)) && filter.state?.({ ...event, room_id }) !== false)
     .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, request.now - read.event.origin_server_ts)}}` }));
+  if (filter.lazyLoadMembers) stateTexts.push(...(await lazyMembers(services, reader, request, room_nid, shown, upTo)));
   if (stateTexts.length > 0 || (stateAfter && parts.length > 0)) {
     parts.push(`"${stateAfter ? "state_after" : "state"}":{"events":[${stateTexts.join(",")}]}`);
   }
@@ -148,6 +152,33 @@ async function roomText(
   const pair = { user_nid: reader.user_nid, room_nid };
   parts.push(unreadText(await services.unread.load(pair, filter.threadNotifications), filter.threadNotifications));
   return `{${parts.join(",")}}`;
+}
+
+/** JSON texts of the member events of those who sent the events, as far as the device does not have them. */
+async function lazyMembers(
+  { members, sentMembers, events: cache, database }: FastServices,
+  { user_id, device_id }: SyncReader,
+  { filter, since, now }: SyncRequest,
+  room_nid: number,
+  shown: readonly ReadEvent[],
+  upTo: number,
+): Promise<string[]> {
+  const device = `${user_id} ${device_id ?? ""}`;
+  const missing: number[] = [];
+  for (const sender of new Set(shown.map(({ row }) => row.sender_nid))) {
+    const nid = await members.get(room_nid, sender);
+    if (nid === undefined) continue;
+    const known =
+      !filter.includeRedundantMembers &&
+      device_id !== undefined &&
+      sentMembers.has(device, room_nid, sender, nid, since?.position ?? 0);
+    if (!known) missing.push(nid);
+    if (device_id !== undefined) sentMembers.add(device, room_nid, sender, nid, upTo);
+  }
+  if (missing.length === 0) return [];
+  return [...(await cache.load(database, missing)).values()]
+    .filter(({ event, room_id }) => filter.state?.({ ...event, room_id }) !== false)
+    .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, now - read.event.origin_server_ts)}}` }));
 }
 
 type LoadUnread = (pairs: readonly UserRoom[], perThread: boolean) => Promise<Map<string, UnreadCounts>>;

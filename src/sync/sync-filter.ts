@@ -1,5 +1,4 @@
-// What a client wants of a sync (client-server API, "Filtering"), compiled once and kept for the next request.
-import { LRUCache } from "lru-cache";
+// What a client wants of a sync (client-server API, "Filtering"), compiled.
 import type { Filter } from "../../spec/types/filter.js";
 import type { EventFormat } from "../protocol/client-event.js";
 import { compileEventFields, compileFilter, compileRooms, type EventTest } from "../protocol/filter.js";
@@ -55,12 +54,3 @@ export function compileSyncFilter(filter: Filter): SyncFilter {
 }
 
 export const NO_FILTER = compileSyncFilter({});
-
-const compiled = new LRUCache<string, SyncFilter>({ max: 1_000 });
-
-/** The compiled form of a filter's JSON text, which `parse` checks when it is new. Throws what `parse` throws. */
-export function syncFilter(json: string, parse: (json: string) => Filter): SyncFilter {
-  let found = compiled.get(json);
-  if (found === undefined) compiled.set(json, (found = compileSyncFilter(parse(json))));
-  return found;
-}
