@@ -108,8 +108,7 @@ export class RoomOwners {
       server,
       key,
     );
-    await numbers.reserve("room_nids", 1);
-    const room_nid = numbers.take("room_nids");
+    const room_nid = (await numbers.allot("room_nids", 1)).take();
     const room_id = create.room_id;
     const worker = new RoomWorker(newRoomMemory(room_nid, room_id, version, this.#registration.nid), this.#services);
     const alongside = creation.alongside?.({ room_nid, room_id });

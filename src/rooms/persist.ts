@@ -1,12 +1,12 @@
 // Writes the events of a room: from events that were checked to the rows, the log entries and the fence of one change.
 import { redactEvent } from "../protocol/event-format.js";
-import { isState, type RoomEvent } from "../protocol/event.js";
+import { isState, type RoomEvent, type StateEvent } from "../protocol/event.js";
 import { parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
 import type { LogEntry } from "../storage/log-entry.js";
-import type { Numbers } from "../storage/numbers.js";
+import type { Allotment } from "../storage/numbers.js";
 import {
   type AuthChainLinkRow,
   type AuthChainRow,
@@ -22,7 +22,7 @@ import {
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { toText } from "../storage/text.js";
-import type { RoomMemory } from "./room-memory.js";
+import type { RoomMemory, StateSlot } from "./room-memory.js";
 import { advance, snapshotOf } from "./snapshot-chain.js";
 
 /** The numbers of the strings that a batch uses: everything that it names was interned before. */
@@ -30,6 +30,13 @@ export interface InternedNames {
   user(id: string): number;
   type(type: string): number;
   tuple(type: string, stateKey: string): number;
+}
+
+/** Numbers for the rows of one change: one for each event, and one snapshot and one chain for each state event. */
+export interface AllottedNumbers {
+  readonly events: Allotment;
+  readonly snapshots: Allotment;
+  readonly chains: Allotment;
 }
 
 /** How an event relates to another one that we have. */
@@ -42,7 +49,8 @@ export interface Relation {
 /** An event that passed the rules, and what was found out about it. */
 export interface AcceptedEvent {
   readonly event: RoomEvent;
-  readonly auth_nids: readonly number[];
+  /** The state that its auth_events name. */
+  readonly auth: readonly StateSlot[];
   readonly relation?: Relation;
   /** The event that it redacts, if it may. */
   readonly redacts?: number;
@@ -56,7 +64,7 @@ export interface AcceptedEvent {
 export class RoomChange {
   readonly #memory: RoomMemory;
   readonly #names: InternedNames;
-  readonly #numbers: Numbers;
+  readonly #numbers: AllottedNumbers;
   readonly #isLocal: (server: ServerName) => boolean;
   readonly #isNew: boolean;
   readonly #events: EventRow[] = [];
@@ -72,11 +80,10 @@ export class RoomChange {
   readonly #memberships = new Map<number, MembershipRow>();
   readonly #entries: LogEntry[] = [];
 
-  /** `numbers` must have an event number and a snapshot number reserved for each event that is added. */
   constructor(
     memory: RoomMemory,
     names: InternedNames,
-    numbers: Numbers,
+    numbers: AllottedNumbers,
     isLocal: (server: ServerName) => boolean,
   ) {
     this.#memory = memory;
@@ -95,7 +102,7 @@ export class RoomChange {
   add(accepted: AcceptedEvent): void {
     const { event, relation } = accepted;
     const memory = this.#memory;
-    const nid = this.#numbers.take("event_nids");
+    const nid = this.#numbers.events.take();
     const threadRoot = relation?.thread_root ?? null;
     memory.ordinal += 1;
     const slot = isState(event) ? memory.state.get(stateTuple(event.type, event.state_key)) : undefined;
@@ -113,7 +120,7 @@ export class RoomChange {
       flags: 0,
       state_before: snapshotOf(memory.chain),
       prev_nids: memory.extremities.map((extremity) => extremity.nid),
-      auth_nids: accepted.auth_nids,
+      auth_nids: accepted.auth.map((slot) => slot.nid),
       replaces: slot?.nid ?? null,
       relates_to: relation?.relates_to ?? null,
       rel_type_nid: relation === undefined ? null : this.#names.type(relation.rel_type),
@@ -131,7 +138,7 @@ export class RoomChange {
       const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
       // The user whom a membership concerns is told even where they are not in the room (yet, or any longer).
       this.#entries.push(member === undefined ? entry : { ...entry, user_nid: this.#names.user(member) });
-      this.#changeState(event, nid, tupleNid, slot?.nid);
+      this.#changeState(event, nid, tupleNid, slot ?? undefined, accepted.auth);
     } else {
       this.#entries.push(entry);
     }
@@ -178,17 +185,24 @@ export class RoomChange {
     return ordinal;
   }
 
-  #changeState(event: RoomEvent & { readonly state_key: string }, nid: number, tupleNid: number, previous: number | undefined): void {
+  #changeState(
+    event: StateEvent,
+    nid: number,
+    tupleNid: number,
+    previous: StateSlot | undefined,
+    auth: readonly StateSlot[],
+  ): void {
     const memory = this.#memory;
     const advanced = advance(
       memory.chain,
       memory.nid,
-      this.#numbers.take("snapshot_nids"),
+      this.#numbers.snapshots.take(),
       new Map([[tupleNid, nid]]),
     );
     memory.chain = advanced.chain;
     this.#snapshots.push(advanced.row);
-    memory.state.set(stateTuple(event.type, event.state_key), { nid, event });
+    const place = this.#placeInChains(nid, previous, auth);
+    memory.state.set(stateTuple(event.type, event.state_key), { nid, event, ...place });
     const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
     const membership = member === undefined ? undefined : membershipIn(event.content);
     const userNid = member === undefined ? undefined : this.#names.user(member);
@@ -213,9 +227,39 @@ export class RoomChange {
       room_nid: memory.nid,
       tuple_nid: tupleNid,
       reference: nid,
-      ...(previous !== undefined && { previous }),
+      ...(previous !== undefined && { previous: previous.nid }),
       ...(userNid !== undefined && { user_nid: userNid }),
     });
+  }
+
+  /**
+   * Gives a state event its place in the auth chains: behind the event that it replaces if that authorises it and nothing
+   * else follows there, else on a chain of its own; with links to what authorises it on other chains.
+   */
+  #placeInChains(
+    nid: number,
+    previous: StateSlot | undefined,
+    auth: readonly StateSlot[],
+  ): { readonly chain: number; readonly sequence: number } {
+    const { tails } = this.#memory;
+    const before =
+      previous !== undefined && auth.includes(previous) && tails.get(previous.chain) === previous.sequence
+        ? previous
+        : undefined;
+    const chain = before?.chain ?? this.#numbers.chains.take();
+    const sequence = (before?.sequence ?? 0) + 1;
+    tails.set(chain, sequence);
+    this.#chains.push({ event_nid: nid, chain, sequence });
+    // One link per chain, to the furthest place; what the event before links to is reached through it.
+    const furthest = new Map<number, number>();
+    for (const slot of auth) {
+      if (slot === before || before?.event.auth_events.includes(slot.event.event_id) === true) continue;
+      if (slot.chain !== chain) furthest.set(slot.chain, Math.max(furthest.get(slot.chain) ?? 0, slot.sequence));
+    }
+    for (const [target_chain, target_sequence] of furthest) {
+      this.#links.push({ chain, sequence, target_chain, target_sequence });
+    }
+    return { chain, sequence };
   }
 
   /** The redacted event keeps its text in storage; whoever shows it strips it. What it authorises counts stripped at once. */
@@ -225,7 +269,7 @@ export class RoomChange {
     this.#entries.push({ kind: "invalidation", room_nid: this.#memory.nid, reference: target });
     for (const [tuple, slot] of this.#memory.state) {
       if (slot?.nid !== target) continue;
-      this.#memory.state.set(tuple, { nid: target, event: redactEvent(this.#memory.version, slot.event) });
+      this.#memory.state.set(tuple, { ...slot, event: redactEvent(this.#memory.version, slot.event) });
     }
   }
 }

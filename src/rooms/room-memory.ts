@@ -5,6 +5,7 @@ import { type RoomEvent, storedEvent } from "../protocol/event.js";
 import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
+import { chainPlaces } from "../storage/auth-chains.js";
 import type { Database } from "../storage/database.js";
 import { eventsByNid } from "../storage/events.js";
 import type { RoomRecord } from "../storage/rooms.js";
@@ -21,6 +22,9 @@ export interface Extremity {
 export interface StateSlot {
   readonly nid: number;
   readonly event: RoomEvent;
+  /** Its place in the auth chains. */
+  readonly chain: number;
+  readonly sequence: number;
 }
 
 /** What is remembered of an event that others may relate to. */
@@ -46,6 +50,8 @@ export interface RoomMemory {
   /** The current state as far as it was needed; null: the room has no such state. */
   readonly state: Map<StateTuple, StateSlot | null>;
   readonly known: LRUCache<EventId, KnownEvent>;
+  /** The last place of the chains that the known state is on. */
+  readonly tails: Map<number, number>;
   /** The last ordinal of threads, by their root. */
   readonly threads: LRUCache<number, number>;
 }
@@ -62,6 +68,7 @@ export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion,
     ordinal: 0,
     chain: EMPTY_CHAIN,
     state: new Map(),
+    tails: new Map(),
     known: new LRUCache({ max: MAX_KNOWN_EVENTS }),
     threads: new LRUCache({ max: MAX_THREADS }),
   };
@@ -95,20 +102,33 @@ export async function loadRoomMemory(
 /** Reads what is missing of the current state for these tuples. */
 export async function loadState(database: Database, memory: RoomMemory, tuples: Iterable<StateTuple>): Promise<void> {
   const wanted = [...new Set(tuples)];
-  if (memory.state.size > MAX_STATE_SLOTS) memory.state.clear();
+  if (memory.state.size > MAX_STATE_SLOTS) {
+    memory.state.clear();
+    memory.tails.clear();
+  }
   const missing = wanted.filter((tuple) => !memory.state.has(tuple));
   if (missing.length === 0) return;
   for (const tuple of missing) memory.state.set(tuple, null);
   // A room without events has no state; asking would be a round trip for nothing.
   if (memory.extremities.length === 0) return;
-  for (const entry of await currentStateOf(database, memory.nid, missing)) {
-    memory.state.set(stateTuple(entry.type, entry.state_key), slotOf(memory.version, entry));
+  const entries = await currentStateOf(database, memory.nid, missing);
+  const places = await chainPlaces(database, entries.map((entry) => entry.event_nid));
+  for (const entry of entries) {
+    const place = places.get(entry.event_nid);
+    if (place === undefined) throw new Error(`event ${entry.event_id} has no place in the auth chains`);
+    memory.tails.set(place.chain, place.tail);
+    memory.state.set(stateTuple(entry.type, entry.state_key), {
+      nid: entry.event_nid,
+      event: eventOf(memory.version, entry),
+      chain: place.chain,
+      sequence: place.sequence,
+    });
   }
 }
 
-function slotOf(version: RoomVersion, entry: StateEventEntry): StateSlot {
+function eventOf(version: RoomVersion, entry: StateEventEntry): RoomEvent {
   const event = storedEvent(version, entry.event_id, entry.json);
-  return { nid: entry.event_nid, event: entry.redacted_by === null ? event : redactEvent(version, event) };
+  return entry.redacted_by === null ? event : redactEvent(version, event);
 }
 
 /** The events of the known state, as the authorisation rules take it. */

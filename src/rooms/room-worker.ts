@@ -19,7 +19,7 @@ import type { Numbers } from "../storage/numbers.js";
 import { lastThreadOrdinals } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
-import { type AcceptedEvent, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
 import { eventsOf, loadState, type RoomMemory } from "./room-memory.js";
 
 /** What all rooms of a process share. */
@@ -55,6 +55,7 @@ const MAX_REMEMBERED = 2_000;
 /** What drafts refer to, found before any is built. */
 interface Prepared {
   readonly names: InternedNames;
+  readonly numbers: AllottedNumbers;
   readonly targets: ReadonlyMap<string, StoredEvent>;
 }
 
@@ -126,7 +127,7 @@ export class RoomWorker {
   async #process(drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
     await this.#findSent(drafts);
     const prepared = await this.#prepare(drafts);
-    const change = this.#change(prepared.names);
+    const change = this.#change(prepared);
     const underKey = new Map<string, Outcome>();
     const outcomes = drafts.map((draft) => {
       const key = keyOf(draft)?.toString("hex");
@@ -150,10 +151,10 @@ export class RoomWorker {
    */
   async create(create: RoomEvent, drafts: readonly RoomDraft[], alongside: CommitItem | undefined): Promise<number> {
     const prepared = await this.#prepare([create, ...drafts]);
-    const change = this.#change(prepared.names);
+    const change = this.#change(prepared);
     const verdict = authorise(this.memory.version, create, new Map());
     if (!verdict.allowed) throw forbidden(`The room cannot be created: ${verdict.reason}.`);
-    change.add({ event: create, auth_nids: [] });
+    change.add({ event: create, auth: [] });
     for (const draft of drafts) {
       const outcome = this.#attempt(draft, prepared, change);
       if ("error" in outcome) throw outcome.error;
@@ -166,8 +167,8 @@ export class RoomWorker {
     });
   }
 
-  #change(names: InternedNames): RoomChange {
-    const { numbers, signingKey } = this.#services;
+  #change({ names, numbers }: Prepared): RoomChange {
+    const { signingKey } = this.#services;
     return new RoomChange(this.memory, names, numbers, (server) => signingKey(server) !== undefined);
   }
 
@@ -218,14 +219,16 @@ export class RoomWorker {
         if (!memory.known.has(relation.event_id)) targetIds.add(relation.event_id);
       }
     }
-    const [userNids, typeNids, tupleNids, targets] = await Promise.all([
+    const states = drafts.filter((draft) => draft.state_key !== undefined).length;
+    const [userNids, typeNids, tupleNids, targets, eventNids, snapshotNids, chainNids] = await Promise.all([
       interning.users(users),
       interning.types(types),
       interning.tuples(stateTuples),
       eventsById(database, [...targetIds]),
+      numbers.allot("event_nids", drafts.length),
+      numbers.allot("snapshot_nids", states),
+      numbers.allot("chain_nids", states),
       loadState(database, memory, [...tuples, ...stateTuples]),
-      numbers.reserve("event_nids", drafts.length),
-      numbers.reserve("snapshot_nids", drafts.length),
     ]);
     for (const target of targets.values()) {
       if (target.room_nid === memory.nid) {
@@ -235,6 +238,7 @@ export class RoomWorker {
     await this.#loadThreads(drafts);
     return {
       targets,
+      numbers: { events: eventNids, snapshots: snapshotNids, chains: chainNids },
       names: {
         user: (id) => found(userNids, id),
         type: (type) => found(typeNids, type),
@@ -311,7 +315,7 @@ export class RoomWorker {
     const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
     return {
       event,
-      auth_nids: slots.map(({ nid }) => nid),
+      auth: slots,
       ...(relation !== undefined && { relation }),
       ...(redacts !== undefined && { redacts }),
       ...transactionOf(draft),

@@ -12,61 +12,58 @@ const SEQUENCES = {
 
 export type Sequence = keyof typeof SEQUENCES;
 
-interface Block {
-  next: number;
-  end: number;
+const NEXT_BLOCKS: Statement<{ block: number }> = {
+  name: "numbers_next",
+  text: "SELECT nextval($1::regclass) AS block FROM generate_series(1, $2::integer)",
+};
+
+/** Numbers in ascending order that are given out to one taker. Those not taken are never used. */
+export class Allotment {
+  readonly #numbers: readonly number[];
+  #next = 0;
+
+  constructor(numbers: readonly number[]) {
+    this.#numbers = numbers;
+  }
+
+  /** The next number. Throws Error if there are no more. */
+  take(): number {
+    const number = this.#numbers[this.#next];
+    if (number === undefined) throw new Error("more numbers were taken than allotted");
+    this.#next += 1;
+    return number;
+  }
 }
 
 /** The numbers of one process. */
 export class Numbers {
   readonly #database: Database;
-  readonly #blocks = new Map<Sequence, Block>();
+  readonly #free = new Map<Sequence, number[]>();
   readonly #loading = new Map<Sequence, Promise<void>>();
 
   constructor(database: Database) {
     this.#database = database;
   }
 
-  /** Makes sure that `count` numbers can be taken without waiting. What is left of the block before is given up. */
-  async reserve(sequence: Sequence, count: number): Promise<void> {
-    while (this.#left(sequence) < count) {
+  /** Gives out `count` numbers; without waiting as long as the block lasts. */
+  async allot(sequence: Sequence, count: number): Promise<Allotment> {
+    for (;;) {
+      const free = this.#free.get(sequence) ?? [];
+      if (free.length >= count) return new Allotment(free.splice(0, count));
       const loading = this.#loading.get(sequence) ?? this.#load(sequence, count);
       this.#loading.set(sequence, loading);
-      try {
-        await loading;
-      } finally {
-        this.#loading.delete(sequence);
-      }
+      await loading;
     }
-  }
-
-  /** The next number. Throws if it was not reserved. */
-  take(sequence: Sequence): number {
-    const block = this.#blocks.get(sequence);
-    if (block === undefined || block.next >= block.end) throw new Error(`no number of ${sequence} was reserved`);
-    return block.next++;
-  }
-
-  #left(sequence: Sequence): number {
-    const block = this.#blocks.get(sequence);
-    return block === undefined ? 0 : block.end - block.next;
   }
 
   async #load(sequence: Sequence, count: number): Promise<void> {
-    const size = SEQUENCES[sequence];
-    // Blocks that are not neighbours (another process drew in between) are no range: then the largest run counts.
-    const rows = await this.#database.read(NEXT_BLOCKS, [sequence, Math.ceil(count / size)]);
-    let best: Block = { next: 0, end: 0 };
-    let run: Block = { next: 0, end: 0 };
-    for (const { block } of rows) {
-      run = block === run.end ? { next: run.next, end: block + size } : { next: block, end: block + size };
-      if (run.end - run.next > best.end - best.next) best = run;
+    try {
+      const size = SEQUENCES[sequence];
+      const rows = await this.#database.read(NEXT_BLOCKS, [sequence, Math.ceil(count / size)]);
+      const fresh = rows.flatMap(({ block }) => Array.from({ length: size }, (_, index) => block + index));
+      this.#free.set(sequence, [...(this.#free.get(sequence) ?? []), ...fresh]);
+    } finally {
+      this.#loading.delete(sequence);
     }
-    if (best.end - best.next > this.#left(sequence)) this.#blocks.set(sequence, best);
   }
 }
-
-const NEXT_BLOCKS: Statement<{ block: number }> = {
-  name: "numbers_next",
-  text: "SELECT nextval($1::regclass) AS block FROM generate_series(1, $2::integer)",
-};

@@ -8,17 +8,7 @@ import { LOG_LOCK, type PositionedEntry } from "../../src/storage/log-entry.js";
 import { advanceReader, LOG_CHANNEL, LogFollower, type LogReader, logHead, readLog } from "../../src/storage/log.js";
 import { keepLogPartitions } from "../../src/storage/log-upkeep.js";
 import { freshDatabase } from "../support/postgres.js";
-
-/** Numbers between 0 and 1 from a seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { seeded } from "../support/rooms.js";
 
 const NOTHING = { name: "nothing", text: "SELECT 1" };
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -44,7 +34,7 @@ describe("log", () => {
 
   it("random writers of two processes: a reader that has seen a position never meets a smaller one later", async () => {
     const seed = Date.now() % 1_000_000;
-    const next = random(seed);
+    const next = seeded(seed);
     await using second = await Database.open({ address, poolSize: 6 });
     const written = new Set<number>();
     const test = { writing: true };

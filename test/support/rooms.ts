@@ -1,7 +1,7 @@
 // The engine of rooms as one process of a deployment has it, on a database that a test gives.
 import { createHash } from "node:crypto";
 import { systemClock } from "../../src/clock.js";
-import { parseServerName, parseUserId, type ServerName, type UserId } from "../../src/protocol/identifiers.js";
+import { type EventId, parseServerName, parseUserId, type ServerName, type UserId } from "../../src/protocol/identifiers.js";
 import { DEFAULT_ROOM_VERSION, type RoomVersion } from "../../src/protocol/room-version.js";
 import { signingKey } from "../../src/protocol/signing.js";
 import type { RoomDraft } from "../../src/rooms/draft.js";
@@ -124,4 +124,46 @@ export async function createRoom(
       state(creator, "m.room.history_visibility", { history_visibility: "shared" }),
     ],
   });
+}
+
+/** Numbers between 0 and 1 from a seed (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** A draft of anything that happens in rooms: state, members, messages, threads, redactions of `earlier` events. */
+export function randomDraft(next: () => number, creator: UserId, earlier: readonly EventId[]): RoomDraft {
+  const pick = <Item>(items: readonly Item[]): Item | undefined => items[Math.floor(next() * items.length)];
+  const someone = user(`user${Math.floor(next() * 12)}`);
+  const target = pick(earlier);
+  switch (Math.floor(next() * 10)) {
+    case 0:
+      return member(someone, someone, "join");
+    case 1:
+      return member(someone, someone, "leave");
+    case 2:
+      return member(creator, someone, pick(["invite", "ban", "leave"]) ?? "ban");
+    case 3:
+      return state(creator, "m.room.topic", { topic: String(next()) });
+    case 4:
+      return state(creator, "org.example.slot", { value: next() > 0.5 }, `key${Math.floor(next() * 40)}`);
+    case 5:
+      return state(creator, "m.room.power_levels", { users: { [someone]: 50 }, state_default: 50 });
+    case 6:
+      if (target !== undefined) return { type: "m.room.redaction", sender: creator, content: {}, redacts: target };
+      return message(creator, "nothing to redact");
+    case 7:
+      if (target !== undefined) {
+        return { ...message(creator, "x"), content: { body: "x", "m.relates_to": { rel_type: "m.thread", event_id: target } } };
+      }
+      return message(creator, "no thread");
+    default:
+      return message(next() > 0.5 ? creator : someone, String(next()));
+  }
 }
