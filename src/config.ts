@@ -40,6 +40,7 @@ export function loadConfig(file?: string, environment: NodeJS.ProcessEnv = proce
 /** Checks settings that came from anywhere, fills in defaults, freezes. Throws ConfigError, one sentence for each fault. */
 export function checkConfig(raw: Record<string, unknown>): Config {
   const given = structuredClone(raw);
+  dropEmpty(given);
   resolveFiles(given);
   const ajv = new Ajv({ strictTypes: false, useDefaults: true, coerceTypes: true, allErrors: true, verbose: true });
   for (const [name, format] of Object.entries(FORMATS)) ajv.addFormat(name, format.valid);
@@ -173,6 +174,14 @@ function fromEnvironment(
       const inFile = environment[`${variableOf(here)}_FILE`];
       if (inFile !== undefined) set(raw, here, read(inFile).trim());
     }
+  }
+}
+
+/** A section whose settings are all commented out reads as null. */
+function dropEmpty(node: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(node)) {
+    if (value === null) delete node[name];
+    else if (isRecord(value)) dropEmpty(value);
   }
 }
 

@@ -1,21 +1,87 @@
 #!/usr/bin/env node
 // The command line: reads the words and starts what they ask for.
 import { Command } from "commander";
+import { checkFile, printExample } from "./command-line/config.js";
+import { generateKey } from "./command-line/key.js";
+import { migrate } from "./command-line/migrate.js";
+import { printOpenApi } from "./command-line/openapi.js";
 import { serve } from "./command-line/serve.js";
+import { createToken, createUser, setPassword, setUserAdmin } from "./command-line/users.js";
 import { ConfigError } from "./config.js";
+import { MatrixError } from "./errors.js";
 
 const program = new Command("hansa").description("A Matrix homeserver for organisations.");
 
+const CONFIG = ["-c, --config <file>", "YAML file with the settings"] as const;
+const JSON_OUTPUT = ["--json", "print the result as JSON"] as const;
+
+program.command("serve", { isDefault: true }).description("run the homeserver").option(...CONFIG).action(serve);
 program
-  .command("serve", { isDefault: true })
-  .description("run the homeserver")
-  .option("-c, --config <file>", "YAML file with the settings")
-  .action(serve);
+  .command("migrate")
+  .description("bring the database up to date without serving")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(migrate);
+
+const user = program.command("user").description("create and change users");
+user
+  .command("create <name>")
+  .description("create a user; the password is the first line of standard input")
+  .option("--admin", "make it an administrator")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(createUser);
+user
+  .command("password <name>")
+  .description("change a password; the new one is the first line of standard input")
+  .option("--keep-devices", "do not log the user's devices out")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(setPassword);
+user
+  .command("admin <name>")
+  .description("make a user an administrator")
+  .option("--revoke", "take it back")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(setUserAdmin);
+
+program
+  .command("registration-token")
+  .description("tokens with which new users register")
+  .command("create")
+  .description("make a token and print it")
+  .option("--uses <number>", "how many may register with it; any number if left out")
+  .option("--days <number>", "how long it lasts; for ever if left out")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(createToken);
+
+const config = program.command("config").description("the settings");
+config.command("example").description("print a file with all settings").action(printExample);
+config
+  .command("check")
+  .description("say whether the settings can be used")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(checkFile);
+
+program
+  .command("key")
+  .description("signing keys")
+  .command("generate")
+  .description("give a server a new signing key; the one before expires")
+  .option("--server <name>", "which server; the first if left out")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(generateKey);
+
+program.command("openapi").description("print the API as an OpenAPI document").action(printOpenApi);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof ConfigError)) throw error;
+  if (!(error instanceof ConfigError) && !(error instanceof MatrixError && error.status < 500)) throw error;
   console.error(error.message);
   process.exitCode = 2;
 }

@@ -6,6 +6,7 @@ import { unknownToken } from "../errors.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import { findAccessToken, noteFirstUse } from "../storage/access-tokens.js";
 import type { Database } from "../storage/database.js";
+import type { LogFollower } from "../storage/log.js";
 import type { Requester } from "./requester.js";
 
 const MAX_CACHED = 50_000;
@@ -20,6 +21,8 @@ export function tokenDigest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
+type FollowedLog = Pick<LogFollower, "head" | "healthy" | "allEntries" | "subscribeToAll">;
+
 interface Known {
   readonly requester: Requester;
   readonly expires_ts: number | undefined;
@@ -32,6 +35,7 @@ export class AccessTokens {
   private readonly known: LRUCache<string, Known>;
   private readonly ofUser = new Map<number, Set<string>>();
   private forgotten = 0;
+  private log: FollowedLog | undefined;
 
   constructor(database: Database, clock: Clock) {
     this.database = database;
@@ -46,11 +50,30 @@ export class AccessTokens {
     });
   }
 
+  /**
+   * Forgets from now on what the log of all processes says has changed. While the log cannot be followed, nothing that is
+   * remembered counts. Gives what ends it.
+   */
+  follow(log: FollowedLog): () => void {
+    let seen = log.head;
+    this.log = log;
+    return log.subscribeToAll(() => {
+      const { head } = log;
+      const entries = log.allEntries({ after: seen, upTo: head });
+      seen = head;
+      if (entries === undefined) this.forgetAll();
+      for (const { kind, user_nid, device } of entries ?? []) {
+        if (kind === "invalidation" && user_nid !== undefined) this.forget(user_nid, device);
+      }
+    });
+  }
+
   /** The owner of an access token. Throws M_UNKNOWN_TOKEN, with `soft_logout` if the token has only expired. */
   async authenticate(token: string): Promise<Requester> {
     const digest = tokenDigest(token);
     const key = digest.toString("base64");
-    const { requester, expires_ts } = this.known.get(key) ?? (await this.find(digest, key));
+    const known = this.log?.healthy === false ? undefined : this.known.get(key);
+    const { requester, expires_ts } = known ?? (await this.find(digest, key));
     if (expires_ts !== undefined && expires_ts <= this.clock.now()) {
       throw unknownToken("This access token has expired: refresh it, or log in again.", true);
     }
@@ -65,8 +88,8 @@ export class AccessTokens {
     }
   }
 
-  /** Forgets everything: this process may have missed that something changed. */
-  forgetAll(): void {
+  /** This process may have missed that something changed. */
+  private forgetAll(): void {
     this.forgotten++;
     this.known.clear();
   }

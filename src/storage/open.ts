@@ -74,7 +74,9 @@ function reason(state: string | undefined, cause: unknown): string {
   if (state === "3D000") return "does not exist";
   if (state === "42501") return "refuses access";
   if (state !== undefined) return `refuses the connection (${state})`;
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  // The fault of the network, below what the database layer says of it.
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+  const code = inner instanceof Error && "code" in inner ? String(inner.code) : "";
   return `cannot be reached${code === "" ? "" : ` (${code})`}`;
 }
 

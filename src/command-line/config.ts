@@ -1,0 +1,95 @@
+// `hansa config example` and `hansa config check`.
+import { stringify } from "yaml";
+import { ConfigSchema } from "../../spec/config.js";
+import { ConfigError, loadConfig } from "../config.js";
+
+interface Node {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly items?: Node;
+}
+
+const HEADER = `# The settings of Hansa. All are optional; what is commented out shows the default, or an example where there is none.
+# Each can be an environment variable as well: listen.port is HANSA_LISTEN_PORT. A setting whose name ends in _file
+# names a file that holds the value: shared_secret_file, or HANSA_REGISTRATION_SHARED_SECRET_FILE.
+`;
+
+/** Values for settings that have no default. */
+const EXAMPLES: Readonly<Record<string, unknown>> = {
+  "servers.public_base_url": "https://matrix.example.org",
+  "servers.support_page": "https://example.org/help",
+  "servers.contacts": [{ role: "m.role.admin", matrix_id: "@admin:example.org" }],
+  secret_key: "the output of: openssl rand -base64 32",
+  "database.url": "postgres://hansa:password@localhost/hansa",
+  "redis.url": "redis://localhost",
+  "registration.open": false,
+  "registration.terms": { version: "1", name: "Terms of use", url: "https://example.org/terms" },
+  "registration.shared_secret": "a long random text",
+  "metrics.port": 9008,
+};
+
+/** The example file, made from the schema. */
+export function exampleConfig(): string {
+  return `${HEADER}${section(ConfigSchema as Node, [], 0)}`;
+}
+
+function section(node: Node, path: readonly string[], depth: number): string {
+  return Object.entries(node.properties ?? {})
+    .map(([name, child]) => setting(name, child, [...path, name], depth))
+    .join("");
+}
+
+function setting(name: string, node: Node, path: readonly string[], depth: number): string {
+  const indent = "  ".repeat(depth);
+  const gap = depth === 0 ? "\n" : "";
+  const comment = node.description === undefined ? "" : `${wrap(node.description, `${indent}# `)}\n`;
+  if (node.properties !== undefined && node.default !== undefined) {
+    return `${gap}${comment}${indent}${name}:\n${section(node, path, depth + 1)}`;
+  }
+  const example = EXAMPLES[path.join(".")];
+  const value = node.default ?? example ?? null;
+  // Settings inside a list's items have no place of their own: they are shown with the list.
+  const shown = node.items?.properties === undefined ? { [name]: value } : { [name]: [itemExample(node.items, path)] };
+  const text = stringify(shown, { lineWidth: 0 }).trimEnd().split("\n");
+  return `${gap}${comment}${text.map((line) => `${indent}# ${line}`).join("\n")}\n`;
+}
+
+function itemExample(node: Node, path: readonly string[]): Record<string, unknown> {
+  const entries = Object.keys(node.properties ?? {}).map((name) => [name, EXAMPLES[[...path, name].join(".")] ?? "localhost"]);
+  return Object.fromEntries(entries) as Record<string, unknown>;
+}
+
+function wrap(text: string, prefix: string): string {
+  const lines: string[] = [];
+  let line = prefix.trimEnd();
+  for (const word of text.split(" ")) {
+    if (line.length + word.length + 1 > 110) {
+      lines.push(line);
+      line = prefix.trimEnd();
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line].join("\n");
+}
+
+export function printExample(): void {
+  process.stdout.write(exampleConfig());
+}
+
+/** Says whether a configuration can be used. Throws ConfigError if not. */
+export function checkFile(options: { config?: string; json?: boolean }): void {
+  try {
+    const config = loadConfig(options.config);
+    console.log(
+      options.json === true
+        ? JSON.stringify({ valid: true, servers: config.servers.map(({ name }) => name) })
+        : `The configuration is sound; it serves ${config.servers.map(({ name }) => name).join(", ")}.`,
+    );
+  } catch (error) {
+    if (!(error instanceof ConfigError) || options.json !== true) throw error;
+    console.log(JSON.stringify({ valid: false, errors: error.message.split("\n") }));
+    process.exitCode = 2;
+  }
+}

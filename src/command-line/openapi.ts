@@ -1,0 +1,51 @@
+// `hansa openapi`: the contract as an OpenAPI 3.1 document.
+import type { TObject } from "typebox";
+import type { Operation } from "../../spec/operation.js";
+import { operations } from "../../spec/operations.js";
+
+/** The document, made from the contract: TypeBox schemas are JSON Schema, which OpenAPI 3.1 takes as it is. */
+export function openApi(all: readonly Operation[]): Record<string, unknown> {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const operation of all) {
+    for (const [index, path] of operation.paths.entries()) {
+      (paths[path] ??= {})[operation.method.toLowerCase()] = describeOperation(operation, index);
+    }
+  }
+  return {
+    openapi: "3.1.0",
+    info: { title: "Hansa", version: "1", description: "The operations that this homeserver answers." },
+    paths,
+    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+  };
+}
+
+function describeOperation(operation: Operation, index: number): Record<string, unknown> {
+  const { operationId, summary, auth, params, query, body, response } = operation;
+  return {
+    // Further paths of an operation need ids of their own.
+    operationId: index === 0 ? operationId : `${operationId}_${index + 1}`,
+    summary,
+    ...(index > 0 && { deprecated: true }),
+    security: auth === "none" ? [] : auth === "optional" ? [{}, { token: [] }] : [{ token: [] }],
+    parameters: [...parameters("path", params), ...parameters("query", query)],
+    ...(body !== undefined && { requestBody: { content: { "application/json": { schema: body } } } }),
+    responses: {
+      "200": { description: "Success", content: { "application/json": { schema: response } } },
+      default: { description: "A Matrix error" },
+    },
+  };
+}
+
+function parameters(place: "path" | "query", schema: TObject | undefined): Record<string, unknown>[] {
+  const needed: readonly string[] = schema?.required ?? [];
+  return Object.entries(schema?.properties ?? {}).map(([name, property]) => ({
+    name,
+    in: place,
+    required: place === "path" || needed.includes(name),
+    schema: property,
+  }));
+}
+
+export function printOpenApi(): void {
+  process.stdout.write(`${JSON.stringify(openApi(operations), undefined, 2)}\n`);
+}
