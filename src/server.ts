@@ -140,27 +140,21 @@ async function startEngine(
   return { ...services, bus, follower, owners, events, sync };
 }
 
-/** Forgets what the log says has changed: access tokens, events that were redacted, members. */
-function forgetChanged(
-  { follower, events, sync: { members } }: Pick<Services, "follower" | "events" | "sync">,
-  tokens: AccessTokens,
-): AsyncDisposable {
+/** Forgets what the log says has changed: events that were redacted, members. */
+function forgetChanged({ follower, events, sync: { members } }: Pick<Services, "follower" | "events" | "sync">): AsyncDisposable {
   let seen = follower.head;
   const unsubscribe = follower.subscribeToAll(() => {
     const range = { after: seen, upTo: follower.head };
     seen = range.upTo;
     const entries = follower.allEntries(range);
     if (entries === undefined) {
-      tokens.forgetAll();
       events.forgetAll();
       members.forgetAll();
       return;
     }
-    for (const { kind, room_nid, user_nid, device, reference } of entries) {
+    for (const { kind, room_nid, user_nid, reference } of entries) {
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
-      if (kind !== "invalidation") continue;
-      if (user_nid !== undefined) tokens.forget(user_nid, device);
-      if (reference !== undefined) events.forget(reference);
+      if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
     }
   });
   return { [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) };
@@ -187,7 +181,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
-  started.push(forgetChanged(engine, tokens));
+  started.push(forgetChanged(engine));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
