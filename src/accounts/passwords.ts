@@ -1,7 +1,7 @@
 // Password hashes: argon2id; bcrypt is accepted for accounts that were imported.
 import { randomBytes } from "node:crypto";
 import { hash, verify } from "@node-rs/argon2";
-import { verify as verifyBcrypt } from "@node-rs/bcrypt";
+import { compare as verifyBcrypt } from "bcrypt";
 import type { Config } from "../config.js";
 import { invalidParam, limitExceeded, weakPassword } from "../errors.js";
 
