@@ -6,6 +6,7 @@ function logOf(outcomes: Readonly<Record<string, string>>): TestLog {
   const log = new TestLog();
   for (const [name, outcome] of Object.entries(outcomes)) {
     log.add("csapi", { Action: "run", Test: name });
+    log.add("csapi", { Action: "output", Test: name, Output: "a server's log\n" });
     log.add("csapi", { Action: "output", Test: name, Output: `    a_test.go:1: ${outcome}\n` });
     if (outcome !== "cut off") log.add("csapi", { Action: outcome, Test: name });
   }

@@ -18,6 +18,9 @@ interface TestRecord {
 /** How many lines of a failed test's output are worth printing. */
 const REASON_LINES = 6;
 
+/** How a test says something, "file.go:12: what"; a server's own log may stand around it. */
+const STATEMENT = /^\s+[\w-]+\.go:\d+: /;
+
 /** Lines that go writes about a test itself, and Complement's record of its requests and tags: they explain nothing. */
 const NOISE = /^\s*(=== |--- |\d{4}\/\d\d\/\d\d |$)|\[CSAPI\] | called runtime\.SkipIf\(/;
 
@@ -65,7 +68,8 @@ export class TestLog {
       .filter((name) => !names.some((other) => other.startsWith(`${name}/`)))
       .map((name) => {
         const lines = (this.#tests.get(name)?.output ?? []).map((line) => line.replaceAll(COLOUR, "").trimEnd()).filter((line) => !NOISE.test(line));
-        return { name, reason: lines.slice(0, REASON_LINES) };
+        const first = Math.max(0, lines.findIndex((line) => STATEMENT.test(line)));
+        return { name, reason: lines.slice(first, first + REASON_LINES) };
       });
   }
 }
