@@ -103,6 +103,9 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
   return app;
 }
 
+/** JSON is UTF-8; to say so is no parameter of its type (RFC 8259), and some clients compare the whole header. */
+const JSON_TYPE = "application/json";
+
 function noRoute(router: TrieRouter, ctx: Context): MatrixError {
   const known = router.match(ctx.path, ctx.method).path.length > 0;
   return known
@@ -115,6 +118,7 @@ function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
   if (error.status >= 500) log.error({ err: known ? (cause.cause ?? cause) : cause, path: ctx.path }, "a request failed");
   ctx.status = error.status;
+  ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
   ctx.body = error.body();
 }
@@ -158,13 +162,14 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     ctx.status = answer.status;
     if (typeof answer.body === "string") {
       if (edge.validateAnswers && answer.status === 200) checkAnswer(operation, answer.body);
-      ctx.type = "application/json";
+      ctx.set("Content-Type", JSON_TYPE);
     }
     ctx.set(answer.headers);
     ctx.body = answer.body;
   } else {
     if (edge.validateAnswers) checkAnswer(operation, JSON.stringify(answer));
     ctx.status = 200;
+    ctx.set("Content-Type", JSON_TYPE);
     ctx.body = answer;
   }
 }
