@@ -184,6 +184,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(forgetChanged(engine));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
+  tokens.follow(engine.follower);
   const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
   const app = createApp(
     {

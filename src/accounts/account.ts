@@ -3,7 +3,7 @@ import { logger } from "../log.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import { deactivateAccount, setPasswordHash } from "../storage/accounts.js";
 import { deleteProfile } from "../storage/profiles.js";
-import type { AccountContext } from "./context.js";
+import { appendToLog, type AccountContext } from "./context.js";
 import { endAllSessions, tokensChanged } from "./sessions.js";
 
 const log = logger("accounts");
@@ -32,7 +32,7 @@ export async function deactivate(context: AccountContext, userNid: number, erase
     await endAllSessions(context, tx, userNid);
     if (erase) {
       await deleteProfile(tx, userNid);
-      tx.append([{ kind: "profile", user_nid: userNid }]);
+      appendToLog(context, tx, [{ kind: "profile", user_nid: userNid }]);
     }
     tokensChanged(context, tx, userNid);
   });

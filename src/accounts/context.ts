@@ -1,7 +1,10 @@
 // What the functions of accounts work with.
 import type { Clock } from "../clock.js";
 import type { Config, LocalServers } from "../config.js";
-import type { Database } from "../storage/database.js";
+import type { Bus } from "../storage/bus.js";
+import type { Database, Tx } from "../storage/database.js";
+import { LOG_CHANNEL } from "../storage/log.js";
+import type { LogEntry } from "../storage/log-entry.js";
 import type { SecretKey } from "../storage/sealing.js";
 import type { AccessTokens } from "./access-tokens.js";
 import type { Passwords } from "./passwords.js";
@@ -23,4 +26,11 @@ export interface AccountContext {
   readonly passwords: Passwords;
   readonly tokens: AccessTokens;
   readonly limiter: FailureLimiter;
+  readonly bus: Pick<Bus, "publish">;
+}
+
+/** Appends entries to the log, and tells all processes as soon as they are committed. */
+export function appendToLog({ bus }: Pick<AccountContext, "bus">, tx: Tx, entries: readonly LogEntry[]): void {
+  tx.append(entries);
+  tx.afterCommit((position) => bus.publish(LOG_CHANNEL, String(position)));
 }

@@ -3,7 +3,7 @@ import { MatrixError, badJson, invalidParam, missingParam, notFound } from "../e
 import { serverNameOf, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject, JsonValue } from "../protocol/json.js";
 import { deleteProfileField, findProfile, lockProfile, setProfileField } from "../storage/profiles.js";
-import type { AccountContext } from "./context.js";
+import { appendToLog, type AccountContext } from "./context.js";
 
 const MAX_NAME_BYTES = 255;
 const MAX_PROFILE_BYTES = 65_536;
@@ -51,7 +51,7 @@ export async function getProfileField(context: AccountContext, userId: UserId, n
  * M_PROFILE_TOO_LARGE.
  */
 export async function changeProfileField(
-  { database }: AccountContext,
+  context: AccountContext,
   user: { readonly user_id: UserId; readonly user_nid: number },
   name: string,
   body: JsonObject,
@@ -61,7 +61,7 @@ export async function changeProfileField(
   if (value === undefined) throw missingParam(`"${name}" is missing.`);
   const cleared = (name === "displayname" || name === "avatar_url") && (value === null || value === "");
   if (!cleared) requireValue(name, value);
-  await database.transaction(async (tx) => {
+  await context.database.transaction(async (tx) => {
     if (cleared) await deleteProfileField(tx, user.user_nid, name);
     else {
       const json = JSON.stringify(value);
@@ -72,7 +72,7 @@ export async function changeProfileField(
       }
       await setProfileField(tx, user.user_nid, name, json);
     }
-    tx.append([{ kind: "profile", user_nid: user.user_nid }]);
+    appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
   });
   return { user_id: user.user_id, user_nid: user.user_nid, name, value: cleared ? undefined : value };
 }
@@ -85,13 +85,15 @@ function requireValue(name: string, value: JsonValue): void {
 
 /** Deletes a field, if there is one. Gives the change. Throws M_INVALID_PARAM, M_KEY_TOO_LARGE. */
 export async function removeProfileField(
-  { database }: AccountContext,
+  context: AccountContext,
   user: { readonly user_id: UserId; readonly user_nid: number },
   name: string,
 ): Promise<ProfileChange> {
   requireName(name);
-  await database.transaction(async (tx) => {
-    if (await deleteProfileField(tx, user.user_nid, name)) tx.append([{ kind: "profile", user_nid: user.user_nid }]);
+  await context.database.transaction(async (tx) => {
+    if (await deleteProfileField(tx, user.user_nid, name)) {
+      appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
+    }
   });
   return { user_id: user.user_id, user_nid: user.user_nid, name, value: undefined };
 }

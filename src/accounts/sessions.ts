@@ -13,7 +13,7 @@ import {
 import type { Tx } from "../storage/database.js";
 import { deleteAllDevices, deleteDevices, ensureDevice } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
-import type { AccountContext } from "./context.js";
+import { appendToLog, type AccountContext } from "./context.js";
 
 /** The tokens as the client gets them. */
 export interface Tokens {
@@ -117,12 +117,12 @@ export async function endAllSessions(
 
 function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): void {
   if (devices.length === 0) return;
-  tx.append([{ kind: "device_list", user_nid }]);
+  appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
   for (const device of devices) tokensChanged(context, tx, user_nid, device);
 }
 
 /** Tells every process, this one at once, that tokens of a device are no longer what they were. */
-export function tokensChanged({ tokens }: AccountContext, tx: Tx, user_nid: number, device?: DeviceId): void {
-  tx.append([{ kind: "invalidation", user_nid, ...(device !== undefined && { device }) }]);
-  tx.afterCommit(() => tokens.forget(user_nid, device));
+export function tokensChanged(context: AccountContext, tx: Tx, user_nid: number, device?: DeviceId): void {
+  appendToLog(context, tx, [{ kind: "invalidation", user_nid, ...(device !== undefined && { device }) }]);
+  tx.afterCommit(() => context.tokens.forget(user_nid, device));
 }

@@ -24,6 +24,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   secret_key: "the output of: openssl rand -base64 32",
   "database.url": "postgres://hansa:password@localhost/hansa",
   "redis.url": "redis://localhost",
+  "internal.advertise": "10.0.0.5:8010",
   "registration.open": false,
   "registration.terms": { version: "1", name: "Terms of use", url: "https://example.org/terms" },
   "registration.shared_secret": "a long random text",

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { supported } from "../../src/api/client/versions.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 describe("getVersions", () => {
@@ -18,5 +19,21 @@ describe("getVersions", () => {
   it("refuses a token that is not known, though it needs none", async () => {
     const answer = await server.client({ access_token: "nonsense" }).get("/_matrix/client/versions");
     expect([answer.status, answer.body["errcode"]]).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
+  });
+});
+
+describe("supported versions", () => {
+  it("end before the first whose operations are not all there", () => {
+    expect(supported(new Set()).versions).to.deep.equal(["v1.1"]);
+    const some = new Set(["registrationTokenValidity", "getSpaceHierarchy", "refresh"]);
+    expect(supported(some).versions).to.deep.equal(["v1.1", "v1.2"]);
+    some.add("getRelatingEvents");
+    expect(supported(some).versions).to.deep.equal(["v1.1", "v1.2", "v1.3"]);
+    expect(supported(some).unstable_features).to.deep.equal({});
+    some.add("getThreadRoots");
+    expect(supported(some)).to.deep.equal({
+      versions: ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5"],
+      unstable_features: { "org.matrix.msc3440.stable": true },
+    });
   });
 });

@@ -151,7 +151,7 @@ describe("the command line", () => {
   }).timeout(60_000);
 
   it("serves, says where, and stops when told to", async () => {
-    const child = spawn(process.execPath, ["dist/src/main.js"], { env: { ...environment, HANSA_LISTEN_PORT: "0" } });
+    const child = spawn(process.execPath, ["dist/src/main.js"], { env: { ...environment, HANSA_LISTEN_PORT: "0", HANSA_LOG_LEVEL: "trace" } });
     let output = "";
     const exit = new Promise((resolve) => child.once("close", resolve));
     const url = await new Promise<string>((resolve, reject) => {
@@ -163,8 +163,15 @@ describe("the command line", () => {
       });
     });
     expect((await fetch(`${url}/_matrix/client/versions`)).status).to.equal(200);
+    // Whatever goes wrong or right, no password and no token shows up in the log.
+    const login = { type: "m.login.password", user: "alice", password: "canary-password" };
+    await fetch(`${url}/_matrix/client/v3/login`, { method: "POST", body: JSON.stringify(login) });
+    await fetch(`${url}/_matrix/client/v3/login`, { method: "POST", body: '{"password":"canary-broken' });
+    await fetch(`${url}/_matrix/client/v3/account/whoami?access_token=canary-query`);
+    await fetch(`${url}/_matrix/client/v3/account/whoami`, { headers: { authorization: "Bearer canary-token" } });
     expect(output).to.match(/Hansa serves localhost on .*\nIts data is in .*\nAnybody who reaches it may register/);
     child.kill("SIGTERM");
     expect(await exit).to.equal(0);
+    expect(output).to.contain("/_matrix/client/v3/account/whoami").and.to.not.contain("canary");
   });
 });

@@ -1,5 +1,6 @@
 // Client-server API, "Device Management".
 import type * as spec from "../../../spec/client/devices.js";
+import { appendToLog } from "../../accounts/context.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
 import { endSessions } from "../../accounts/sessions.js";
@@ -26,13 +27,14 @@ export const getDevice: Handler<typeof spec.getDevice> = async ({ database }, { 
   return shown(device);
 };
 
-export const updateDevice: Handler<typeof spec.updateDevice> = async ({ database }, { auth, params, body }) => {
+export const updateDevice: Handler<typeof spec.updateDevice> = async (services, { auth, params, body }) => {
+  const { database } = services;
   const { display_name } = body;
   const found = await database.transaction(async (tx) => {
     if (display_name === undefined) return (await findDevice(database, auth.user_nid, params.deviceId)) !== undefined;
     const renamed = await renameDevice(tx, auth.user_nid, params.deviceId, display_name);
     // Others see the names of devices.
-    if (renamed) tx.append([{ kind: "device_list", user_nid: auth.user_nid }]);
+    if (renamed) appendToLog(services, tx, [{ kind: "device_list", user_nid: auth.user_nid }]);
     return renamed;
   });
   if (!found) throw notFound("You have no device of this id.");

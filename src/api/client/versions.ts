@@ -1,8 +1,49 @@
-// Client-server API, "API Versions".
+// Client-server API, "API Versions": computed from the operations that exist.
 import type * as spec from "../../../spec/client/versions.js";
+import { operations } from "../../../spec/operations.js";
 import type { Handler } from "../handler.js";
 
-export const getVersions: Handler<typeof spec.getVersions> = async () => ({
-  versions: ["v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"],
-  unstable_features: {},
-});
+/** The oldest version that clients of today accept; what it asks for is what this server is for. */
+const BASE = "v1.1";
+
+/** The operations that each later version of the specification added for clients. */
+const ADDED: readonly (readonly [version: string, operationIds: readonly string[]])[] = [
+  ["v1.2", ["registrationTokenValidity", "getSpaceHierarchy"]],
+  ["v1.3", ["refresh", "getRelatingEvents"]],
+  ["v1.4", ["getThreadRoots"]],
+  ["v1.5", []],
+  ["v1.6", ["getEventByTimestamp"]],
+  ["v1.7", ["createContent", "uploadContentToMXC"]],
+  ["v1.8", []],
+  ["v1.9", []],
+  ["v1.10", ["getWellknownSupport"]],
+  ["v1.11", ["getContentAuthed", "getContentThumbnailAuthed"]],
+  ["v1.12", []],
+  ["v1.13", ["reportRoom"]],
+  ["v1.14", ["reportUser"]],
+  ["v1.15", ["getRoomSummary"]],
+  ["v1.16", ["deleteProfileField"]],
+  ["v1.17", []],
+  ["v1.18", ["getAdminLockUser", "getAdminSuspendUser"]],
+  ["v1.19", []],
+];
+
+/** Features that clients look for by their names from before they were specified, and the operations they need. */
+const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  "org.matrix.msc3440.stable": ["getThreadRoots"],
+  "org.matrix.msc4222": ["sync"],
+  "uk.tcpip.msc4133.stable": ["deleteProfileField"],
+};
+
+/** The versions and features that a set of operations makes up: each version needs all versions before it. */
+export function supported(existing: ReadonlySet<string>): { versions: string[]; unstable_features: Record<string, boolean> } {
+  const has = (ids: readonly string[]): boolean => ids.every((id) => existing.has(id));
+  const end = ADDED.findIndex(([, ids]) => !has(ids));
+  const later = (end < 0 ? ADDED : ADDED.slice(0, end)).map(([version]) => version);
+  const features = Object.entries(FEATURES).filter(([, ids]) => has(ids));
+  return { versions: [BASE, ...later], unstable_features: Object.fromEntries(features.map(([name]) => [name, true])) };
+}
+
+const answer = supported(new Set(operations.map(({ operationId }) => operationId)));
+
+export const getVersions: Handler<typeof spec.getVersions> = async () => answer;
