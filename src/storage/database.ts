@@ -1,4 +1,5 @@
 // Connections to PostgreSQL: reads that share pipelined connections, and transactions that have one to themselves.
+import type { Duplex } from "node:stream";
 import { Client, DatabaseError, Pool, TypeOverrides, type ClientConfig, type PoolClient } from "pg";
 import { logger } from "../log.js";
 import { appendToLog, type LogEntry } from "./log-entry.js";
@@ -112,6 +113,26 @@ export class Database {
     return await this.transaction((tx) => tx.query(statement, values));
   }
 
+  /**
+   * Runs one statement that writes as its own transaction, without BEGIN and COMMIT: it is fulfilled only after PostgreSQL
+   * has committed. Throws CommitUnknownError if the connection was lost meanwhile.
+   */
+  async execute<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      const client = await this.#acquire();
+      let broken = false;
+      try {
+        return (await send(client, statement, values)).rows;
+      } catch (error) {
+        broken = isConnectionLoss(error);
+        if (broken) throw new CommitUnknownError("The connection was lost during a statement that writes", { cause: error });
+        if (attempt >= ATTEMPTS || !isRetryable(error)) throw error;
+      } finally {
+        client.release(broken);
+      }
+    }
+  }
+
   /** A connection of one's own, for what lasts as long as a session: LISTEN, an advisory lock. The caller ends it. */
   async connect(): Promise<Client> {
     const client = new Client({ ...this.#config, pipeline: false, statement_timeout: 0 });
@@ -149,10 +170,14 @@ export class Database {
     return best;
   }
 
-  async #attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    const client = await this.#pool.connect().catch((error: unknown) => {
+  async #acquire(): Promise<PoolClient> {
+    return await this.#pool.connect().catch((error: unknown) => {
       throw new ConnectionLostError("PostgreSQL cannot be reached", { cause: error });
     });
+  }
+
+  async #attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    const client = await this.#acquire();
     const transaction = new Transaction(client);
     let broken = false;
     try {
@@ -298,6 +323,7 @@ async function send<R extends object>(
   statement: Statement<R>,
   values: readonly unknown[],
 ): Promise<{ rows: R[]; command: string }> {
+  gather(client);
   try {
     return await client.query<R>({ name: statement.name, text: statement.text, values: [...values] });
   } catch (error) {
@@ -305,6 +331,20 @@ async function send<R extends object>(
     if (error instanceof DatabaseError ? !isFarewell(error.code) : error instanceof RangeError) throw error;
     throw new ConnectionLostError("The connection to PostgreSQL was lost", { cause: error });
   }
+}
+
+const gathering = new WeakSet<Duplex>();
+
+/** What this turn of the loop sends leaves in one write: pg would make a system call for each statement. */
+function gather({ connection }: Client | PoolClient): void {
+  const { stream } = connection;
+  if (gathering.has(stream)) return;
+  gathering.add(stream);
+  stream.cork();
+  process.nextTick(() => {
+    gathering.delete(stream);
+    stream.uncork();
+  });
 }
 
 function alreadyNoted(): void {
