@@ -163,21 +163,90 @@ CREATE TABLE transaction_ids (
 CREATE INDEX transaction_ids_event ON transaction_ids (event_nid);
 CREATE INDEX transaction_ids_created ON transaction_ids USING brin (created);
 
--- Raises when a room was changed by someone else than who writes now.
-CREATE FUNCTION fence_rooms(
-  nids bigint[], revisions bigint[], owners bigint[], new_extremities text[], ordinals bigint[], snapshots bigint[]
-) RETURNS void LANGUAGE plpgsql AS $$
+-- Writes changes of rooms, of many rooms at once, as one statement: each argument holds the rows of a
+-- table, or is NULL. Gives the position of it all. The fence comes first: a room that was changed by someone else
+-- than who writes now raises HA001. The lock of the log is taken late, as everyone who writes waits for it.
+CREATE FUNCTION write_changes(
+  fences json, new_rooms json, new_transaction_ids json, new_state_event_json json, new_message_json json, new_state_snapshots json, new_auth_chains json,
+  new_auth_chain_links json, new_missing_events json, new_events json, new_redactions json, new_current_state json, new_memberships json, new_entries json
+) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   changed bigint;
+  here bigint;
 BEGIN
-  UPDATE rooms SET revision = rooms.revision + 1, extremities = fence.extremities::bigint[], ordinal = fence.ordinal,
-      snapshot = fence.snapshot
-    FROM unnest(nids, revisions, owners, new_extremities, ordinals, snapshots)
-      AS fence (nid, revision, owner, extremities, ordinal, snapshot)
-    WHERE rooms.nid = fence.nid AND rooms.revision = fence.revision AND rooms.owner = fence.owner;
-  GET DIAGNOSTICS changed = ROW_COUNT;
-  IF changed <> cardinality(nids) THEN
-    RAISE EXCEPTION 'a room was changed by another owner' USING ERRCODE = 'HA001';
+  IF fences IS NOT NULL THEN
+    UPDATE rooms SET revision = rooms.revision + 1, extremities = row.extremities, ordinal = row.ordinal, snapshot = row.snapshot
+      FROM json_to_recordset(fences)
+        AS row (nid bigint, revision bigint, owner bigint, extremities bigint[], ordinal bigint, snapshot bigint)
+      WHERE rooms.nid = row.nid AND rooms.revision = row.revision AND rooms.owner = row.owner;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> json_array_length(fences) THEN
+      RAISE EXCEPTION 'a room was changed by another owner' USING ERRCODE = 'HA001';
+    END IF;
   END IF;
+  IF new_rooms IS NOT NULL THEN
+    INSERT INTO rooms (nid, room_id, version, revision, owner, extremities, ordinal, snapshot)
+      SELECT nid, room_id, version, revision, owner, extremities, ordinal, snapshot
+      FROM json_populate_recordset(NULL::rooms, new_rooms);
+  END IF;
+  IF new_transaction_ids IS NOT NULL THEN
+    INSERT INTO transaction_ids (key, event_nid, user_nid, device_id, txn_id)
+      SELECT decode(key, 'hex'), event_nid, user_nid, device_id, txn_id
+      FROM json_to_recordset(new_transaction_ids)
+        AS row (key text, event_nid bigint, user_nid bigint, device_id text, txn_id text);
+  END IF;
+  IF new_state_event_json IS NOT NULL THEN
+    INSERT INTO state_event_json SELECT * FROM json_populate_recordset(NULL::state_event_json, new_state_event_json);
+  END IF;
+  IF new_message_json IS NOT NULL THEN
+    INSERT INTO message_json SELECT * FROM json_populate_recordset(NULL::message_json, new_message_json);
+  END IF;
+  IF new_state_snapshots IS NOT NULL THEN
+    INSERT INTO state_snapshots SELECT * FROM json_populate_recordset(NULL::state_snapshots, new_state_snapshots);
+  END IF;
+  IF new_auth_chains IS NOT NULL THEN
+    INSERT INTO auth_chains SELECT * FROM json_populate_recordset(NULL::auth_chains, new_auth_chains);
+  END IF;
+  IF new_auth_chain_links IS NOT NULL THEN
+    INSERT INTO auth_chain_links SELECT * FROM json_populate_recordset(NULL::auth_chain_links, new_auth_chain_links);
+  END IF;
+  IF new_missing_events IS NOT NULL THEN
+    INSERT INTO missing_events SELECT * FROM json_populate_recordset(NULL::missing_events, new_missing_events)
+      ON CONFLICT DO NOTHING;
+  END IF;
+
+  PERFORM pg_advisory_xact_lock(1751215731);
+  here := nextval('log_position');
+  IF new_events IS NOT NULL THEN
+    INSERT INTO events (nid, room_nid, event_id, type_nid, tuple_nid, sender_nid, depth, origin_server_ts, position, ordinal,
+        flags, state_before, prev_nids, auth_nids, replaces, relates_to, rel_type_nid, thread_root, thread_ordinal)
+      SELECT nid, room_nid, event_id, type_nid, tuple_nid, sender_nid, depth, origin_server_ts, here, ordinal,
+        flags, state_before, prev_nids, auth_nids, replaces, relates_to, rel_type_nid, thread_root, thread_ordinal
+      FROM json_populate_recordset(NULL::events, new_events);
+  END IF;
+  IF new_redactions IS NOT NULL THEN
+    UPDATE events SET redacted_by = row.redacted_by
+      FROM json_to_recordset(new_redactions) AS row (nid bigint, redacted_by bigint)
+      WHERE events.nid = row.nid AND events.redacted_by IS NULL;
+  END IF;
+  IF new_current_state IS NOT NULL THEN
+    INSERT INTO current_state (room_nid, tuple_nid, event_nid, type_nid, position, user_nid, membership)
+      SELECT room_nid, tuple_nid, event_nid, type_nid, here, user_nid, membership
+      FROM json_populate_recordset(NULL::current_state, new_current_state)
+      ON CONFLICT (room_nid, tuple_nid) DO UPDATE SET event_nid = excluded.event_nid, position = excluded.position,
+        membership = excluded.membership;
+  END IF;
+  IF new_memberships IS NOT NULL THEN
+    INSERT INTO memberships (user_nid, room_nid, membership, event_nid, position)
+      SELECT user_nid, room_nid, membership, event_nid, here
+      FROM json_populate_recordset(NULL::memberships, new_memberships)
+      ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership, event_nid = excluded.event_nid,
+        position = excluded.position, forgotten = false;
+  END IF;
+  INSERT INTO log (position, index, kind, room_nid, user_nid, device, destination, tuple_nid, reference, previous)
+    SELECT here, row_number() OVER (), kind, room_nid, user_nid, device, destination, tuple_nid, reference, previous
+    FROM json_to_recordset(new_entries) AS row (kind smallint, room_nid bigint, user_nid bigint, device text, destination text,
+      tuple_nid bigint, reference bigint, previous bigint);
+  RETURN here;
 END
 $$;

@@ -131,7 +131,7 @@ export class RoomChange {
     if (accepted.transaction !== undefined) {
       const { key, device_id, txn_id } = accepted.transaction;
       const user_nid = this.#names.user(event.sender);
-      this.#transactions.push({ key, event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
+      this.#transactions.push({ key: key.toString("hex"), event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
     }
     const entry: LogEntry = { kind: "event", room_nid: memory.nid, reference: nid };
     if (isState(event) && tupleNid !== null) {
@@ -167,7 +167,7 @@ export class RoomChange {
         transaction_ids: this.#transactions,
         state_event_json: this.#stateJson,
         message_json: this.#messageJson,
-        snapshots: this.#snapshots,
+        state_snapshots: this.#snapshots,
         auth_chains: this.#chains,
         auth_chain_links: this.#links,
         events: this.#events,

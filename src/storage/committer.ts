@@ -3,7 +3,7 @@ import { unknownError } from "../errors.js";
 import type { Database, Tx } from "./database.js";
 import { isConnectionLoss, sqlState } from "./database.js";
 import type { LogEntry } from "./log-entry.js";
-import { roomStatements, type BoundStatement, type RoomRows } from "./room-rows.js";
+import { type BoundStatement, type RoomRows, writeChanges } from "./room-rows.js";
 
 /** A change that happens wholly or not at all. */
 export interface CommitItem {
@@ -73,9 +73,9 @@ export class Committer {
   /** Writes a group; if PostgreSQL refuses it, its halves, until what it objects to is alone. */
   async #commit(group: readonly Waiting[]): Promise<void> {
     try {
-      const position = await this.#database.transaction((tx) => write(tx, group.map(({ item }) => item)));
-      this.#onCommit(position.value);
-      for (const { resolve } of group) resolve(position.value);
+      const position = await write(this.#database, group.map(({ item }) => item));
+      this.#onCommit(position);
+      for (const { resolve } of group) resolve(position);
     } catch (error) {
       if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {
         for (const { reject } of group) reject(error);
@@ -88,19 +88,26 @@ export class Committer {
   }
 }
 
-/** Sends the rows of a group in one go; nothing is awaited but the end of the transaction. */
-function write(tx: Tx, items: readonly CommitItem[]): Promise<{ value: number }> {
-  const position = { value: 0 };
-  tx.afterCommit((at) => (position.value = at ?? 0));
-  const statements = [
-    ...roomStatements(items.flatMap(({ rows }) => rows ?? [])),
-    ...items.flatMap((item) => item.statements ?? []),
-  ];
-  for (const { statement, values, atPosition } of statements) {
-    if (atPosition === true) tx.atPosition(statement, values);
-    // A failure is the transaction's, which throws it at its end.
-    else tx.query(statement, values).catch(() => undefined);
-  }
-  tx.append(items.flatMap(({ entries }) => entries));
-  return Promise.resolve(position);
+/** Writes a group: its position. Without statements of their own it is one statement, which is its own transaction. */
+async function write(database: Database, items: readonly CommitItem[]): Promise<number> {
+  const { statement, values } = writeChanges(
+    items.flatMap(({ rows }) => rows ?? []),
+    items.flatMap(({ entries }) => entries),
+  );
+  const others = items.flatMap((item) => item.statements ?? []);
+  const [row] = await (others.length === 0
+    ? database.execute(statement, values)
+    : database.transaction((tx) => {
+        for (const other of others) if (other.atPosition !== true) void send(tx, other);
+        const position = tx.query(statement, values);
+        for (const other of others) if (other.atPosition === true) void send(tx, other);
+        return position;
+      }));
+  if (row === undefined) throw new Error("a change took no position");
+  return row.position;
+}
+
+/** Nothing is awaited before the end; a failure is the transaction's, which throws it there. */
+async function send(tx: Tx, { statement, values }: BoundStatement): Promise<void> {
+  await tx.query(statement, values).catch(() => undefined);
 }

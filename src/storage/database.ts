@@ -1,4 +1,5 @@
 // Connections to PostgreSQL: reads that share pipelined connections, and transactions that have one to themselves.
+import type { Duplex } from "node:stream";
 import { Client, DatabaseError, Pool, TypeOverrides, type ClientConfig, type PoolClient } from "pg";
 import { logger } from "../log.js";
 import { appendToLog, type LogEntry } from "./log-entry.js";
@@ -113,7 +114,7 @@ export class Database implements Reads {
    */
   async snapshot<Result>(work: (reads: Reads) => Promise<Result>): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
-      const client = await this.#connect();
+      const client = await this.#acquire();
       let broken = true;
       try {
         const begun = send(client, BEGIN_SNAPSHOT, []);
@@ -136,6 +137,26 @@ export class Database implements Reads {
   /** Runs one statement that writes, in a transaction of its own. Throws as `transaction` does. */
   async write<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
     return await this.transaction((tx) => tx.query(statement, values));
+  }
+
+  /**
+   * Runs one statement that writes as its own transaction, without BEGIN and COMMIT: it is fulfilled only after PostgreSQL
+   * has committed. Throws CommitUnknownError if the connection was lost meanwhile.
+   */
+  async execute<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      const client = await this.#acquire();
+      let broken = false;
+      try {
+        return (await send(client, statement, values)).rows;
+      } catch (error) {
+        broken = isConnectionLoss(error);
+        if (broken) throw new CommitUnknownError("The connection was lost during a statement that writes", { cause: error });
+        if (attempt >= ATTEMPTS || !isRetryable(error)) throw error;
+      } finally {
+        client.release(broken);
+      }
+    }
   }
 
   /** A connection of one's own, for what lasts as long as a session: LISTEN, an advisory lock. The caller ends it. */
@@ -175,14 +196,14 @@ export class Database implements Reads {
     return best;
   }
 
-  #connect(): Promise<PoolClient> {
-    return this.#pool.connect().catch((error: unknown) => {
+  async #acquire(): Promise<PoolClient> {
+    return await this.#pool.connect().catch((error: unknown) => {
       throw new ConnectionLostError("PostgreSQL cannot be reached", { cause: error });
     });
   }
 
   async #attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    const client = await this.#connect();
+    const client = await this.#acquire();
     const transaction = new Transaction(client);
     let broken = false;
     try {
@@ -296,7 +317,7 @@ class Reader {
   async query<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
     this.waiting += 1;
     try {
-      const client = await (this.#client ??= this.#connect()).catch((error: unknown) => {
+      const client = await (this.#client ??= this.#acquire()).catch((error: unknown) => {
         throw new ConnectionLostError("PostgreSQL cannot be reached", { cause: error });
       });
       return (await send(client, statement, values)).rows;
@@ -333,6 +354,7 @@ async function send<R extends object>(
   statement: Statement<R>,
   values: readonly unknown[],
 ): Promise<{ rows: R[]; command: string }> {
+  gather(client);
   try {
     return await client.query<R>({ name: statement.name, text: statement.text, values: [...values] });
   } catch (error) {
@@ -340,6 +362,20 @@ async function send<R extends object>(
     if (error instanceof DatabaseError ? !isFarewell(error.code) : error instanceof RangeError) throw error;
     throw new ConnectionLostError("The connection to PostgreSQL was lost", { cause: error });
   }
+}
+
+const gathering = new WeakSet<Duplex>();
+
+/** What this turn of the loop sends leaves in one write: pg would make a system call for each statement. */
+function gather({ connection }: Client | PoolClient): void {
+  const { stream } = connection;
+  if (gathering.has(stream)) return;
+  gathering.add(stream);
+  stream.cork();
+  process.nextTick(() => {
+    gathering.delete(stream);
+    stream.uncork();
+  });
 }
 
 function alreadyNoted(): void {

@@ -61,10 +61,16 @@ const TAKE_POSITION: Statement<{ position: number }> = {
 const INSERT_ENTRIES: Statement = {
   name: "log_insert",
   text: `INSERT INTO log (position, index, kind, room_nid, user_nid, device, destination, tuple_nid, reference, previous)
-    SELECT currval('log_position'), entry.index, kind, room_nid, user_nid, device, destination, tuple_nid, reference, previous
-    FROM unnest($1::smallint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[])
-      WITH ORDINALITY AS entry (kind, room_nid, user_nid, device, destination, tuple_nid, reference, previous, index)`,
+    SELECT currval('log_position'), row_number() OVER (), kind, room_nid, user_nid, device, destination, tuple_nid, reference,
+      previous
+    FROM json_to_recordset($1::json) AS entry (kind smallint, room_nid bigint, user_nid bigint, device text,
+      destination text, tuple_nid bigint, reference bigint, previous bigint)`,
 };
+
+/** Entries with the numbers of their kinds, as the statements take them. */
+export function storedEntries(entries: readonly LogEntry[]): object[] {
+  return entries.map((entry) => ({ ...entry, kind: LOG_KINDS[entry.kind] }));
+}
 
 /**
  * Takes the next position in a transaction, runs the statements that need it, and writes the entries. It must be the last
@@ -75,16 +81,7 @@ export function appendToLog(tx: Queryable, entries: readonly LogEntry[], atPosit
   atPosition();
   if (entries.length > 0) {
     // Its failure fails the transaction, which notes it; here it must only not go unhandled.
-    tx.query(INSERT_ENTRIES, [
-      entries.map((entry) => LOG_KINDS[entry.kind]),
-      entries.map((entry) => entry.room_nid ?? null),
-      entries.map((entry) => entry.user_nid ?? null),
-      entries.map((entry) => entry.device ?? null),
-      entries.map((entry) => entry.destination ?? null),
-      entries.map((entry) => entry.tuple_nid ?? null),
-      entries.map((entry) => entry.reference ?? null),
-      entries.map((entry) => entry.previous ?? null),
-    ]).catch(() => undefined);
+    tx.query(INSERT_ENTRIES, [JSON.stringify(storedEntries(entries))]).catch(() => undefined);
   }
   position.catch(() => undefined);
   return position;
