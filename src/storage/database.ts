@@ -317,7 +317,7 @@ class Reader {
   async query<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
     this.waiting += 1;
     try {
-      const client = await (this.#client ??= this.#acquire()).catch((error: unknown) => {
+      const client = await (this.#client ??= this.#connect()).catch((error: unknown) => {
         throw new ConnectionLostError("PostgreSQL cannot be reached", { cause: error });
       });
       return (await send(client, statement, values)).rows;
