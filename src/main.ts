@@ -2,6 +2,7 @@
 // The command line: reads the words and starts what they ask for.
 import { Command } from "commander";
 import { checkFile, printExample } from "./command-line/config.js";
+import { checkDatabase } from "./command-line/fsck.js";
 import { generateKey } from "./command-line/key.js";
 import { migrate } from "./command-line/migrate.js";
 import { printOpenApi } from "./command-line/openapi.js";
@@ -75,6 +76,13 @@ program
   .option(...CONFIG)
   .option(...JSON_OUTPUT)
   .action(generateKey);
+
+program
+  .command("fsck")
+  .description("check the database; exit code 1 if something is wrong")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(checkDatabase);
 
 program.command("openapi").description("print the API as an OpenAPI document").action(printOpenApi);
 

@@ -29,7 +29,7 @@ export interface Registered extends Partial<Tokens> {
 }
 
 /** The id that a user name gives on a server. Throws M_INVALID_USERNAME. */
-export function userIdOf(username: string, server: ServerName): UserId {
+function userIdOf(username: string, server: ServerName): UserId {
   const localpart = username.toLowerCase();
   if (localpart.startsWith("_")) throw invalidUsername("User names that begin with _ are kept for application services.");
   const id = newUserId(localpart, server);

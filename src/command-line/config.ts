@@ -32,7 +32,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
 };
 
 /** The example file, made from the schema. */
-export function exampleConfig(): string {
+function exampleConfig(): string {
   return `${HEADER}${section(ConfigSchema as Node, [], 0)}`;
 }
 

@@ -4,7 +4,7 @@ import type { Operation } from "../../spec/operation.js";
 import { operations } from "../../spec/operations.js";
 
 /** The document, made from the contract: TypeBox schemas are JSON Schema, which OpenAPI 3.1 takes as it is. */
-export function openApi(all: readonly Operation[]): Record<string, unknown> {
+function openApi(all: readonly Operation[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const operation of all) {
     for (const [index, path] of operation.paths.entries()) {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { ConfigError, loadConfig } from "../../src/config.js";
 import { freshDatabase } from "../support/postgres.js";
+import { objectAt } from "../support/json-path.js";
 import { databaseUrl } from "../support/server.js";
 
 interface Outcome {
@@ -46,7 +47,7 @@ describe("the command line", () => {
   }
 
   it("explains each command", async () => {
-    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"]];
+    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"]];
     for (const command of words) {
       const { code, stdout } = await hansa([...command, "--help"]);
       expect([command, code]).to.deep.equal([command, 0]);
@@ -128,6 +129,19 @@ describe("the command line", () => {
     const key = await hansa(["key", "generate", "--json"]);
     expect(JSON.parse(key.stdout)).to.have.property("key_id").that.matches(/^ed25519:\w+$/);
   }).timeout(60_000);
+
+  it("checks the database", async () => {
+    const { code, stdout } = await hansa(["fsck", "--json"]);
+    expect([code, objectAt(JSON.parse(stdout))["problems"]]).to.deep.equal([0, []]);
+  });
+
+  it("prints the API", async () => {
+    const document = objectAt(JSON.parse((await hansa(["openapi"])).stdout));
+    expect(document["openapi"]).to.equal("3.1.0");
+    const login = objectAt(document, "paths", "/_matrix/client/v3/login");
+    expect(objectAt(login, "post")).to.deep.include({ operationId: "login", security: [] });
+    expect(Object.keys(objectAt(document, "paths"))).to.include("/_matrix/client/v3/devices/{deviceId}");
+  });
 
   it("says in one sentence why it cannot serve", async () => {
     const busy = createServer();
