@@ -93,6 +93,12 @@ const STRIPPED = [
   "m.room.topic",
 ];
 
+/** How a room came to be joined since the token: whether all of it has to be told, and from where on its events. */
+interface Join {
+  readonly isNew: boolean;
+  readonly after: number;
+}
+
 interface JoinedSection {
   readonly window: RoomWindow;
   readonly timeline: Timeline;
@@ -165,20 +171,21 @@ class SyncRead {
   async #windows(rooms: readonly MembershipNow[]): Promise<RoomWindow[]> {
     const { since, resync, fullState, filter } = this.#request;
     const incremental = since !== undefined && !resync;
-    const newlyJoined = incremental ? await this.#newlyJoined(rooms) : new Set<number>();
+    const joins = incremental ? await this.#joins(rooms) : new Map<number, Join>();
     const windows: RoomWindow[] = [];
     for (const { room_nid, room_id, membership, position } of rooms) {
       if (membership === MEMBERSHIPS.join) {
-        const isNew = newlyJoined.has(room_nid);
+        const join = joins.get(room_nid);
+        const isNew = join?.isNew === true;
         windows.push({
           room_nid,
           room_id,
           section: "join",
-          after: incremental && !isNew ? this.#after : 0,
+          after: incremental ? (join?.after ?? this.#after) : 0,
           upTo: this.#upTo,
           fullState: !incremental || isNew || fullState,
           isNew: isNew || resync,
-          joinedThroughout: incremental && !isNew,
+          joinedThroughout: incremental && join === undefined,
         });
       } else if (membership === MEMBERSHIPS.leave || membership === MEMBERSHIPS.ban) {
         const isNews = incremental && position > this.#after;
@@ -195,18 +202,18 @@ class SyncRead {
         });
       }
     }
-    return incremental && !fullState ? this.#changed(windows, newlyJoined) : windows;
+    return incremental && !fullState ? this.#changed(windows, joins) : windows;
   }
 
   /** Of joined rooms only those in which something happened. The log knows, as far as it reaches back. */
-  async #changed(windows: readonly RoomWindow[], newlyJoined: ReadonlySet<number>): Promise<RoomWindow[]> {
+  async #changed(windows: readonly RoomWindow[], joins: ReadonlyMap<number, Join>): Promise<RoomWindow[]> {
     const joined = windows.filter(({ section }) => section === "join").map(({ room_nid }) => room_nid);
     if (joined.length === 0 || !this.#logReachesBack()) return [...windows];
     const changed = new Set(
       (await this.#reads.read(CHANGED_ROOMS, [joined, this.#after, this.#upTo])).map(({ room_nid }) => room_nid),
     );
     return windows.filter(
-      ({ section, room_nid }) => section === "leave" || changed.has(room_nid) || newlyJoined.has(room_nid),
+      ({ section, room_nid }) => section === "leave" || changed.has(room_nid) || joins.has(room_nid),
     );
   }
 
@@ -215,10 +222,14 @@ class SyncRead {
   }
 
   /** The joined rooms in which the user was at some time since the token not joined. */
-  async #newlyJoined(rooms: readonly MembershipNow[]): Promise<Set<number>> {
+  async #joins(rooms: readonly MembershipNow[]): Promise<Map<number, Join>> {
     const moved = rooms.filter(({ membership, position }) => membership === MEMBERSHIPS.join && position > this.#after);
-    if (moved.length === 0) return new Set();
-    if (!this.#logReachesBack()) return new Set(moved.map(({ room_nid }) => room_nid));
+    const joins = new Map<number, Join>();
+    if (moved.length === 0) return joins;
+    if (!this.#logReachesBack()) {
+      for (const { room_nid } of moved) joins.set(room_nid, { isNew: true, after: 0 });
+      return joins;
+    }
     const changes = await this.#reads.read(OWN_CHANGES, [
       this.#reader.user_nid,
       this.#after,
@@ -227,13 +238,25 @@ class SyncRead {
     ]);
     const nids = changes.flatMap(({ reference, previous }) => [reference, previous]).filter((nid) => nid !== null);
     const events = await this.#services.events.get(this.#reads, nids);
-    const isJoin = (nid: number | null): boolean =>
-      nid !== null && membershipIn(events.get(nid)?.event.content ?? {}) === "join";
-    const newly = new Set<number>();
+    const membership = (nid: number | null): string | undefined =>
+      nid === null ? undefined : membershipIn(events.get(nid)?.event.content ?? {});
+    const firsts = new Map<number, number | null>();
+    const away = new Set<number>();
     for (const { room_nid, reference, previous } of changes) {
-      if (!isJoin(reference) || !isJoin(previous)) newly.add(room_nid);
+      if (!firsts.has(room_nid)) firsts.set(room_nid, previous);
+      if (membership(reference) !== "join" || membership(previous) !== "join") away.add(room_nid);
     }
-    return newly;
+    for (const room of away) {
+      const first = firsts.get(room) ?? null;
+      const before = membership(first);
+      // Who was joined at the token and came back knows the room up to there; who had left it, up to the leaving.
+      if (before === "join") joins.set(room, { isNew: false, after: this.#after });
+      else {
+        const left = before === "leave" || before === "ban" ? events.get(first ?? -1) : undefined;
+        joins.set(room, { isNew: true, after: left?.row.position ?? 0 });
+      }
+    }
+    return joins;
   }
 
   /** Timelines and states of the windows. */
@@ -425,7 +448,7 @@ class SyncRead {
     }
     const joined = all.filter(({ window }) => window.section === "join");
     const nids = joined.map(({ window }) => window.room_nid);
-    const fresh = joined.filter(({ window }) => window.after === 0).map(({ window }) => window.room_nid);
+    const fresh = joined.filter(({ window }) => window.fullState).map(({ window }) => window.room_nid);
     const old = nids.filter((nid) => !fresh.includes(nid));
     const [receipts, freshReceipts, unread, summaries] = await Promise.all([
       streams.receipts(this.#reads, old, this.#reader.user_nid, range),

@@ -127,7 +127,7 @@ function membershipAt({ event }: ReadEvent, userId: UserId): Membership {
 
 function timelineOf({ window, shown, exhausted, oldest, newest }: Reading, limit: number): Timeline {
   const events = shown.slice(0, limit).toReversed();
-  const limited = shown.length > limit || !exhausted || (window.isNew && events.length > 0);
+  const limited = shown.length > limit || !exhausted || window.isNew;
   const [first] = events;
   const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
   let prevBatch: string | undefined;

@@ -1,0 +1,68 @@
+// /sync as one process has it, below HTTP: on a process of the engine and streams that tell nothing.
+import { systemClock } from "../../src/clock.js";
+import type { UserId } from "../../src/protocol/identifiers.js";
+import { EventCache } from "../../src/rooms/event-cache.js";
+import { MemoryBus, type Bus } from "../../src/storage/bus.js";
+import { epochs } from "../../src/storage/epoch.js";
+import { LogFollower } from "../../src/storage/log.js";
+import { CurrentMembers } from "../../src/sync/current-members.js";
+import { UnreadLoader } from "../../src/sync/fast-sync.js";
+import type { SyncReader } from "../../src/sync/read-sync.js";
+import { SentMembers } from "../../src/sync/sent-members.js";
+import type { SideStreams } from "../../src/sync/side-streams.js";
+import type { SyncDependencies } from "../../src/sync/sync.js";
+import { WatchedUsers } from "../../src/sync/watched-users.js";
+import type { TestProcess } from "./rooms.js";
+
+const QUIET: SideStreams = {
+  receipts: () => Promise.resolve(new Map()),
+  typing: () => undefined,
+  typingChanged: () => [],
+  typingSerial: () => 0,
+  accountData: () => Promise.resolve({ global: [], rooms: new Map() }),
+  presence: () => Promise.resolve([]),
+  unread: () => Promise.resolve(new Map()),
+};
+
+export interface TestSync extends AsyncDisposable {
+  readonly services: SyncDependencies;
+  reader(user: UserId, device?: string): Promise<SyncReader>;
+}
+
+/** Starts what syncs of a process need. */
+export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()): Promise<TestSync> {
+  const { database, services: rooms } = process;
+  const follower = await LogFollower.start(database, bus, systemClock);
+  const users = new WatchedUsers(database, follower);
+  const events = new EventCache(16 * 1024 * 1024);
+  const members = new CurrentMembers(database);
+  const unsubscribe = follower.subscribeToAll(() => {
+    events.forgetAll();
+    members.forgetAll();
+  });
+  const known = await epochs(database);
+  const services: SyncDependencies = {
+    ...rooms,
+    events,
+    follower,
+    users,
+    members,
+    streams: QUIET,
+    sentMembers: new SentMembers(),
+    unread: new UnreadLoader(() => Promise.resolve(new Map())),
+    epochs: () => known,
+    clock: systemClock,
+  };
+  return {
+    services,
+    reader: async (user, device) => {
+      const nids = await rooms.interning.users([user]);
+      return { user_id: user, user_nid: nids.get(user) ?? 0, device_id: device };
+    },
+    async [Symbol.asyncDispose]() {
+      unsubscribe();
+      users[Symbol.dispose]();
+      await follower[Symbol.asyncDispose]();
+    },
+  };
+}
