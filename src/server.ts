@@ -18,7 +18,6 @@ import type { RoomServices } from "./rooms/room-worker.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
-import { epochs } from "./storage/epoch.js";
 import { Interning } from "./storage/interning.js";
 import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
 import { keepLogPartitions } from "./storage/log-upkeep.js";
@@ -125,7 +124,10 @@ async function startEngine(
   const users = new WatchedUsers(database, follower);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(users[Symbol.dispose]()) });
   const streams = noStreams;
-  const known = await epochs(database);
+  const unsubscribe = follower.onNewEpoch(() => {
+    for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
+  });
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
   const sync: SyncDependencies = {
     ...services,
     events,
@@ -135,7 +137,6 @@ async function startEngine(
     sentMembers: new SentMembers(),
     members: new CurrentMembers(database),
     unread: new UnreadLoader((pairs, perThread) => streams.unread(database, pairs, perThread)),
-    epochs: () => known,
   };
   return { ...services, bus, follower, owners, events, sync };
 }

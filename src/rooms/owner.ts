@@ -122,6 +122,12 @@ export class RoomOwners {
     }
   }
 
+  /** Forgets all rooms: they are loaded again when they are needed. What is under way is judged by its fence. */
+  forgetAll(): void {
+    this.#workers.clear();
+    this.#loaded.clear();
+  }
+
   /** Waits for what is under way; the registration, which the caller closes afterwards, gives the rooms up. */
   async close(): Promise<void> {
     for (const loaded of await Promise.allSettled(this.#workers.values())) {

@@ -52,6 +52,7 @@ export class Database implements Reads {
   readonly #pool: Pool;
   readonly #readers: Reader[];
   #closed = false;
+  #losses = 0;
 
   private constructor(options: DatabaseOptions) {
     const poolSize = options.poolSize ?? 8;
@@ -63,7 +64,7 @@ export class Database implements Reads {
     this.#pool.on("connect", (client) => {
       client.on("error", (error) => log.debug({ reason: error.message }, "a connection to PostgreSQL was lost"));
     });
-    this.#readers = Array.from({ length: poolSize }, () => new Reader(this.#config));
+    this.#readers = Array.from({ length: poolSize }, () => new Reader(this.#config, () => (this.#losses += 1)));
   }
 
   /** Opens a database and proves that it answers. Throws what `pg` throws when it does not. */
@@ -106,6 +107,14 @@ export class Database implements Reads {
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 5 * 2 ** attempt));
       }
     }
+  }
+
+  /**
+   * How often a connection was lost. What answers after a loss may be another server, with another history: whoever
+   * trusts what was read before has to compare.
+   */
+  get losses(): number {
+    return this.#losses;
   }
 
   /**
@@ -308,10 +317,12 @@ class Transaction implements Tx {
 class Reader {
   waiting = 0;
   readonly #config: ClientConfig;
+  readonly #onLost: () => void;
   #client: Promise<Client> | undefined;
 
-  constructor(config: ClientConfig) {
+  constructor(config: ClientConfig, onLost: () => void) {
     this.#config = config;
+    this.#onLost = onLost;
   }
 
   async query<R extends object = Row>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> {
@@ -337,7 +348,9 @@ class Reader {
     const client = new Client({ ...this.#config, connectionTimeoutMillis: ACQUIRE_TIMEOUT_MS });
     const connected = client.connect().then(() => client);
     const forget = (): void => {
-      if (this.#client === connected) this.#client = undefined;
+      if (this.#client !== connected) return;
+      this.#client = undefined;
+      this.#onLost();
     };
     client.on("error", (error) => {
       log.debug({ reason: error.message }, "a connection to PostgreSQL was lost");

@@ -44,6 +44,11 @@ class Names {
     this.#read = { name: `${table}_read`, text: `SELECT nid, ${result} FROM ${table} WHERE nid = ANY($1)` };
   }
 
+  forgetAll(): void {
+    this.#numbers.clear();
+    this.#names.clear();
+  }
+
   /** The number of a string, if it was looked up or made not long ago. */
   known(name: string): number | undefined {
     return this.#numbers.get(name);
@@ -142,6 +147,11 @@ export class Interning {
     this.#users = new Names(database, "users", "user_id");
     this.#types = new Names(database, "event_types", "type");
     this.#tuples = new Names(database, "state_tuples", "type", "state_key");
+  }
+
+  /** Forgets all numbers: the database may have lost rows that it had. */
+  forgetAll(): void {
+    for (const names of [this.#users, this.#types, this.#tuples]) names.forgetAll();
   }
 
   /** Numbers of user ids, made where they are missing. */

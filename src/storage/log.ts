@@ -3,6 +3,7 @@ import type { Clock } from "../clock.js";
 import { logger } from "../log.js";
 import type { Bus } from "./bus.js";
 import type { Database, Tx } from "./database.js";
+import { epochs, type Epoch } from "./epoch.js";
 import { LOG_COLUMNS, LOG_KINDS, type LogKind, type LogRow, type PositionedEntry, toEntry } from "./log-entry.js";
 import type { Statement } from "./statement.js";
 
@@ -138,6 +139,8 @@ export class LogFollower {
   readonly #clock: Clock;
   readonly #unsubscribe: () => void;
   #head: number;
+  #epochs: readonly Epoch[];
+  #losses: number;
   #current: number;
   #tailStart: number;
   #tail: PositionedEntry[] = [];
@@ -146,15 +149,18 @@ export class LogFollower {
   readonly #rooms = new Map<number, Set<Waiter>>();
   readonly #users = new Map<number, Set<Waiter>>();
   readonly #all = new Set<Waiter>();
+  readonly #rewound = new Set<Waiter>();
   #reading: Promise<void> | undefined;
   #again = false;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  private constructor(database: Database, bus: Bus, clock: Clock, head: number) {
+  private constructor(database: Database, bus: Bus, clock: Clock, head: number, all: readonly Epoch[], losses: number) {
     this.#database = database;
     this.#clock = clock;
     this.#head = head;
+    this.#epochs = all;
+    this.#losses = losses;
     this.#tailStart = head;
     this.#current = clock.monotonic();
     this.#unsubscribe = bus.subscribe(LOG_CHANNEL, () => this.hurry());
@@ -163,8 +169,21 @@ export class LogFollower {
 
   /** Starts to follow at the head of the log. */
   static async start(database: Database, bus: Bus, clock: Clock): Promise<LogFollower> {
-    const started = await logHead(database);
-    return new LogFollower(database, bus, clock, started);
+    const { losses } = database;
+    const all = await epochs(database);
+    return new LogFollower(database, bus, clock, await logHead(database), all, losses);
+  }
+
+  /** The epochs of the database, the current one last. */
+  get epochs(): readonly Epoch[] {
+    return this.#epochs;
+  }
+
+  /** Calls `handler` when the database turns out to have another history than before: nothing read from it counts any more. */
+  onNewEpoch(handler: () => void): () => void {
+    const waiter = new Waiter(handler);
+    this.#rewound.add(waiter);
+    return () => this.#rewound.delete(waiter);
   }
 
   /** The largest position that was read: everything up to it is complete here. */
@@ -213,7 +232,7 @@ export class LogFollower {
 
   /**
    * The entries of a room after a position and up to another, from memory; undefined if memory does not reach back so far:
-   * then `readLog` has them.
+   * then `readLog` has them; nor if the head was taken back.
    */
   roomEntries(room: number, range: { readonly after: number; readonly upTo: number }): readonly PositionedEntry[] | undefined {
     return this.#entries(this.#byRoom.get(room), range);
@@ -263,7 +282,7 @@ export class LogFollower {
     entries: readonly PositionedEntry[] | undefined,
     { after, upTo }: { readonly after: number; readonly upTo: number },
   ): readonly PositionedEntry[] | undefined {
-    if (after < this.#tailStart) return undefined;
+    if (after < this.#tailStart || upTo < after) return undefined;
     if (entries === undefined) return [];
     return entries.slice(firstAfter(entries, after), firstAfter(entries, upTo));
   }
@@ -273,6 +292,7 @@ export class LogFollower {
       let page: readonly PositionedEntry[];
       do {
         const asked = this.#clock.monotonic();
+        await this.#compareEpochs();
         page = await nextPage((statement, values) => this.#database.read(statement, values), this.#head);
         this.#take(page);
         if (page.length < PAGE / 2) this.#current = asked;
@@ -280,6 +300,25 @@ export class LogFollower {
     } catch (error) {
       log.warn({ reason: error instanceof Error ? error.message : undefined }, "the head of the log cannot be read");
     }
+  }
+
+  /** After a lost connection: is it still the database that it was? */
+  async #compareEpochs(): Promise<void> {
+    const { losses } = this.#database;
+    if (losses === this.#losses) return;
+    const all = await epochs(this.#database);
+    const changed = all.at(-1)?.epoch !== this.#epochs.at(-1)?.epoch;
+    this.#epochs = all;
+    if (changed) {
+      log.warn({ epoch: all.at(-1) }, "the database has another history than before: all that was read from it is forgotten");
+      this.#head = await logHead(this.#database);
+      this.#tailStart = this.#head;
+      this.#tail = [];
+      this.#byRoom = new Map();
+      this.#byUser = new Map();
+      for (const waiter of [...this.#rewound, ...this.#all]) waiter.wake();
+    }
+    this.#losses = losses;
   }
 
   #take(entries: readonly PositionedEntry[]): void {

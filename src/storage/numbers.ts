@@ -56,6 +56,11 @@ export class Numbers {
     }
   }
 
+  /** Gives up what was taken: the sequences may have been set back, and others take the same again. */
+  forgetAll(): void {
+    this.#free.clear();
+  }
+
   async #load(sequence: Sequence, count: number): Promise<void> {
     try {
       const size = SEQUENCES[sequence];

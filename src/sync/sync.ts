@@ -2,7 +2,7 @@
 import type { Clock } from "../clock.js";
 import { invalidParam, unknownError } from "../errors.js";
 import { parseToken, type SyncToken } from "../rooms/token.js";
-import { isPositionValid, type Epoch } from "../storage/epoch.js";
+import { isPositionValid } from "../storage/epoch.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
 import { readSync, type SyncReader, type SyncRequest } from "./read-sync.js";
 import type { SyncFilter } from "./sync-filter.js";
@@ -11,8 +11,6 @@ import type { WatchedUsers } from "./watched-users.js";
 export interface SyncDependencies extends FastServices {
   readonly users: WatchedUsers;
   readonly clock: Clock;
-  /** The epochs of the database, the current one last. */
-  readonly epochs: () => readonly Epoch[];
 }
 
 export interface SyncQuery {
@@ -40,7 +38,7 @@ export async function sync(
 ): Promise<string> {
   const { follower, users, clock } = services;
   if (!follower.healthy) throw unknownError(503, "This process has lost sight of what happens: try again.");
-  const all = services.epochs();
+  const all = follower.epochs;
   const epoch = all.at(-1)?.epoch ?? 0;
   let since = sinceOf(query.since);
   let resync = since !== undefined && !isPositionValid(all, since.epoch, since.position);

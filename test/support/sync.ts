@@ -3,7 +3,6 @@ import { systemClock } from "../../src/clock.js";
 import type { UserId } from "../../src/protocol/identifiers.js";
 import { EventCache } from "../../src/rooms/event-cache.js";
 import { MemoryBus, type Bus } from "../../src/storage/bus.js";
-import { epochs } from "../../src/storage/epoch.js";
 import { LogFollower } from "../../src/storage/log.js";
 import { CurrentMembers } from "../../src/sync/current-members.js";
 import { UnreadLoader } from "../../src/sync/fast-sync.js";
@@ -40,7 +39,6 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     events.forgetAll();
     members.forgetAll();
   });
-  const known = await epochs(database);
   const services: SyncDependencies = {
     ...rooms,
     events,
@@ -50,7 +48,6 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     streams: QUIET,
     sentMembers: new SentMembers(),
     unread: new UnreadLoader(() => Promise.resolve(new Map())),
-    epochs: () => known,
     clock: systemClock,
   };
   return {

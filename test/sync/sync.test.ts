@@ -187,6 +187,34 @@ describe("sync", () => {
     }
   });
 
+  it("a database with another history is noticed after a lost connection", async () => {
+    const { room_id } = await createRoom(process, ALICE);
+    const before = stringAt(await ask(ALICE), "next_batch");
+    await submit(room_id, message(ALICE, "may be lost"));
+    const since = stringAt(await ask(ALICE), "next_batch");
+    // As after a restore that lost the last message: another epoch began before it.
+    await process.database.write(
+      {
+        name: "test_new_epoch",
+        text: "INSERT INTO epochs (system_identifier, timeline, restore, began_at) SELECT system_identifier, timeline, restore + 1, $1 FROM epochs ORDER BY epoch DESC LIMIT 1",
+      },
+      [Number(/_(\d+)_/.exec(before ?? "")?.[1])],
+    );
+    await process.database.read(
+      { name: "test_cut", text: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()" },
+      [],
+    );
+    const deadline = Date.now() + 10_000;
+    while (syncing.services.follower.epochs.length < 2 && Date.now() < deadline) {
+      syncing.services.follower.hurry();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(syncing.services.follower.epochs).to.have.length(2);
+    // What was there when the epoch began is still valid; what came later is told again.
+    expect(bodies(room(await ask(ALICE, { since: before }), "join", room_id))).to.deep.equal(["may be lost"]);
+    expect(bodies(room(await ask(ALICE, { since }), "join", room_id))).to.include("may be lost").and.include("m.room.create");
+  });
+
   it("lazy loading: whoever wrote is told once", async () => {
     const { room_id } = await createRoom(process, ALICE);
     // The first five others are told as heroes; who comes after them is not.
@@ -288,7 +316,7 @@ class Chain {
       filter: compileSyncFilter({ room: { timeline: { limit } } }),
       fullState: false,
       stateAfter: false,
-      epoch: services.epochs().at(-1)?.epoch ?? 0,
+      epoch: services.follower.epochs.at(-1)?.epoch ?? 0,
       now: 0,
     };
     const watched = await services.users.watch(this.#reader.user_nid);
