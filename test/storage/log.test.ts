@@ -96,7 +96,8 @@ describe("log", () => {
     expect(await Promise.race([waiting, sleep(50).then(() => "waits")])).to.equal("waits");
     expect(await logHead(database)).to.equal(0);
     await holder.query(`SELECT pg_advisory_unlock(${LOG_LOCK})`);
-    expect(await logHead(database)).to.equal(await waiting);
+    const position = await waiting;
+    expect(await logHead(database)).to.equal(position);
     await holder.end();
   });
 
