@@ -7,9 +7,9 @@ import type { Statement } from "./statement.js";
 
 const log = logger("processes");
 
-const HEARTBEAT_MS = 2_000;
+const HEARTBEAT_MS = 1_500;
 /** A process that was not heard of for so long has lost its rooms: whoever needs one takes it. */
-export const LEASE_SECONDS = 8;
+export const LEASE_SECONDS = 6;
 
 /** The first key of the locks of processes; the second is the process's number. */
 const ALIVE_LOCK = 0x68616e76;

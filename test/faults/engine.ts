@@ -97,6 +97,8 @@ async function main(dataFolder: string): Promise<void> {
         await engine[Symbol.asyncDispose]();
         await postgres.stop();
         return "stopped";
+      default:
+        throw new Error("no such question");
     }
   };
 
