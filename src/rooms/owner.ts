@@ -8,7 +8,7 @@ import type { JsonObject } from "../protocol/json.js";
 import type { RoomVersion } from "../protocol/room-version.js";
 import type { CommitItem } from "../storage/committer.js";
 import { CommitUnknownError, isConnectionLoss, sqlState } from "../storage/database.js";
-import type { ProcessRegistration } from "../storage/processes.js";
+import { LEASE_SECONDS, type ProcessRegistration } from "../storage/processes.js";
 import { FENCED } from "../storage/room-rows.js";
 import { claimRoom, roomOwner } from "../storage/rooms.js";
 import { type DraftResult, resultsFromJson, resultsToJson, type RoomDraft } from "./draft.js";
@@ -206,7 +206,7 @@ export class RoomOwners {
 
   async #ask(address: string, roomId: RoomId, drafts: readonly RoomDraft[]): Promise<DraftResult[] | undefined> {
     try {
-      const answer = await this.#transport.call(address, SUBMIT, { room_id: roomId, drafts });
+      const answer = await inTime(this.#transport.call(address, SUBMIT, { room_id: roomId, drafts }));
       return answer === null ? undefined : resultsFromJson(answer);
     } catch (error) {
       if (error instanceof MatrixError && error.status !== 502 && error.status !== 503) throw error;
@@ -222,6 +222,19 @@ export class RoomOwners {
     const { room_id, drafts } = payload as { readonly room_id: RoomId; readonly drafts: readonly RoomDraft[] };
     const results = await this.#submitHere(room_id, drafts);
     return results === undefined ? null : resultsToJson(results);
+  }
+}
+
+/** An answer of another process, if it comes before its lease can have run out; a process that hangs says nothing at all. */
+async function inTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(unknownError(503, "The owner of the room does not answer.")), (LEASE_SECONDS + 1) * 1_000);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

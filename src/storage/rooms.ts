@@ -1,7 +1,7 @@
 // Rooms as rows: who may write to them, and what their owner has to know.
 import type { RoomId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
-import { LEASE_SECONDS } from "./processes.js";
+import { isDeadProcess } from "./processes.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
@@ -15,14 +15,11 @@ export interface RoomRecord {
   readonly snapshot: number | null;
 }
 
-const DEAD = `NOT EXISTS (SELECT FROM processes WHERE processes.nid = rooms.owner
-  AND processes.seen > clock_timestamp() - make_interval(secs => ${LEASE_SECONDS}))`;
-
 const CLAIM: Statement<RoomRecord> = {
   name: "rooms_claim",
   // A new revision fences off the owner before, should it still believe itself the owner. rooms_room_id_key
   text: `UPDATE rooms SET owner = $2, revision = revision + 1
-    WHERE room_id = $1 AND (owner IS NULL OR owner = $2 OR ${DEAD})
+    WHERE room_id = $1 AND (owner IS NULL OR owner = $2 OR ${isDeadProcess("rooms.owner")})
     RETURNING nid, version, revision, extremities, ordinal, snapshot`,
 };
 
