@@ -2,11 +2,14 @@
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as capabilities from "./client/capabilities.js";
+import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as membership from "./client/membership.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -16,11 +19,14 @@ export const operations: readonly Operation[] = [
   adminRegister,
   account,
   capabilities,
+  createRoom,
   devices,
   filter,
   login,
+  membership,
   profile,
   registration,
+  send,
   sync,
   versions,
   wellknown,

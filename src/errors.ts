@@ -53,3 +53,11 @@ export const invalidParam = (message: string): MatrixError => new MatrixError(40
 export const tooLarge = (message: string): MatrixError => new MatrixError(413, "M_TOO_LARGE", message);
 export const unknownError = (status: number, message: string, cause?: unknown): MatrixError =>
   new MatrixError(status, "M_UNKNOWN", message, { cause });
+export const roomInUse = (alias: string): MatrixError =>
+  new MatrixError(400, "M_ROOM_IN_USE", `The room alias ${alias} is taken.`);
+export const unsupportedRoomVersion = (): MatrixError =>
+  new MatrixError(400, "M_UNSUPPORTED_ROOM_VERSION", "This server does not know this room version.");
+export const invalidRoomState = (message: string, cause?: unknown): MatrixError =>
+  new MatrixError(400, "M_INVALID_ROOM_STATE", message, { cause });
+export const badAlias = (message: string): MatrixError => new MatrixError(400, "M_BAD_ALIAS", message);
+export const badState = (message: string): MatrixError => new MatrixError(403, "M_BAD_STATE", message);

@@ -2,22 +2,28 @@
 import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
+import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
+import * as membershipSpec from "../../spec/client/membership.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as capabilities from "./client/capabilities.js";
+import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as membership from "./client/membership.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -27,11 +33,14 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(capabilitiesSpec, capabilities),
+  bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
   bind(filterSpec, filter),
   bind(loginSpec, login),
+  bind(membershipSpec, membership),
   bind(profileSpec, profile),
   bind(registrationSpec, registration),
+  bind(sendSpec, send),
   bind(syncSpec, sync),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),

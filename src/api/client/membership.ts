@@ -1,0 +1,55 @@
+// Client-server API, "Room membership".
+import type * as spec from "../../../spec/client/membership.js";
+import * as membership from "../../rooms/membership.js";
+import type { Handler } from "../handler.js";
+
+export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (services, { auth }) => ({
+  joined_rooms: await membership.joinedRooms(services, auth),
+});
+
+export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { auth, params, body }) => {
+  await membership.inviteUser(services, auth, params.roomId, body.user_id, body);
+  return {};
+};
+
+export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, { auth, params, body }) => {
+  await membership.joinRoom(services, auth, params.roomId, { reason: body.reason });
+  return { room_id: params.roomId };
+};
+
+export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
+  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  await membership.joinRoom(services, auth, room_id, { reason: body.reason });
+  return { room_id };
+};
+
+export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
+  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  await membership.knockRoom(services, auth, room_id, body);
+  return { room_id };
+};
+
+export const leaveRoom: Handler<typeof spec.leaveRoom> = async (services, { auth, params, body }) => {
+  await membership.leaveRoom(services, auth, params.roomId, body);
+  return {};
+};
+
+export const forgetRoom: Handler<typeof spec.forgetRoom> = async (services, { auth, params }) => {
+  await membership.forgetRoom(services, auth, params.roomId);
+  return {};
+};
+
+export const kick: Handler<typeof spec.kick> = async (services, { auth, params, body }) => {
+  await membership.kick(services, auth, params.roomId, body.user_id, body);
+  return {};
+};
+
+export const ban: Handler<typeof spec.ban> = async (services, { auth, params, body }) => {
+  await membership.ban(services, auth, params.roomId, body.user_id, body);
+  return {};
+};
+
+export const unban: Handler<typeof spec.unban> = async (services, { auth, params, body }) => {
+  await membership.unban(services, auth, params.roomId, body.user_id, body);
+  return {};
+};

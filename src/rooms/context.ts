@@ -1,0 +1,28 @@
+// What the operations on rooms work with.
+import type { Clock } from "../clock.js";
+import type { LocalServers } from "../config.js";
+import type { DeviceId, UserId } from "../protocol/identifiers.js";
+import type { Committer } from "../storage/committer.js";
+import type { Database } from "../storage/database.js";
+import type { Interning } from "../storage/interning.js";
+import type { EventCache } from "./event-cache.js";
+import type { RoomOwners } from "./owner.js";
+
+export interface RoomContext {
+  readonly database: Database;
+  readonly committer: Committer;
+  readonly interning: Interning;
+  readonly clock: Clock;
+  readonly servers: LocalServers;
+  readonly owners: RoomOwners;
+  readonly events: EventCache;
+}
+
+/** Which of our users acts or reads. */
+export interface RoomUser {
+  readonly user_id: UserId;
+  readonly user_nid: number;
+  readonly device_id: DeviceId | undefined;
+  readonly is_guest: boolean;
+  readonly is_admin: boolean;
+}

@@ -1,0 +1,144 @@
+// Sends events (client-server API, "Sending events to a room" and "Redactions").
+import { isDeepStrictEqual } from "node:util";
+import { badAlias, forbidden, invalidParam } from "../errors.js";
+import { type EventId, parseEventId, parseRoomAlias, parseUserId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
+import { type JsonObject, own, ownString } from "../protocol/json.js";
+import { stateTuple } from "../protocol/state-map.js";
+import { findAliases } from "../storage/aliases.js";
+import type { RoomContext, RoomUser } from "./context.js";
+import { findRoom, stateEventsOf } from "./current-state.js";
+import { accepted, type DraftTransaction } from "./draft.js";
+import { joinRoom, requireInvitable } from "./membership.js";
+
+/**
+ * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
+ * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON.
+ */
+export async function sendMessage(
+  { owners }: RoomContext,
+  sender: RoomUser,
+  roomId: RoomId,
+  type: string,
+  txnId: string,
+  content: JsonObject,
+): Promise<EventId> {
+  // A redaction that a client builds itself names its target in its content, as newer room versions have it.
+  const redacts = type === "m.room.redaction" ? parseEventId(own(content, "redacts")) : undefined;
+  const [result] = await owners.submit(roomId, [
+    {
+      type,
+      sender: sender.user_id,
+      content,
+      ...(redacts !== undefined && { redacts }),
+      transaction: transactionOf(sender, `send/${roomId}/${type}`, txnId),
+    },
+  ]);
+  return accepted(result).event_id;
+}
+
+/** Redacts an event. Throws M_FORBIDDEN, M_NOT_FOUND. */
+export async function redactEvent(
+  { owners }: RoomContext,
+  sender: RoomUser,
+  roomId: RoomId,
+  redacts: EventId,
+  txnId: string,
+  content: JsonObject,
+): Promise<EventId> {
+  const { redacts: _named, ...rest } = content;
+  const [result] = await owners.submit(roomId, [
+    {
+      type: "m.room.redaction",
+      sender: sender.user_id,
+      content: rest,
+      redacts,
+      transaction: transactionOf(sender, `redact/${roomId}/${redacts}`, txnId),
+    },
+  ]);
+  return accepted(result).event_id;
+}
+
+function transactionOf({ device_id }: RoomUser, endpoint: string, txn_id: string): DraftTransaction {
+  return { device_id: device_id ?? "", endpoint, txn_id };
+}
+
+/**
+ * Sets a piece of state; setting what the same sender has set already gives the event that did. Throws M_FORBIDDEN,
+ * M_NOT_FOUND, M_BAD_ALIAS, M_INVALID_PARAM, M_TOO_LARGE, M_BAD_JSON.
+ */
+export async function setState(
+  context: RoomContext,
+  sender: RoomUser,
+  roomId: RoomId,
+  type: string,
+  stateKey: string,
+  content: JsonObject,
+): Promise<EventId> {
+  const room = await findRoom(context.database, roomId);
+  if (room === undefined) throw forbidden("You are not in this room.");
+  const tuple = stateTuple(type, stateKey);
+  const before = (await stateEventsOf(context, context.database, room.nid, [tuple])).get(tuple);
+  if (before?.sender === sender.user_id && isDeepStrictEqual(before.content, content)) return before.event_id;
+  if (type === "m.room.member") return await setMember(context, sender, roomId, stateKey, content);
+  if (type === "m.room.canonical_alias") await requireGoodAliases(context, roomId, content, before?.content ?? {});
+  return await submitState(context, sender, roomId, type, stateKey, content);
+}
+
+/**
+ * A membership that a client sends as state. Who authorises a join into a restricted room is for us to find out and to sign:
+ * never for the client to say.
+ */
+async function setMember(
+  context: RoomContext,
+  sender: RoomUser,
+  roomId: RoomId,
+  stateKey: string,
+  content: JsonObject,
+): Promise<EventId> {
+  const membership = ownString(content, "membership");
+  if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content });
+  const target = parseUserId(stateKey);
+  if (membership === "invite" && target !== undefined) requireInvitable(context, target);
+  const { join_authorised_via_users_server: _ours, ...rest } = content;
+  return await submitState(context, sender, roomId, "m.room.member", stateKey, rest);
+}
+
+async function submitState(
+  { owners }: RoomContext,
+  sender: RoomUser,
+  roomId: RoomId,
+  type: string,
+  stateKey: string,
+  content: JsonObject,
+): Promise<EventId> {
+  const [result] = await owners.submit(roomId, [{ type, state_key: stateKey, sender: sender.user_id, content }]);
+  return accepted(result).event_id;
+}
+
+/** Throws M_INVALID_PARAM for new aliases that are none, M_BAD_ALIAS for those that do not point to this room. */
+async function requireGoodAliases(
+  { database, servers }: RoomContext,
+  roomId: RoomId,
+  content: JsonObject,
+  before: JsonObject,
+): Promise<void> {
+  const known = new Set(namedAliases(before));
+  const added = namedAliases(content).filter((alias) => !known.has(alias));
+  const aliases = added.map((text) => {
+    const alias = parseRoomAlias(text);
+    if (alias === undefined) throw invalidParam(`${JSON.stringify(text)} is no room alias.`);
+    return alias;
+  });
+  const local = aliases.filter((alias) => servers.isLocal(serverNameOf(alias)));
+  const found = await findAliases(database, local);
+  for (const alias of aliases) {
+    if (found.get(alias)?.room_id !== roomId) throw badAlias(`The alias ${alias} does not point to this room.`);
+  }
+}
+
+/** What a canonical alias event names. */
+function namedAliases(content: JsonObject): unknown[] {
+  const alias = own(content, "alias");
+  const others = own(content, "alt_aliases");
+  return [...(alias === undefined || alias === null || alias === "" ? [] : [alias]), ...(Array.isArray(others) ? others : [])];
+}

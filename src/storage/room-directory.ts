@@ -1,0 +1,74 @@
+// The rooms that our servers publish.
+import type { RoomId, ServerName } from "../protocol/identifiers.js";
+import type { BoundStatement } from "./room-rows.js";
+import type { Reads, Statement } from "./statement.js";
+
+const PUBLISH: Statement = {
+  name: "room_directory_publish",
+  text: "INSERT INTO published_rooms (server_name, room_nid) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+};
+const UNPUBLISH: Statement = {
+  name: "room_directory_unpublish",
+  text: "DELETE FROM published_rooms WHERE server_name = $1 AND room_nid = $2",
+};
+const IS_PUBLISHED: Statement = {
+  name: "room_directory_is_published",
+  text: "SELECT FROM published_rooms WHERE server_name = $1 AND room_nid = $2",
+};
+
+/** What publishes a room in a server's directory, or takes it out. */
+export function publication(server: ServerName, roomNid: number, published: boolean): BoundStatement {
+  return { statement: published ? PUBLISH : UNPUBLISH, values: [server, roomNid] };
+}
+
+/** Whether a room is published in a server's directory. */
+export async function isPublished(reads: Reads, server: ServerName, roomNid: number): Promise<boolean> {
+  return (await reads.read(IS_PUBLISHED, [server, roomNid])).length > 0;
+}
+
+export interface PublishedRoom {
+  readonly room_nid: number;
+  readonly room_id: RoomId;
+  readonly joined: number;
+}
+
+/** A place in the list of published rooms: after the room with this many members and this number. */
+export interface DirectoryPlace {
+  readonly joined: number;
+  readonly room_nid: number;
+}
+
+const LIST = `SELECT p.room_nid, r.room_id, p.joined FROM (
+    SELECT room_nid, (SELECT count(*) FROM current_state s WHERE s.room_nid = published_rooms.room_nid AND s.membership = 1) AS joined
+    FROM published_rooms WHERE server_name = $1) p
+  JOIN rooms r ON r.nid = p.room_nid`;
+// current_state_membership, once per published room
+const AFTER: Statement<PublishedRoom> = {
+  name: "room_directory_after",
+  text: `${LIST} WHERE (-p.joined, p.room_nid) > (-$2::bigint, $3::bigint) ORDER BY p.joined DESC, p.room_nid LIMIT $4`,
+};
+const BEFORE: Statement<PublishedRoom> = {
+  name: "room_directory_before",
+  text: `${LIST} WHERE (-p.joined, p.room_nid) < (-$2::bigint, $3::bigint) ORDER BY p.joined, p.room_nid DESC LIMIT $4`,
+};
+const COUNT: Statement<{ count: number }> = {
+  name: "room_directory_count",
+  text: "SELECT count(*) AS count FROM published_rooms WHERE server_name = $1",
+};
+
+/** Published rooms next to a place, the nearest first: largest rooms come first in the whole list. */
+export async function publishedRooms(
+  reads: Reads,
+  server: ServerName,
+  place: DirectoryPlace,
+  direction: "after" | "before",
+  limit: number,
+): Promise<PublishedRoom[]> {
+  return await reads.read(direction === "after" ? AFTER : BEFORE, [server, place.joined, place.room_nid, limit]);
+}
+
+/** How many rooms a server publishes. */
+export async function countPublishedRooms(reads: Reads, server: ServerName): Promise<number> {
+  const [row] = await reads.read(COUNT, [server]);
+  return row?.count ?? 0;
+}
