@@ -422,6 +422,11 @@ function safeInteger(text: string): number {
   return value;
 }
 
+/** The unique constraint that a statement violated, if that is what an error says. */
+export function violatedConstraint(error: unknown): string | undefined {
+  return error instanceof DatabaseError && error.code === "23505" ? error.constraint : undefined;
+}
+
 /** The SQLSTATE of an error from PostgreSQL, if it is one. */
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") return undefined;
