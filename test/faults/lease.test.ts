@@ -14,7 +14,7 @@ const OWNER = fileURLToPath(new URL("./owner-process.js", import.meta.url));
 const ALICE = user("alice");
 
 async function answer(child: ChildProcess): Promise<string> {
-  return await new Promise((resolve) => child.once("message", (message) => resolve(String(message))));
+  return await new Promise((resolve) => child.once("message", (message) => resolve(JSON.stringify(message))));
 }
 
 describe("faults: lease", () => {
@@ -27,9 +27,9 @@ describe("faults: lease", () => {
     await other.database.write({ name: "free", text: "UPDATE rooms SET owner = NULL, revision = revision + 1" }, []);
     const child = fork(OWNER, [JSON.stringify(address), room_id], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     try {
-      expect(await answer(child)).to.equal("ready");
+      expect(await answer(child)).to.equal('"ready"');
       child.send("one");
-      expect(await answer(child)).to.equal("sent");
+      expect(await answer(child)).to.equal('"sent"');
       child.kill("SIGSTOP");
       // Asked while it is stopped, the child will find the question when it goes on.
       child.send("late");
