@@ -9,6 +9,7 @@ import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
@@ -26,6 +27,7 @@ export const operations: readonly Operation[] = [
   membership,
   profile,
   registration,
+  roomEvents,
   send,
   sync,
   versions,

@@ -97,7 +97,8 @@ export const getRoomEvents = operation({
   summary: "A page of a room's history.",
   params: inRoom,
   query: Type.Object({
-    dir: direction,
+    // Required by the specification; clients that leave it out are told whether they may read the room at all first.
+    dir: Type.Unsafe<"b" | "f">({ ...direction, default: "f" }),
     from: Type.Optional(Type.String()),
     to: Type.Optional(Type.String()),
     limit: Type.Optional(Type.Integer({ minimum: 0 })),

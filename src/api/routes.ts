@@ -9,6 +9,7 @@ import * as loginSpec from "../../spec/client/login.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as versionsSpec from "../../spec/client/versions.js";
@@ -23,6 +24,7 @@ import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
 import * as profile from "./client/profile.js";
 import * as registration from "./client/registration.js";
+import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as versions from "./client/versions.js";
@@ -40,6 +42,7 @@ export const routes: readonly Route[] = [
   bind(membershipSpec, membership),
   bind(profileSpec, profile),
   bind(registrationSpec, registration),
+  bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),
   bind(versionsSpec, versions),

@@ -1,5 +1,5 @@
 // Every room has one owner among the processes. Whoever wants to write asks here: the owner does it, wherever it runs.
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { forbidden, MatrixError, notFound, unknownError } from "../errors.js";
 import { logger } from "../log.js";
 import { buildEvent } from "../protocol/event-format.js";
@@ -7,7 +7,7 @@ import { parseEventId, parseRoomId, type RoomId, serverNameOf, type UserId } fro
 import type { JsonObject } from "../protocol/json.js";
 import type { RoomVersion } from "../protocol/room-version.js";
 import type { CommitItem } from "../storage/committer.js";
-import { CommitUnknownError, isConnectionLoss, sqlState } from "../storage/database.js";
+import { CommitUnknownError, isConnectionLoss, sqlState, violatedConstraint } from "../storage/database.js";
 import { LEASE_SECONDS, type ProcessRegistration } from "../storage/processes.js";
 import { FENCED } from "../storage/room-rows.js";
 import { claimRoom, roomOwner } from "../storage/rooms.js";
@@ -31,6 +31,12 @@ export interface RoomCreation {
   readonly drafts: (roomId: RoomId) => readonly RoomDraft[];
   /** What is written in the same transaction: an alias, a directory entry. */
   readonly alongside?: (room: { readonly room_nid: number; readonly room_id: RoomId }) => CommitItem;
+}
+
+export interface CreatedRoom {
+  readonly room_id: RoomId;
+  readonly room_nid: number;
+  readonly position: number;
 }
 
 const SUBMIT = "rooms/submit";
@@ -82,9 +88,20 @@ export class RoomOwners {
   /**
    * Creates a room with its first events, wholly or not at all. Throws the refusal of the first event that is refused.
    */
-  async create(creation: RoomCreation): Promise<{ readonly room_id: RoomId; readonly room_nid: number; readonly position: number }> {
+  async create(creation: RoomCreation): Promise<CreatedRoom> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await this.#create(creation, this.#services.clock.now() + (attempt === 0 ? 0 : randomInt(1, 100)));
+      } catch (error) {
+        // Where the room id is a hash, the same user's same room of the same millisecond has the same id.
+        if (attempt >= ATTEMPTS || violatedConstraint(error) !== "rooms_room_id_key") throw outward(error);
+      }
+    }
+  }
+
+  async #create(creation: RoomCreation, now: number): Promise<CreatedRoom> {
     const { version, creator, content } = creation;
-    const { clock, numbers, signingKey } = this.#services;
+    const { numbers, signingKey } = this.#services;
     if (!this.#registration.isValid()) throw unknownError(503, "This server has lost contact with its database.");
     const server = serverNameOf(creator);
     const key = signingKey(server);
@@ -99,7 +116,7 @@ export class RoomOwners {
         state_key: "",
         sender: creator,
         content,
-        origin_server_ts: clock.now(),
+        origin_server_ts: now,
         depth: 1,
         prev_events: [],
         auth_events: [],
@@ -112,14 +129,10 @@ export class RoomOwners {
     const room_id = create.room_id;
     const worker = new RoomWorker(newRoomMemory(room_nid, room_id, version, this.#registration.nid), this.#services);
     const alongside = creation.alongside?.({ room_nid, room_id });
-    try {
-      const position = await worker.create(create, creation.drafts(room_id), alongside);
-      this.#workers.set(room_id, Promise.resolve(worker));
-      this.#loaded.set(room_id, worker);
-      return { room_id, room_nid, position };
-    } catch (error) {
-      throw outward(error);
-    }
+    const position = await worker.create(create, creation.drafts(room_id), alongside);
+    this.#workers.set(room_id, Promise.resolve(worker));
+    this.#loaded.set(room_id, worker);
+    return { room_id, room_nid, position };
   }
 
   /** Forgets all rooms: they are loaded again when they are needed. What is under way is judged by its fence. */

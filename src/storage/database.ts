@@ -222,12 +222,14 @@ export class Database implements Reads {
       return result;
     } catch (error) {
       broken = !(await transaction.rollback());
-      throw error;
+      throw transaction.reason(error);
     } finally {
       client.release(broken);
     }
   }
 }
+
+const IN_FAILED_TRANSACTION = "25P02";
 
 const BEGIN_SNAPSHOT: Statement = {
   name: "begin_snapshot",
@@ -287,6 +289,11 @@ class Transaction implements Tx {
     }
     if (outcome.value.command !== "COMMIT") throw new RolledBackError("PostgreSQL rolled the transaction back");
     return (await position)?.[0]?.position;
+  }
+
+  /** Why the transaction failed: of statements that were sent together only the first says so, the others that it did. */
+  reason(error: unknown): unknown {
+    return sqlState(error) === IN_FAILED_TRANSACTION && this.#failure !== undefined ? this.#failure.error : error;
   }
 
   committed(position: number | undefined): void {
@@ -420,6 +427,11 @@ function safeInteger(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value)) throw new RangeError("a number from the database is too large");
   return value;
+}
+
+/** The unique constraint that a statement violated, if that is what an error says. */
+export function violatedConstraint(error: unknown): string | undefined {
+  return error instanceof DatabaseError && error.code === "23505" ? error.constraint : undefined;
 }
 
 /** The SQLSTATE of an error from PostgreSQL, if it is one. */

@@ -199,21 +199,21 @@ export async function ordinalsAt(database: Reads, roomNids: readonly number[], p
 const CLOSEST_AFTER: Statement<EventRecord> = {
   name: "events_closest_after", // events_timestamp
   text: `${SELECT} FROM (SELECT * FROM events WHERE room_nid = $1 AND origin_server_ts >= $2 AND ${SHOWN}
-      ORDER BY origin_server_ts, nid LIMIT 1) e ${JOINS}`,
+      ORDER BY origin_server_ts, nid LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts, e.nid`,
 };
 const CLOSEST_BEFORE: Statement<EventRecord> = {
   name: "events_closest_before", // events_timestamp
   text: `${SELECT} FROM (SELECT * FROM events WHERE room_nid = $1 AND origin_server_ts <= $2 AND ${SHOWN}
-      ORDER BY origin_server_ts DESC, nid DESC LIMIT 1) e ${JOINS}`,
+      ORDER BY origin_server_ts DESC, nid DESC LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts DESC, e.nid DESC`,
 };
 
-/** The event of a room closest to a time, in one direction; undefined if there is none. */
-export async function eventClosestTo(
+/** The events of a room closest to a time in one direction, the closest first. */
+export async function eventsClosestTo(
   database: Reads,
   roomNid: number,
   timestamp: number,
   direction: "f" | "b",
-): Promise<StoredEvent | undefined> {
-  const [row] = await database.read(direction === "f" ? CLOSEST_AFTER : CLOSEST_BEFORE, [roomNid, timestamp]);
-  return row === undefined ? undefined : stored(row);
+  limit: number,
+): Promise<StoredEvent[]> {
+  return (await database.read(direction === "f" ? CLOSEST_AFTER : CLOSEST_BEFORE, [roomNid, timestamp, limit])).map(stored);
 }

@@ -62,6 +62,11 @@ describe("room owner", () => {
     });
   }
 
+  it("rooms of the same user, content and moment are different rooms", async () => {
+    const made = await Promise.all(Array.from({ length: 8 }, () => createRoom(process, ALICE)));
+    expect(new Set(made.map(({ room_id }) => room_id)).size).to.equal(8);
+  });
+
   it("refuses what the rules refuse, one by one, and says why", async () => {
     const { room_id, room_nid } = await createRoom(process, ALICE, undefined, "invite");
     const results = await process.owners.submit(room_id, [

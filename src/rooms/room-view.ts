@@ -1,0 +1,121 @@
+// What of a room a user may look at: as a member now, as one who left, or as anybody where the room is readable to the world.
+import { forbidden, type MatrixError } from "../errors.js";
+import { historyVisibilityIn } from "../protocol/history-visibility.js";
+import type { RoomId } from "../protocol/identifiers.js";
+import { membershipIn, type Membership } from "../protocol/membership.js";
+import { type StateTuple, stateTuple } from "../protocol/state-map.js";
+import { membershipInRoom } from "../storage/memberships.js";
+import { MEMBERSHIPS } from "../storage/room-rows.js";
+import type { Reads } from "../storage/statement.js";
+import { currentStateOf } from "../storage/state.js";
+import { CURRENT_STATE } from "../storage/sync.js";
+import { memberHistory, wholeSnapshots } from "../storage/visibility.js";
+import type { RoomContext, RoomUser } from "./context.js";
+import { findRoom, memberTuple, type Room, stateEventsOf } from "./current-state.js";
+import type { ReadEvent } from "./event-cache.js";
+import { visibleEvents } from "./visibility.js";
+
+const HISTORY_VISIBILITY = stateTuple("m.room.history_visibility", "");
+
+type ViewContext = Pick<RoomContext, "interning" | "events">;
+
+/** A room as one user may see it. */
+export interface RoomView {
+  readonly room: Room;
+  readonly user: RoomUser;
+  readonly joined: boolean;
+  /** The event by which the user left the room, where they have left it. */
+  readonly leftBy: ReadEvent | undefined;
+}
+
+/**
+ * A room for who is or was in it and has not forgotten it, and for anybody if it is readable to the world. Throws
+ * `refusal`, by default M_FORBIDDEN, also for rooms that do not exist.
+ */
+export async function requireView(
+  context: ViewContext,
+  reads: Reads,
+  user: RoomUser,
+  roomId: RoomId,
+  refusal: MatrixError = forbidden("You are not a member of this room."),
+): Promise<RoomView> {
+  const room = await findRoom(reads, roomId);
+  if (room === undefined) throw refusal;
+  const entry = await membershipInRoom(reads, user.user_nid, roomId);
+  if (entry?.membership === MEMBERSHIPS.join) return { room, user, joined: true, leftBy: undefined };
+  const leftBy = entry === undefined || entry.forgotten ? undefined : await departure(context, reads, user, room);
+  if (leftBy === undefined) {
+    const state = await stateEventsOf(context, reads, room.nid, [HISTORY_VISIBILITY]);
+    if (historyVisibilityIn(state.get(HISTORY_VISIBILITY)?.content) !== "world_readable") throw refusal;
+  }
+  return { room, user, joined: false, leftBy };
+}
+
+/** The event that ended a user's last stay in a room; undefined if they never were in it. */
+async function departure(
+  { interning, events }: ViewContext,
+  reads: Reads,
+  { user_id }: RoomUser,
+  room: Room,
+): Promise<ReadEvent | undefined> {
+  const tuple = memberTuple(user_id);
+  const nid = (await interning.findTuples([tuple])).get(tuple);
+  const history = nid === undefined ? [] : ((await memberHistory(reads, [room.nid], nid)).get(room.nid) ?? []);
+  const found = await events.get(reads, history);
+  let next: ReadEvent | undefined;
+  for (const event_nid of history) {
+    const read = found.get(event_nid);
+    if (read !== undefined && membershipIn(read.event.content) === "join") return next;
+    next = read;
+  }
+  return undefined;
+}
+
+/** Those of a room's events that the viewer may see, by number, with the viewer's membership at each. */
+export async function visibleIn(
+  context: ViewContext,
+  reads: Reads,
+  { user, joined }: RoomView,
+  page: readonly ReadEvent[],
+): Promise<Map<number, Membership>> {
+  return await visibleEvents(context, reads, { user_id: user.user_id, joined: () => joined }, page);
+}
+
+/** State by numbers: (type, state_key) to event. */
+export type StateNumbers = ReadonlyMap<number, number>;
+
+/** The state after an event. */
+export async function stateAfter({ interning }: ViewContext, reads: Reads, read: ReadEvent): Promise<StateNumbers> {
+  const { state_before, nid } = read.row;
+  const state = new Map(state_before === null ? [] : (await wholeSnapshots(reads, [state_before])).get(state_before));
+  const { type, state_key } = read.event;
+  if (state_key !== undefined) {
+    const tuple = stateTuple(type, state_key);
+    const tupleNid = (await interning.findTuples([tuple])).get(tuple);
+    if (tupleNid !== undefined) state.set(tupleNid, nid);
+  }
+  return state;
+}
+
+/** The state that the viewer sees: the current one, or that which they left behind (client-server API, "GET …/state"). */
+export async function viewedState(context: ViewContext, reads: Reads, view: RoomView): Promise<StateNumbers> {
+  if (view.leftBy !== undefined) return await stateAfter(context, reads, view.leftBy);
+  const rows = await reads.read(CURRENT_STATE, [[view.room.nid]]);
+  return new Map(rows.map(({ tuple_nid, event_nid }) => [tuple_nid, event_nid]));
+}
+
+/** The event that the viewer sees as one piece of state. */
+export async function viewedEvent(
+  context: ViewContext,
+  reads: Reads,
+  view: RoomView,
+  tuple: StateTuple,
+): Promise<ReadEvent | undefined> {
+  const tupleNid = (await context.interning.findTuples([tuple])).get(tuple);
+  if (tupleNid === undefined) return undefined;
+  const nid =
+    view.leftBy === undefined
+      ? (await currentStateOf(reads, view.room.nid, [tuple]))[0]?.event_nid
+      : (await viewedState(context, reads, view)).get(tupleNid);
+  return nid === undefined ? undefined : (await context.events.get(reads, [nid])).get(nid);
+}
