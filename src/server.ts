@@ -14,7 +14,7 @@ import { localServers, type Config } from "./config.js";
 import { logger, setLogLevel } from "./log.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { RoomOwners } from "./rooms/owner.js";
-import type { RoomServices } from "./rooms/room-worker.js";
+import type { RoomServices } from "./rooms/room-services.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";

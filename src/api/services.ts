@@ -1,7 +1,7 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
 import type { RoomOwners } from "../rooms/owner.js";
-import type { RoomServices } from "../rooms/room-worker.js";
+import type { RoomServices } from "../rooms/room-services.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";

@@ -13,7 +13,9 @@ import { FENCED } from "../storage/room-rows.js";
 import { claimRoom, roomOwner } from "../storage/rooms.js";
 import { type DraftResult, resultsFromJson, resultsToJson, type RoomDraft } from "./draft.js";
 import { loadRoomMemory, newRoomMemory } from "./room-memory.js";
-import { RoomLostError, type RoomServices, RoomWorker } from "./room-worker.js";
+import type { ReceivedEvent } from "./received.js";
+import type { RoomServices } from "./room-services.js";
+import { RoomLostError, RoomWorker } from "./room-worker.js";
 
 const log = logger("rooms");
 
@@ -81,6 +83,24 @@ export class RoomOwners {
       // What was ours a moment ago can be loaded again at once; another's lease takes its time to run out.
       const pause = owner.owner === this.#registration.nid || owner.owner === null ? attempt - 1 : attempt;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS * pause));
+    }
+    throw unknownError(503, "The room cannot be written to at the moment: try again.");
+  }
+
+  /**
+   * Adds events that came from elsewhere to a room that this process owns or can come to own: the position at which they
+   * became visible; undefined if the room is another's, who must be asked. Throws as `submit`.
+   */
+  async receive(roomId: RoomId, events: readonly ReceivedEvent[]): Promise<number | undefined> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const worker = await this.#worker(roomId);
+      if (worker === undefined) return undefined;
+      try {
+        return await worker.receive(events);
+      } catch (error) {
+        this.#forget(roomId, worker);
+        if (!(error instanceof RoomLostError) && sqlState(error) !== FENCED) throw outward(error);
+      }
     }
     throw unknownError(503, "The room cannot be written to at the moment: try again.");
   }

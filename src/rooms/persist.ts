@@ -14,16 +14,18 @@ import {
   type CurrentStateRow,
   type EventRow,
   type FenceRow,
+  FLAGS,
   type MembershipRow,
   MEMBERSHIPS,
+  type MissingEventRow,
   type NewRoomRow,
   type RedactionRow,
   type SnapshotRow,
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { toText } from "../storage/text.js";
-import type { RoomMemory, StateSlot } from "./room-memory.js";
-import { advance, snapshotOf } from "./snapshot-chain.js";
+import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
+import { advance, snapshotOf, type SnapshotChain } from "./snapshot-chain.js";
 
 /** The numbers of the strings that a batch uses: everything that it names was interned before. */
 export interface InternedNames {
@@ -49,12 +51,24 @@ export interface Relation {
 /** An event that passed the rules, and what was found out about it. */
 export interface AcceptedEvent {
   readonly event: RoomEvent;
+  /** The extremities that its prev_events name. */
+  readonly previous: readonly Extremity[];
   /** The state that its auth_events name. */
   readonly auth: readonly StateSlot[];
   readonly relation?: Relation;
   /** The event that it redacts, if it may. */
   readonly redacts?: number;
   readonly transaction?: { readonly key: Buffer; readonly device_id: string; readonly txn_id: string };
+}
+
+/** A tuple of the current state that changes otherwise than by one of our events. */
+export interface StateChangeRow {
+  readonly tupleNid: number;
+  readonly type: string;
+  readonly state_key: string;
+  /** What it holds now; undefined: it is gone. */
+  readonly slot: { readonly nid: number; readonly event: RoomEvent } | undefined;
+  readonly previous: number | undefined;
 }
 
 /**
@@ -75,6 +89,7 @@ export class RoomChange {
   readonly #links: AuthChainLinkRow[] = [];
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
+  readonly #missing: MissingEventRow[] = [];
   // The last change of a tuple wins: one statement cannot touch a row twice.
   readonly #currentState = new Map<number, CurrentStateRow>();
   readonly #memberships = new Map<number, MembershipRow>();
@@ -98,7 +113,7 @@ export class RoomChange {
     return this.#events.length === 0;
   }
 
-  /** Adds an event that follows all extremities of the room. */
+  /** Adds an event of ours, which follows the extremities of the room (all of them, if it can name so many). */
   add(accepted: AcceptedEvent): void {
     const { event, relation } = accepted;
     const memory = this.#memory;
@@ -119,7 +134,7 @@ export class RoomChange {
       ordinal: memory.ordinal,
       flags: 0,
       state_before: snapshotOf(memory.chain),
-      prev_nids: memory.extremities.map((extremity) => extremity.nid),
+      prev_nids: accepted.previous.map((extremity) => extremity.nid),
       auth_nids: accepted.auth.map((slot) => slot.nid),
       replaces: slot?.nid ?? null,
       relates_to: relation?.relates_to ?? null,
@@ -143,7 +158,7 @@ export class RoomChange {
       this.#entries.push(entry);
     }
     if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
-    memory.extremities = [{ nid, event }];
+    memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
     memory.known.set(event.event_id, { nid, thread_root: threadRoot });
   }
 
@@ -170,6 +185,7 @@ export class RoomChange {
         state_snapshots: this.#snapshots,
         auth_chains: this.#chains,
         auth_chain_links: this.#links,
+        missing_events: this.#missing,
         events: this.#events,
         redactions: this.#redactions,
         current_state: [...this.#currentState.values()],
@@ -185,6 +201,89 @@ export class RoomChange {
     return ordinal;
   }
 
+  /**
+   * Adds an event that came from elsewhere and was judged there: its number. What it does to the room's ends and current
+   * state is said by `replaceEnds` and `replaceState` once the whole batch is in.
+   */
+  addReceived(received: {
+    readonly event: RoomEvent;
+    readonly flags: number;
+    /** Whether the live timeline shows it. */
+    readonly live: boolean;
+    readonly before: SnapshotChain;
+    readonly prev_nids: readonly number[];
+    readonly missing: readonly string[];
+    readonly auth: readonly StateSlot[];
+    readonly replaces: number | undefined;
+    readonly relation: Relation | undefined;
+  }): { readonly nid: number; readonly slot: StateSlot | undefined } {
+    const { event, live, relation } = received;
+    const memory = this.#memory;
+    const nid = this.#numbers.events.take();
+    const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
+    const threadRoot = live ? (relation?.thread_root ?? null) : null;
+    if (live) memory.ordinal += 1;
+    this.#events.push({
+      nid,
+      room_nid: memory.nid,
+      event_id: toText(event.event_id),
+      type_nid: this.#names.type(event.type),
+      tuple_nid: tupleNid,
+      sender_nid: this.#names.user(event.sender),
+      depth: event.depth,
+      origin_server_ts: event.origin_server_ts,
+      ordinal: live ? memory.ordinal : null,
+      flags: received.flags,
+      state_before: (received.flags & FLAGS.outlier) === 0 ? snapshotOf(received.before) : null,
+      prev_nids: received.prev_nids,
+      auth_nids: received.auth.map((slot) => slot.nid),
+      replaces: received.replaces ?? null,
+      relates_to: relation?.relates_to ?? null,
+      rel_type_nid: relation === undefined ? null : this.#names.type(relation.rel_type),
+      thread_root: threadRoot,
+      thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
+    });
+    (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
+    for (const event_id of received.missing) {
+      this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
+    }
+    // Neither outliers nor what was rejected or soft-failed is told to anyone; backfilled history is told as such.
+    if (received.flags === 0) {
+      const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+      this.#entries.push({
+        kind: live ? "event" : "history",
+        room_nid: memory.nid,
+        reference: nid,
+        ...(live && member !== undefined && { user_nid: this.#names.user(member) }),
+      });
+    }
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+    if (!isState(event)) return { nid, slot: undefined };
+    const replaced = received.auth.find(
+      (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,
+    );
+    return { nid, slot: { nid, event, ...this.#placeInChains(nid, replaced, received.auth) } };
+  }
+
+  /** The state after `changes`, as a new snapshot on top of a chain. */
+  snapshot(chain: SnapshotChain, changes: ReadonlyMap<number, number>): SnapshotChain {
+    const advanced = advance(chain, this.#memory.nid, this.#numbers.snapshots.take(), changes);
+    this.#snapshots.push(advanced.row);
+    return advanced.chain;
+  }
+
+  /** The room's ends and its current state after events from elsewhere; `changes` are what differs from before. */
+  replaceState(extremities: readonly Extremity[], chain: SnapshotChain, changes: readonly StateChangeRow[]): void {
+    const memory = this.#memory;
+    memory.extremities = extremities;
+    memory.chain = chain;
+    for (const { tupleNid, type, state_key, slot, previous } of changes) {
+      // What is not at hand is read again when it is needed.
+      memory.state.delete(stateTuple(type, state_key));
+      this.#setCurrent(tupleNid, type, state_key, slot, previous);
+    }
+  }
+
   #changeState(
     event: StateEvent,
     nid: number,
@@ -193,41 +292,46 @@ export class RoomChange {
     auth: readonly StateSlot[],
   ): void {
     const memory = this.#memory;
-    const advanced = advance(
-      memory.chain,
-      memory.nid,
-      this.#numbers.snapshots.take(),
-      new Map([[tupleNid, nid]]),
-    );
-    memory.chain = advanced.chain;
-    this.#snapshots.push(advanced.row);
+    memory.chain = this.snapshot(memory.chain, new Map([[tupleNid, nid]]));
     const place = this.#placeInChains(nid, previous, auth);
     memory.state.set(stateTuple(event.type, event.state_key), { nid, event, ...place });
-    const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
-    const membership = member === undefined ? undefined : membershipIn(event.content);
+    this.#setCurrent(tupleNid, event.type, event.state_key, { nid, event }, previous?.nid);
+  }
+
+  /** A tuple of the current state holds another event now, or none. */
+  #setCurrent(
+    tupleNid: number,
+    type: string,
+    stateKey: string,
+    now: { readonly nid: number; readonly event: RoomEvent } | undefined,
+    previous: number | undefined,
+  ): void {
+    const memory = this.#memory;
+    const member = type === "m.room.member" ? parseUserId(stateKey) : undefined;
+    const membership = member === undefined || now === undefined ? undefined : membershipIn(now.event.content);
     const userNid = member === undefined ? undefined : this.#names.user(member);
     this.#currentState.set(tupleNid, {
       room_nid: memory.nid,
       tuple_nid: tupleNid,
-      event_nid: nid,
-      type_nid: this.#names.type(event.type),
+      event_nid: now?.nid ?? null,
+      type_nid: this.#names.type(type),
       user_nid: userNid ?? null,
       membership: membership === undefined ? null : MEMBERSHIPS[membership],
     });
-    if (member !== undefined && membership !== undefined && userNid !== undefined && this.#isLocal(serverNameOf(member))) {
+    if (member !== undefined && membership !== undefined && now !== undefined && userNid !== undefined && this.#isLocal(serverNameOf(member))) {
       this.#memberships.set(userNid, {
         user_nid: userNid,
         room_nid: memory.nid,
         membership: MEMBERSHIPS[membership],
-        event_nid: nid,
+        event_nid: now.nid,
       });
     }
     this.#entries.push({
       kind: "state_change",
       room_nid: memory.nid,
       tuple_nid: tupleNid,
-      reference: nid,
-      ...(previous !== undefined && { previous: previous.nid }),
+      ...(now !== undefined && { reference: now.nid }),
+      ...(previous !== undefined && { previous }),
       ...(userNid !== undefined && { user_nid: userNid }),
     });
   }

@@ -1,37 +1,24 @@
 // The one writer of one room: takes the drafts that wait, checks and builds them in their order, and commits them together.
 import { randomBytes } from "node:crypto";
-import type { Clock } from "../clock.js";
 import { forbidden, MatrixError, notFound } from "../errors.js";
 import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, mayRedact } from "../protocol/authorisation.js";
 import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
 import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import type { JsonObject } from "../protocol/json.js";
 import { namedLevel, powerLevels, userLevel } from "../protocol/power-levels.js";
-import type { SigningKey } from "../protocol/signing.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import type { CommitItem, Committer } from "../storage/committer.js";
-import type { Database } from "../storage/database.js";
+import type { CommitItem } from "../storage/committer.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
-import type { Interning } from "../storage/interning.js";
-import type { Numbers } from "../storage/numbers.js";
 import { lastThreadOrdinals } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import { relationOf } from "./relation.js";
+import type { RoomServices } from "./room-services.js";
+import { persistReceived, type ReceivedEvent } from "./received.js";
 import { eventsOf, loadState, type RoomMemory } from "./room-memory.js";
-
-/** What all rooms of a process share. */
-export interface RoomServices {
-  readonly database: Database;
-  readonly committer: Committer;
-  readonly interning: Interning;
-  readonly numbers: Numbers;
-  readonly clock: Clock;
-  /** The key with which one of our servers signs; undefined for servers that are not ours. */
-  readonly signingKey: (server: ServerName) => SigningKey | undefined;
-}
 
 /** The room's memory can no longer be trusted: it must be loaded again before anything is tried again. */
 export class RoomLostError extends Error {
@@ -40,6 +27,8 @@ export class RoomLostError extends Error {
 
 interface Job {
   readonly drafts: readonly RoomDraft[];
+  /** What is to be done alone, between changes of drafts. */
+  readonly alone?: () => Promise<void>;
   readonly resolve: (results: DraftResult[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -99,6 +88,23 @@ export class RoomWorker {
     });
   }
 
+  /**
+   * Adds events that came from elsewhere and were judged there: the position at which they became visible, 0 if all of them
+   * were known. Throws as `submit`.
+   */
+  async receive(events: readonly ReceivedEvent[]): Promise<number> {
+    if (this.#lost) throw new RoomLostError("the room was lost before");
+    let position = 0;
+    await new Promise<DraftResult[]>((resolve, reject) => {
+      const alone = async (): Promise<void> => {
+        position = await persistReceived(this.memory, this.#services, events);
+      };
+      this.#queue.push({ drafts: [], alone, resolve, reject });
+      this.#running ??= this.#run();
+    });
+    return position;
+  }
+
   /** Waits for what is under way. */
   async drain(): Promise<void> {
     await this.#running;
@@ -107,10 +113,14 @@ export class RoomWorker {
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
       let drafts = 0;
-      const cut = this.#queue.findIndex((job, index) => (drafts += job.drafts.length) > MAX_DRAFTS && index > 0);
+      const cut = this.#queue.findIndex((job, index) => {
+        drafts += job.drafts.length;
+        return index > 0 && (drafts > MAX_DRAFTS || job.alone !== undefined || this.#queue[0]?.alone !== undefined);
+      });
       const jobs = this.#queue.splice(0, cut < 0 ? this.#queue.length : cut);
       for (const job of jobs) this.#waiting -= job.drafts.length;
       try {
+        await jobs[0]?.alone?.();
         const results = await this.#process(jobs.flatMap((job) => job.drafts));
         let start = 0;
         for (const job of jobs) job.resolve(results.slice(start, (start += job.drafts.length)));
@@ -125,6 +135,7 @@ export class RoomWorker {
   }
 
   async #process(drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
+    if (drafts.length === 0) return [];
     await this.#findSent(drafts);
     const prepared = await this.#prepare(drafts);
     const change = this.#change(prepared);
@@ -154,7 +165,7 @@ export class RoomWorker {
     const change = this.#change(prepared);
     const verdict = authorise(this.memory.version, create, new Map());
     if (!verdict.allowed) throw forbidden(`The room cannot be created: ${verdict.reason}.`);
-    change.add({ event: create, auth: [] });
+    change.add({ event: create, previous: [], auth: [] });
     for (const draft of drafts) {
       const outcome = this.#attempt(draft, prepared, change);
       if ("error" in outcome) throw outcome.error;
@@ -315,6 +326,7 @@ export class RoomWorker {
     const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
     return {
       event,
+      previous,
       auth: slots,
       ...(relation !== undefined && { relation }),
       ...(redacts !== undefined && { redacts }),
@@ -355,17 +367,6 @@ function transactionOf(draft: RoomDraft): Pick<AcceptedEvent, "transaction"> {
   if (draft.transaction === undefined || key === undefined) return {};
   const { device_id, txn_id } = draft.transaction;
   return { transaction: { key, device_id, txn_id } };
-}
-
-/** The relation in an event's content (client-server API, "Forming relationships between events"). */
-function relationOf(content: JsonObject): { readonly rel_type: string; readonly event_id: EventId } | undefined {
-  const relation = own(content, "m.relates_to");
-  if (!isObject(relation)) return undefined;
-  const rel_type = ownString(relation, "rel_type");
-  const event_id = parseEventId(own(relation, "event_id"));
-  // An over-long relation type is no relation: it would not fit where relations are looked up.
-  if (rel_type === undefined || event_id === undefined || Buffer.byteLength(rel_type) > 255) return undefined;
-  return { rel_type, event_id };
 }
 
 function chosenId(server: ServerName): { readonly event_id: EventId } | object {

@@ -31,7 +31,7 @@ export class CommitUnknownError extends Error {
 }
 
 /** PostgreSQL answered a COMMIT by rolling back, because a statement before it had failed. */
-export class RolledBackError extends Error {
+class RolledBackError extends Error {
   override name = "RolledBackError";
 }
 
@@ -447,7 +447,7 @@ function isRetryable(error: unknown): boolean {
 }
 
 /** The connection ended, or could not be made. `cause` is what pg said, which has no code to tell it by. */
-export class ConnectionLostError extends Error {
+class ConnectionLostError extends Error {
   override name = "ConnectionLostError";
 }
 

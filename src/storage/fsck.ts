@@ -47,7 +47,7 @@ const CHECKS: Readonly<Record<string, string>> = {
     WITH ends AS (
       SELECT r.nid, (SELECT coalesce(array_agg(e.nid ORDER BY e.nid), '{}') FROM events e
         WHERE e.room_nid = r.nid AND e.flags = 0 AND e.ordinal IS NOT NULL AND NOT EXISTS (
-          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.flags = 0) p
+          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.ordinal IS NOT NULL) p
           WHERE p.prev = e.nid)) AS nids,
         (SELECT coalesce(array_agg(x ORDER BY x), '{}') FROM unnest(r.extremities) x) AS stored
       FROM rooms r)

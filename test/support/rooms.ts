@@ -6,7 +6,7 @@ import { DEFAULT_ROOM_VERSION, type RoomVersion } from "../../src/protocol/room-
 import { signingKey } from "../../src/protocol/signing.js";
 import type { RoomDraft } from "../../src/rooms/draft.js";
 import { type OwnerTransport, RoomOwners } from "../../src/rooms/owner.js";
-import type { RoomServices } from "../../src/rooms/room-worker.js";
+import type { RoomServices } from "../../src/rooms/room-services.js";
 import { Committer } from "../../src/storage/committer.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import { Interning } from "../../src/storage/interning.js";

@@ -1,0 +1,335 @@
+// Events that came from elsewhere: what they do to the ends of a room's history and, where branches meet, to its state.
+import { type RoomEvent, storedEvent } from "../protocol/event.js";
+import { type EventId, parseUserId } from "../protocol/identifiers.js";
+import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-map.js";
+import { resolve } from "../protocol/state-resolution.js";
+import { chainPlaces } from "../storage/auth-chains.js";
+import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
+import { FLAGS } from "../storage/room-rows.js";
+import { snapshotLinks } from "../storage/state.js";
+import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
+import { relationOf } from "./relation.js";
+import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
+import type { RoomServices } from "./room-services.js";
+import { chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "./snapshot-chain.js";
+
+/** An event that was judged where it came in. */
+export interface ReceivedEvent {
+  readonly event: RoomEvent;
+  /**
+   * `live`: accepted, and new here; `history`: accepted, from before what we had; the others are kept for what refers to
+   * them and shown to nobody.
+   */
+  readonly outcome: "live" | "history" | "soft_failed" | "rejected" | "outlier";
+  /** The state before it, where that does not follow from previous events that we have. */
+  readonly stateBefore?: ReadonlyMap<StateTuple, EventId>;
+}
+
+const OUTCOME_FLAGS = {
+  live: 0,
+  history: 0,
+  soft_failed: FLAGS.soft_failed,
+  rejected: FLAGS.rejected,
+  outlier: FLAGS.outlier,
+} as const;
+
+/** An event that we have, as far as it matters for its successors. */
+interface Known {
+  readonly nid: number;
+  readonly event: RoomEvent;
+  readonly flags: number;
+  readonly state_before: number | null;
+  readonly thread_root: number | null;
+  readonly slot?: StateSlot | undefined;
+  after?: SnapshotChain;
+}
+
+/**
+ * Writes events of one room in their order, predecessors first; those that we have are left out. Events of the live
+ * timeline become ends of the history in place of their predecessors; where several ends remain, the current state is the
+ * resolution of the states after them. Gives the position, 0 if there was nothing to write.
+ */
+export async function persistReceived(
+  memory: RoomMemory,
+  services: RoomServices,
+  received: readonly ReceivedEvent[],
+): Promise<number> {
+  const { database, interning, numbers, signingKey } = services;
+  const events = received.map(({ event }) => event);
+  const loaded = await eventsById(database, [
+    ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...event.auth_events, ...related(event)])),
+  ]);
+  const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
+  const fresh = received.filter(({ event }) => !loaded.has(event.event_id));
+  if (fresh.length === 0) return 0;
+
+  const known = new Map<EventId, Known>();
+  for (const event of stored) known.set(event.event_id, { ...event, event: asEvent(memory, event) });
+  const slots = await slotsOf(memory, services, stored);
+  for (const event of stored) memory.known.set(event.event_id, event);
+
+  const given = await givenStates(memory, services, fresh);
+  const users = new Set<string>();
+  const types = new Set<string>();
+  const tuples = new Set<StateTuple>();
+  for (const { event } of fresh) {
+    users.add(event.sender);
+    types.add(event.type);
+    const relation = relationOf(event.content);
+    if (relation !== undefined) types.add(relation.rel_type);
+    if (event.state_key !== undefined) tuples.add(stateTuple(event.type, event.state_key));
+  }
+  // Resolution may bring back any state of the branches; its names are known by number, so these are theirs.
+  const branches = new Map<number, SnapshotChain>();
+  const userNids = await interning.users(users);
+  const typeNids = await interning.types(types);
+  const tupleNids = await interning.tuples(tuples);
+  const memberIds = [...tuples].map(splitStateTuple).flatMap(([type, key]) => (type === "m.room.member" && parseUserId(key)) || []);
+  for (const [id, nid] of await interning.users(memberIds)) userNids.set(id, nid);
+
+  const change = new RoomChange(
+    memory,
+    { user: nidIn(userNids), type: nidIn(typeNids), tuple: (type, key) => nidIn(tupleNids)(stateTuple(type, key)) },
+    {
+      events: await numbers.allot("event_nids", fresh.length),
+      snapshots: await numbers.allot("snapshot_nids", fresh.reduce((sum, { event }) => sum + event.prev_events.length + 3, memory.extremities.length + 1)),
+      chains: await numbers.allot("chain_nids", fresh.length),
+    },
+    (server) => signingKey(server) !== undefined,
+  );
+
+  /** The state after an event: the state before it, and itself if it is state that was not rejected. */
+  const after = async (event: Known): Promise<SnapshotChain> => {
+    if (event.after !== undefined) return event.after;
+    const [end] = memory.extremities;
+    if (memory.extremities.length === 1 && end?.nid === event.nid) return (event.after = memory.chain);
+    let before = event.state_before === null ? EMPTY_CHAIN : branches.get(event.state_before);
+    if (before === undefined && event.state_before !== null) {
+      before = chainOf(await snapshotLinks(database, event.state_before));
+      branches.set(event.state_before, before);
+    }
+    before ??= EMPTY_CHAIN;
+    if (event.event.state_key === undefined || (event.flags & FLAGS.rejected) !== 0) return (event.after = before);
+    const nids = await interning.tuples([stateTuple(event.event.type, event.event.state_key)]);
+    return (event.after = change.snapshot(before, new Map([...nids.values()].map((tuple) => [tuple, event.nid]))));
+  };
+
+  // Events of this batch are not in the tables yet.
+  const inBatch = new Map<number, RoomEvent>();
+  const meet = async (chains: readonly SnapshotChain[]): Promise<SnapshotChain> => {
+    const [first = EMPTY_CHAIN, ...others] = chains;
+    const states = [first, ...others].map(foldChain);
+    const [own = new Map<number, number>()] = states;
+    if (states.every((state) => difference(own, state).size === 0)) return first;
+    const changes = difference(own, await resolveStates(memory, services, states, inBatch));
+    return changes.size === 0 ? first : change.snapshot(first, changes);
+  };
+
+  let ends: readonly Extremity[] = memory.extremities;
+  const endStates = new Map<number, SnapshotChain>();
+  for (const { event, outcome } of fresh) {
+    if (known.has(event.event_id)) continue;
+    const previous = event.prev_events.flatMap((id) => known.get(id) ?? []);
+    const missing = event.prev_events.filter((id) => !known.has(id));
+    const auth = event.auth_events.flatMap((id) => known.get(id)?.slot ?? slots.get(id) ?? []);
+    const state = given.get(event.event_id);
+    let before: SnapshotChain = EMPTY_CHAIN;
+    if (state !== undefined) {
+      const changes = difference(foldChain(memory.chain), state);
+      before = changes.size === 0 ? memory.chain : change.snapshot(memory.chain, changes);
+    } else if (outcome !== "outlier") {
+      before = await meet(await inOrder(previous, after));
+    }
+    const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));
+    const replaces = tuple === undefined ? undefined : foldChain(before).get(tuple);
+    const flags = OUTCOME_FLAGS[outcome];
+    const { nid, slot } = change.addReceived({
+      event,
+      flags,
+      live: outcome === "live",
+      before,
+      prev_nids: previous.map((one) => one.nid),
+      missing: outcome === "outlier" ? [] : missing,
+      auth,
+      replaces,
+      relation: relationIn(memory, event),
+    });
+    inBatch.set(nid, event);
+    const changed = tuple !== undefined && outcome !== "rejected" && outcome !== "outlier";
+    const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;
+    known.set(event.event_id, { nid, event, flags, state_before: null, thread_root: null, slot, after: following });
+    if (outcome !== "live") continue;
+    const merged = new Set(previous.map((one) => one.nid));
+    ends = [...ends.filter((end) => !merged.has(end.nid)), { nid, event }];
+    endStates.set(nid, following);
+  }
+
+  const chains = await inOrder(ends, async (end) => {
+    const fromBatch = endStates.get(end.nid);
+    if (fromBatch !== undefined) return fromBatch;
+    const row = (await eventsByNid(database, [end.nid])).get(end.nid);
+    return row === undefined ? memory.chain : await after({ ...row, event: end.event });
+  });
+  const chain = ends === memory.extremities ? memory.chain : await meet(chains);
+  const changes = await namedChanges(services, memory, difference(foldChain(memory.chain), foldChain(chain)), inBatch);
+  for (const { type, state_key } of changes) {
+    const user = type === "m.room.member" ? parseUserId(state_key) : undefined;
+    if (user !== undefined) for (const [id, nid] of await interning.users([user])) userNids.set(id, nid);
+    for (const [name, nid] of await interning.types([type])) typeNids.set(name, nid);
+  }
+  change.replaceState(ends, chain, changes);
+  return await services.committer.submit(change.item());
+}
+
+/** What `to` holds otherwise than `from`; 0: nothing any more. */
+function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<number, number>): Map<number, number> {
+  const changes = new Map<number, number>();
+  for (const [tuple, event] of to) if (from.get(tuple) !== event) changes.set(tuple, event);
+  for (const tuple of from.keys()) if (!to.has(tuple)) changes.set(tuple, 0);
+  return changes;
+}
+
+/** The resolution of states, by numbers. */
+async function resolveStates(
+  memory: RoomMemory,
+  { database, interning }: RoomServices,
+  states: readonly ReadonlyMap<number, number>[],
+  inBatch: ReadonlyMap<number, RoomEvent>,
+): Promise<Map<number, number>> {
+  const tupleNames = await interning.tupleNames(states.flatMap((state) => [...state.keys()]));
+  const nids = [...new Set(states.flatMap((state) => [...state.values()]))];
+  const rows = await eventsByNid(database, nids.filter((nid) => !inBatch.has(nid)));
+  const ids = new Map<number, EventId>();
+  const numbers = new Map<EventId, number>();
+  for (const nid of nids) {
+    const id = inBatch.get(nid)?.event_id ?? rows.get(nid)?.event_id;
+    if (id === undefined) throw new Error(`state of room ${memory.roomId} names the unknown event ${nid}`);
+    ids.set(nid, id);
+    numbers.set(id, nid);
+  }
+  const sets = states.map((state) => {
+    const named = new Map<StateTuple, EventId>();
+    for (const [tuple, nid] of state) {
+      const [name, id] = [tupleNames.get(tuple), ids.get(nid)];
+      if (name !== undefined && id !== undefined) named.set(name, id);
+    }
+    return named;
+  });
+  const batch = new Map([...inBatch.values()].map((event) => [event.event_id, event]));
+  const resolved = await resolve(memory.version, sets, async (wanted) => {
+    const found = new Map<EventId, { readonly event: RoomEvent; readonly rejected: boolean }>();
+    const unknown: EventId[] = [];
+    for (const id of wanted) {
+      const event = batch.get(id);
+      if (event === undefined) unknown.push(id);
+      else found.set(id, { event, rejected: false });
+    }
+    for (const row of (await eventsById(database, unknown)).values()) {
+      found.set(row.event_id, { event: asEvent(memory, row), rejected: (row.flags & FLAGS.rejected) !== 0 });
+    }
+    return found;
+  });
+  const tupleNids = await interning.tuples(resolved.keys());
+  const result = new Map<number, number>();
+  for (const [tuple, id] of resolved) {
+    const [tupleNid, nid] = [tupleNids.get(tuple), numbers.get(id)];
+    if (tupleNid !== undefined && nid !== undefined) result.set(tupleNid, nid);
+  }
+  return result;
+}
+
+/** The states that were given with events, by numbers. Throws Error if one names an event that we do not have. */
+async function givenStates(
+  memory: RoomMemory,
+  { database, interning }: RoomServices,
+  received: readonly ReceivedEvent[],
+): Promise<Map<EventId, Map<number, number>>> {
+  const given = new Map<EventId, Map<number, number>>();
+  const states = received.flatMap(({ event, stateBefore }) => (stateBefore === undefined ? [] : [{ event, stateBefore }]));
+  if (states.length === 0) return given;
+  const events = await eventsById(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
+  const tuples = await interning.tuples(states.flatMap(({ stateBefore }) => [...stateBefore.keys()]));
+  for (const { event, stateBefore } of states) {
+    const state = new Map<number, number>();
+    for (const [tuple, id] of stateBefore) {
+      const [tupleNid, row] = [tuples.get(tuple), events.get(id)];
+      if (tupleNid === undefined || row?.room_nid !== memory.nid) throw new Error(`the state before ${event.event_id} is not here`);
+      state.set(tupleNid, row.nid);
+    }
+    given.set(event.event_id, state);
+  }
+  return given;
+}
+
+/** Changes of the current state with their names and events. */
+async function namedChanges(
+  { database, interning }: RoomServices,
+  memory: RoomMemory,
+  changes: ReadonlyMap<number, number>,
+  inBatch: ReadonlyMap<number, RoomEvent>,
+): Promise<StateChangeRow[]> {
+  const before = foldChain(memory.chain);
+  const names = await interning.tupleNames(changes.keys());
+  const rows = await eventsByNid(database, [...changes.values()].filter((nid) => nid !== 0 && !inBatch.has(nid)));
+  return [...changes].map(([tupleNid, nid]) => {
+    const name = names.get(tupleNid);
+    if (name === undefined) throw new Error("a state key has no name");
+    const [type, state_key] = splitStateTuple(name);
+    const row = rows.get(nid);
+    const event = inBatch.get(nid) ?? (row === undefined ? undefined : asEvent(memory, row));
+    return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
+  });
+}
+
+/** State events that we have, with their places in the auth chains. */
+async function slotsOf(
+  memory: RoomMemory,
+  { database }: RoomServices,
+  stored: readonly StoredEvent[],
+): Promise<Map<EventId, StateSlot>> {
+  const states = stored.filter((event) => event.state_key !== null);
+  const places = await chainPlaces(database, states.map((event) => event.nid));
+  const slots = new Map<EventId, StateSlot>();
+  for (const row of states) {
+    const place = places.get(row.nid);
+    if (place === undefined) continue;
+    memory.tails.set(place.chain, place.tail);
+    slots.set(row.event_id, { nid: row.nid, event: asEvent(memory, row), chain: place.chain, sequence: place.sequence });
+  }
+  return slots;
+}
+
+function asEvent(memory: RoomMemory, row: StoredEvent): RoomEvent {
+  return storedEvent(memory.version, row.event_id, row.json);
+}
+
+function related(event: RoomEvent): EventId[] {
+  const relation = relationOf(event.content);
+  return relation === undefined ? [] : [relation.event_id];
+}
+
+function relationIn(memory: RoomMemory, event: RoomEvent): Relation | undefined {
+  const relation = relationOf(event.content);
+  const target = relation === undefined ? undefined : memory.known.get(relation.event_id);
+  if (relation === undefined || target === undefined) return undefined;
+  const thread_root = relation.rel_type === "m.thread" ? target.nid : target.thread_root;
+  return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
+}
+
+function nidIn(nids: ReadonlyMap<string, number>): (name: string) => number {
+  return (name) => {
+    const nid = nids.get(name);
+    if (nid === undefined) throw new Error("a name was not interned");
+    return nid;
+  };
+}
+
+/** One after the other: what later ones need may come of earlier ones. */
+async function inOrder<Item, Result>(
+  items: readonly Item[],
+  each: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const item of items) results.push(await each(item));
+  return results;
+}

@@ -1,0 +1,18 @@
+// What all rooms of a process share.
+import type { Clock } from "../clock.js";
+import type { ServerName } from "../protocol/identifiers.js";
+import type { SigningKey } from "../protocol/signing.js";
+import type { Committer } from "../storage/committer.js";
+import type { Database } from "../storage/database.js";
+import type { Interning } from "../storage/interning.js";
+import type { Numbers } from "../storage/numbers.js";
+
+export interface RoomServices {
+  readonly database: Database;
+  readonly committer: Committer;
+  readonly interning: Interning;
+  readonly numbers: Numbers;
+  readonly clock: Clock;
+  /** The key with which one of our servers signs; undefined for servers that are not ours. */
+  readonly signingKey: (server: ServerName) => SigningKey | undefined;
+}

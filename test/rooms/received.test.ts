@@ -1,0 +1,196 @@
+// Events from elsewhere: branches that meet, what is kept without being shown, and history that comes late.
+import { createHash } from "node:crypto";
+import { expect } from "chai";
+import { selectAuthEvents, authorisingTuples } from "../../src/protocol/auth-events.js";
+import { authorise } from "../../src/protocol/authorisation.js";
+import { buildEvent } from "../../src/protocol/event-format.js";
+import { type RoomEvent, storedEvent } from "../../src/protocol/event.js";
+import type { EventId, RoomId } from "../../src/protocol/identifiers.js";
+import { DEFAULT_ROOM_VERSION, V10 } from "../../src/protocol/room-version.js";
+import { signingKey } from "../../src/protocol/signing.js";
+import { type StateMap, type StateTuple, stateTuple } from "../../src/protocol/state-map.js";
+import { resolve } from "../../src/protocol/state-resolution.js";
+import { accepted, type RoomDraft } from "../../src/rooms/draft.js";
+import type { ReceivedEvent } from "../../src/rooms/received.js";
+import { eventsById, timelineForwards } from "../../src/storage/events.js";
+import { fsck } from "../../src/storage/fsck.js";
+import { readLog } from "../../src/storage/log.js";
+import { currentState, stateChanges } from "../../src/storage/state.js";
+import { freshDatabase } from "../support/postgres.js";
+import { createRoom, member, message, seeded, serverName, startProcess, state, type TestProcess, user } from "../support/rooms.js";
+
+const ALICE = user("alice");
+const REMOTE = serverName("remote.org");
+const KEY = signingKey("ed25519:remote", createHash("sha256").update("remote").digest());
+const ALL = { after: 0, upTo: Number.MAX_SAFE_INTEGER };
+
+/** A room as it would be anywhere: events by id, and the state after each, worked out without our storage. */
+class Model {
+  readonly events = new Map<EventId, RoomEvent>();
+  readonly after = new Map<EventId, StateMap<EventId>>();
+  readonly version;
+
+  constructor(version: typeof V10) {
+    this.version = version;
+  }
+
+  async meet(ids: readonly EventId[]): Promise<StateMap<EventId>> {
+    const sets = ids.map((id) => this.after.get(id) ?? new Map<StateTuple, EventId>());
+    return await resolve(this.version, sets, (wanted) =>
+      Promise.resolve(new Map(wanted.flatMap((id) => {
+        const event = this.events.get(id);
+        return event === undefined ? [] : [[id, { event, rejected: false }] as const];
+      }))),
+    );
+  }
+
+  async add(event: RoomEvent): Promise<void> {
+    const before = await this.meet(event.prev_events);
+    this.events.set(event.event_id, event);
+    this.after.set(
+      event.event_id,
+      event.state_key === undefined ? before : new Map([...before, [stateTuple(event.type, event.state_key), event.event_id]]),
+    );
+  }
+
+  /** An event of the remote server on these predecessors; undefined if the rules refuse it there. */
+  async build(roomId: RoomId, draft: RoomDraft, previous: readonly EventId[], ts: number): Promise<RoomEvent | undefined> {
+    const before = await this.meet(previous);
+    const events = new Map([...before].flatMap(([tuple, id]) => {
+      const event = this.events.get(id);
+      return event === undefined ? [] : [[tuple, event] as const];
+    }));
+    const depth = Math.max(...previous.map((id) => this.events.get(id)?.depth ?? 0)) + 1;
+    const event = buildEvent(
+      this.version,
+      {
+        ...draft,
+        room_id: roomId,
+        origin_server_ts: ts,
+        depth,
+        prev_events: previous,
+        auth_events: selectAuthEvents(this.version, draft, events).map((one) => one.event_id),
+      },
+      REMOTE,
+      KEY,
+    );
+    const authState = new Map(authorisingTuples(this.version, event).flatMap((tuple) => {
+      const one = events.get(tuple);
+      return one === undefined ? [] : [[tuple, one] as const];
+    }));
+    return authorise(this.version, event, authState).allowed ? event : undefined;
+  }
+}
+
+describe("received events", () => {
+  let process: TestProcess;
+  before(async () => {
+    process = await startProcess(await freshDatabase());
+  });
+  after(() => process[Symbol.asyncDispose]());
+
+  async function model(roomNid: number, version: typeof V10): Promise<Model> {
+    const made = new Model(version);
+    for (const row of await timelineForwards(process.database, roomNid, ALL, 1_000)) {
+      await made.add(storedEvent(version, row.event_id, row.json));
+    }
+    return made;
+  }
+
+  async function receive(roomId: RoomId, events: readonly ReceivedEvent[]): Promise<number> {
+    const position = await process.owners.receive(roomId, events);
+    if (position === undefined) throw new Error("the room is not ours");
+    return position;
+  }
+
+  async function stateNow(roomNid: number): Promise<Map<StateTuple, string>> {
+    const entries = await currentState(process.database, roomNid);
+    return new Map(entries.map((entry) => [stateTuple(entry.type, entry.state_key), entry.event_id]));
+  }
+
+  for (const version of [V10, DEFAULT_ROOM_VERSION]) {
+    it(`random branches in version ${version.id} come to the state that resolution gives`, async () => {
+      const seed = Date.now() % 1_000_000;
+      const next = seeded(seed);
+      const { room_id, room_nid } = await createRoom(process, ALICE, version);
+      const remotes = Array.from({ length: 5 }, (_, index) => user(`r${index}`, REMOTE));
+      // Remote moderators, so that branches fight over power and bans.
+      accepted((await process.owners.submit(room_id, [
+        state(ALICE, "m.room.power_levels", {
+          users: { ...(version.privilegedCreators ? {} : { [ALICE]: 100 }), ...Object.fromEntries(remotes.map((id) => [id, 50])) },
+          state_default: 50,
+        }),
+      ]))[0]);
+      const room = await model(room_nid, version);
+      let ends = [...room.events.keys()].slice(-1);
+      let ts = Date.now();
+      for (let round = 0; round < 25; round += 1) {
+        const batch: RoomEvent[] = [];
+        for (let index = 0; index < 1 + next() * 4; index += 1) {
+          const sender = remotes[Math.floor(next() * remotes.length)] ?? ALICE;
+          const other = remotes[Math.floor(next() * remotes.length)] ?? ALICE;
+          const drafts: RoomDraft[] = [
+            member(sender, sender, "join"),
+            member(sender, other, next() > 0.5 ? "ban" : "leave"),
+            state(sender, "m.room.topic", { topic: String(next()) }),
+            state(sender, "m.room.join_rules", { join_rule: next() > 0.3 ? "public" : "invite" }),
+            message(sender, String(next())),
+          ];
+          const draft = drafts[Math.floor(next() * drafts.length)] ?? drafts[0];
+          // Sometimes from an older event: that is what makes branches.
+          const all = [...room.events.keys()];
+          const from = next() < 0.4 ? [all[Math.max(0, all.length - 1 - Math.floor(next() * 6))] ?? all[0]] : ends.slice(0, 10);
+          const previous = from.filter((id): id is EventId => id !== undefined);
+          const event = draft === undefined ? undefined : await room.build(room_id, draft, previous, (ts += Math.floor(next() * 3)));
+          if (event === undefined || room.events.has(event.event_id)) continue;
+          await room.add(event);
+          batch.push(event);
+          ends = [...ends.filter((id) => !previous.includes(id)), event.event_id];
+        }
+        await receive(room_id, batch.map((event) => ({ event, outcome: "live" })));
+        expect(await stateNow(room_nid), `seed ${seed} round ${round}`).to.deep.equal(new Map(await room.meet(ends)));
+        if (next() < 0.2) {
+          const [sent] = await process.owners.submit(room_id, [message(ALICE, "ours")]);
+          const { event_id } = accepted(sent);
+          const row = (await eventsById(process.database, [event_id])).get(event_id);
+          const event = storedEvent(version, event_id, row?.json ?? "");
+          expect([...event.prev_events].sort(), `seed ${seed}`).to.deep.equal([...ends].sort());
+          await room.add(event);
+          ends = [event_id];
+        }
+      }
+      expect((await fsck(process.database)).problems, `seed ${seed}`).to.deep.equal([]);
+    });
+  }
+
+  it("keeps what is rejected, soft-failed, an outlier or history, and tells only of history", async () => {
+    const { room_id, room_nid, position: created } = await createRoom(process, ALICE);
+    const room = await model(room_nid, DEFAULT_ROOM_VERSION);
+    const [head] = [...room.events.keys()].slice(-1);
+    const remote = user("someone", REMOTE);
+    if (head === undefined) throw new Error("the room is empty");
+    const join = await room.build(room_id, member(remote, remote, "join"), [head], 1);
+    if (join === undefined) throw new Error("the join was refused");
+    await room.add(join);
+    const before = await stateNow(room_nid);
+    const outcomes = ["rejected", "soft_failed", "outlier"] as const;
+    for (const [index, outcome] of outcomes.entries()) {
+      const event = await room.build(room_id, member(remote, remote, "join"), [head], 100 + index);
+      if (event !== undefined) await receive(room_id, [{ event, outcome }]);
+      expect(await stateNow(room_nid)).to.deep.equal(before);
+    }
+    const at = await receive(room_id, [{ event: join, outcome: "live" }]);
+    expect(await receive(room_id, [{ event: join, outcome: "live" }])).to.equal(0);
+    expect((await stateNow(room_nid)).get(stateTuple("m.room.member", remote))).to.equal(join.event_id);
+    expect(await stateChanges(process.database, [room_nid], { after: created, upTo: at })).to.have.length(1);
+    const old = await room.build(room_id, message(remote, "long ago"), [join.event_id], 5);
+    if (old === undefined) throw new Error("the message was refused");
+    const late = await receive(room_id, [{ event: old, outcome: "history" }]);
+    const told = await readLog(process.database, { after: created, upTo: late }, { kinds: ["event", "history"], rooms: [room_nid] });
+    expect(told.map((entry) => entry.kind)).to.deep.equal(["event", "history"]);
+    const timeline = await timelineForwards(process.database, room_nid, ALL, 100);
+    expect(timeline.map((event) => event.event_id)).to.not.include(old.event_id);
+    expect(timeline).to.have.length(6);
+    expect((await fsck(process.database)).problems).to.deep.equal([]);
+  });
+});
