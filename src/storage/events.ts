@@ -33,16 +33,17 @@ export interface StoredEvent {
   readonly json: string;
 }
 
-// Each event is state or not, so exactly one of the two bodies is found, by primary key.
+// Each event is state or not, so exactly one of the two bodies is looked up, by primary key whatever the planner thinks of
+// the number of events.
 const SELECT = `SELECT e.nid, e.room_nid, r.room_id, r.version, e.event_id, t.type, s.state_key, u.user_id AS sender, e.sender_nid,
     e.depth, e.origin_server_ts, e.position, e.ordinal, e.flags, e.state_before, e.replaces, e.redacted_by, e.relates_to,
-    e.thread_root, e.thread_ordinal, e.prev_nids, e.auth_nids, coalesce(m.json, b.json) AS json`;
+    e.thread_root, e.thread_ordinal, e.prev_nids, e.auth_nids,
+    CASE WHEN e.tuple_nid IS NULL THEN (SELECT json FROM message_json m WHERE m.nid = e.nid)
+      ELSE (SELECT json FROM state_event_json b WHERE b.nid = e.nid) END AS json`;
 const JOINS = `JOIN rooms r ON r.nid = e.room_nid
     JOIN event_types t ON t.nid = e.type_nid
     JOIN users u ON u.nid = e.sender_nid
-    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid
-    LEFT JOIN state_event_json b ON b.nid = e.nid AND e.tuple_nid IS NOT NULL
-    LEFT JOIN message_json m ON m.nid = e.nid AND e.tuple_nid IS NULL`;
+    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid`;
 
 type EventRecord = StoredEvent;
 

@@ -149,8 +149,8 @@ const CHANGES: Statement<StateChange> = {
 const CHANGED_SINCE: Statement<StateChange> = {
   name: "state_changed_since", // current_state_pkey
   text: `SELECT c.room_nid, c.tuple_nid, t.type, t.state_key, c.event_nid, NULL::bigint AS previous, c.position
-    FROM current_state c JOIN state_tuples t ON t.nid = c.tuple_nid WHERE c.room_nid = ANY($1) AND c.position > $2
-    ORDER BY c.position`,
+    FROM current_state c CROSS JOIN LATERAL (SELECT type, state_key FROM state_tuples WHERE nid = c.tuple_nid OFFSET 0) t
+    WHERE c.room_nid = ANY($1) AND c.position > $2 ORDER BY c.position`,
 };
 
 /** The state changes of rooms with positions in (after, upTo], in their order, from the log. */

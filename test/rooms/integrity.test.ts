@@ -1,13 +1,15 @@
 // Random traffic in rooms: snapshots, auth chains and everything else that is derived equals what walking the events gives.
 import { expect } from "chai";
 import type { EventId } from "../../src/protocol/identifiers.js";
+import { rebuildRooms } from "../../src/rooms/rebuild.js";
 import { advance, chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "../../src/rooms/snapshot-chain.js";
 import { authChain, authDifference } from "../../src/storage/auth-chains.js";
 import { eventsById, type StoredEvent, timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";
+import { collectSnapshots, markUnreachableSnapshots } from "../../src/storage/snapshot-upkeep.js";
 import { currentState, snapshotLinks, stateAtSnapshot } from "../../src/storage/state.js";
 import { freshDatabase } from "../support/postgres.js";
-import { createRoom, randomDraft, seeded, startProcess, type TestProcess, user } from "../support/rooms.js";
+import { createRoom, randomDraft, seeded, SERVER, startProcess, type TestProcess, user } from "../support/rooms.js";
 
 const ALICE = user("alice");
 const ALL = { after: 0, upTo: Number.MAX_SAFE_INTEGER };
@@ -111,6 +113,50 @@ describe("integrity of rooms", () => {
     const report = await fsck(process.database);
     expect(report.problems, `seed ${seed}`).to.deep.equal([]);
     expect(report.checks).to.be.greaterThan(15);
+  });
+
+  it("what is rebuilt is what was there", async () => {
+    const dump = async (): Promise<unknown> => [
+      await process.database.read({ name: "dump_state", text: "SELECT * FROM current_state ORDER BY room_nid, tuple_nid" }, []),
+      await process.database.read({ name: "dump_memberships", text: "SELECT * FROM memberships ORDER BY room_nid, user_nid" }, []),
+    ];
+    const { database, services } = process;
+    const rebuild = (): Promise<number> =>
+      rebuildRooms({ database, interning: services.interning, isLocal: (server) => server === SERVER });
+    const before = await dump();
+    expect(await rebuild()).to.equal(rooms.length);
+    expect(await dump()).to.deep.equal(before);
+    await database.write({ name: "spoil_1", text: "UPDATE current_state SET event_nid = 1 WHERE tuple_nid % 3 = 0" }, []);
+    await database.write({ name: "spoil_2", text: "DELETE FROM current_state WHERE tuple_nid % 3 = 1" }, []);
+    await database.write({ name: "spoil_3", text: "UPDATE memberships SET membership = 1 WHERE user_nid % 2 = 0" }, []);
+    await database.write({ name: "spoil_4", text: "DELETE FROM memberships WHERE user_nid % 3 = 0" }, []);
+    expect(await dump()).not.to.deep.equal(before);
+    await rebuild();
+    expect(await dump()).to.deep.equal(before);
+  });
+
+  it("collects snapshots that nothing refers to, after a second look", async () => {
+    const { database } = process;
+    const count = async (): Promise<number> =>
+      (await database.read<{ count: number }>({ name: "snapshots", text: "SELECT count(*) AS count FROM state_snapshots" }, []))[0]?.count ?? 0;
+    const insert = { name: "orphan", text: "INSERT INTO state_snapshots SELECT $1, $2, 999, $3, '{}', '{}'" };
+    const before = await count();
+    await database.write(insert, [800_001, rooms[0], null]);
+    await database.write(insert, [800_002, rooms[0], 800_001]);
+    await database.write(insert, [800_003, rooms[0], null]);
+    // Of a chain the leaf goes first; what it was built on is found by a later look.
+    expect(await markUnreachableSnapshots(database, rooms)).to.equal(2);
+    expect(await collectSnapshots(database)).to.equal(0);
+    await database.write({ name: "refer", text: "UPDATE rooms SET snapshot = 800003 WHERE nid = $1" }, [rooms[0]]);
+    expect(await collectSnapshots(database, 0)).to.equal(1);
+    await database.write(
+      { name: "refer_back", text: "UPDATE rooms SET snapshot = (SELECT max(nid) FROM state_snapshots s WHERE s.room_nid = $1 AND nid < 800000) WHERE nid = $1" },
+      [rooms[0]],
+    );
+    expect(await markUnreachableSnapshots(database, rooms)).to.equal(2);
+    expect(await collectSnapshots(database, 0)).to.equal(2);
+    expect(await count()).to.equal(before);
+    expect((await fsck(database)).problems).to.deep.equal([]);
   });
 
   const DAMAGES: Readonly<Record<string, string>> = {

@@ -1,0 +1,211 @@
+// The plans of hot queries: on more than 100,000 analysed rows, with the planner's default settings, each finds its rows
+// through an index. No query may read a large table from end to end.
+import { expect } from "chai";
+import { stateTuple } from "../../src/protocol/state-map.js";
+import { authChain, authDifference, chainPlaces } from "../../src/storage/auth-chains.js";
+import { Database, type DatabaseAddress } from "../../src/storage/database.js";
+import {
+  eventClosestTo,
+  eventsById,
+  eventsByNid,
+  historyBackwards,
+  historyForwards,
+  ordinalsAt,
+  timelineBackwards,
+  timelineForwards,
+  timelinesBackwards,
+} from "../../src/storage/events.js";
+import { Interning } from "../../src/storage/interning.js";
+import { logHead, readLog } from "../../src/storage/log.js";
+import { membershipInRoom, membershipsOfUser } from "../../src/storage/memberships.js";
+import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
+import type { Statement } from "../../src/storage/statement.js";
+import {
+  currentState,
+  currentStateOf,
+  currentStateOfTypes,
+  memberCounts,
+  roomMembers,
+  snapshotLinks,
+  stateAtSnapshot,
+  stateAtSnapshotOf,
+  stateChangedSince,
+  stateChanges,
+  usersSharingRooms,
+} from "../../src/storage/state.js";
+import { lastThreadOrdinals } from "../../src/storage/threads.js";
+import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
+import { freshDatabase } from "../support/postgres.js";
+import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
+
+const ROOMS = 1_000;
+const EVENTS = 120_000;
+const MEMBERS = 100;
+const LARGE = 10_000;
+
+// Rooms 1 to 1,000 take turns; each tenth event is state; all users are in neighbouring rooms.
+const FILL = [
+  `INSERT INTO users (user_id) SELECT '@u' || i || ':example.org' FROM generate_series(1, 20000) i`,
+  `INSERT INTO event_types (type) SELECT 'org.example.t' || i FROM generate_series(1, 200) i`,
+  `INSERT INTO event_types (type) VALUES ('m.room.member')`,
+  `INSERT INTO state_tuples (type, state_key) SELECT 'm.room.member', '@u' || i || ':example.org' FROM generate_series(1, 20000) i`,
+  `INSERT INTO rooms (nid, room_id, version, owner, ordinal) SELECT i, '!r' || i, '12', 1, ${EVENTS / ROOMS} FROM generate_series(1, ${ROOMS}) i`,
+  `INSERT INTO events (nid, room_nid, event_id, type_nid, tuple_nid, sender_nid, depth, origin_server_ts, position, ordinal,
+     flags, state_before, prev_nids, auth_nids, relates_to, thread_root, thread_ordinal)
+   SELECT i, 1 + i % ${ROOMS}, '$e' || i, 1 + i % 200, CASE WHEN i % 10 = 0 THEN 1 + i % 20000 END, 1 + i % 20000, 1 + i / ${ROOMS},
+     1700000000000 + i, i, 1 + i / ${ROOMS}, 0, 1 + i % 20000, ARRAY[i - ${ROOMS}], ARRAY[1, 2, 3],
+     CASE WHEN i % 7 = 0 THEN i / 2 END, CASE WHEN i % 5 = 0 THEN i / 5 % 3000 END, CASE WHEN i % 5 = 0 THEN 1 + i / 15000 END
+   FROM generate_series(1, ${EVENTS}) i`,
+  `INSERT INTO state_event_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NOT NULL`,
+  `INSERT INTO message_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NULL`,
+  `INSERT INTO current_state (room_nid, tuple_nid, event_nid, type_nid, position, user_nid, membership)
+   SELECT r, 1 + (r * 7 + m) % 20000, 10 * (1 + (r + m) % 12000), (SELECT nid FROM event_types WHERE type = 'm.room.member'), r * m,
+     1 + (r * 7 + m) % 20000, 1 + (m % 10 = 0)::integer * 3
+   FROM generate_series(1, ${ROOMS}) r, generate_series(1, ${MEMBERS}) m`,
+  `INSERT INTO current_state (room_nid, tuple_nid, event_nid, type_nid, position)
+   SELECT r, 20000 + t, 10 * t, t, r FROM generate_series(1, ${ROOMS}) r, generate_series(1, 10) t`,
+  `INSERT INTO memberships SELECT user_nid, room_nid, membership, event_nid, position FROM current_state WHERE user_nid IS NOT NULL`,
+  `INSERT INTO log (position, index, kind, room_nid, user_nid, tuple_nid, reference)
+   SELECT i, 1, 1 + i % 6, 1 + i % ${ROOMS}, 1 + i % 20000, 1 + i % 20000, i FROM generate_series(1, ${EVENTS}) i`,
+  `SELECT setval('log_position', ${EVENTS}), setval('event_nids', 1000000), setval('room_nids', 1000000),
+     setval('snapshot_nids', 1000000), setval('chain_nids', 1000000)`,
+  `INSERT INTO state_snapshots (nid, room_nid, number, parent, tuple_nids, event_nids)
+   SELECT i, 1 + i % ${ROOMS}, 1 + i % 16, CASE WHEN i % 16 > 0 THEN i - i % 16 END, ARRAY[1 + i % 20000], ARRAY[10 * (1 + i % 12000)]
+   FROM generate_series(0, 119999) i`,
+  `INSERT INTO auth_chains SELECT i, 1 + i / 10, 1 + i % 10 FROM generate_series(1, 119999) i`,
+  `INSERT INTO auth_chain_links SELECT 1 + i / 10, 1 + i % 10, greatest(i / 10 - 3, 1), 5 FROM generate_series(100, 119999) i`,
+  `INSERT INTO transaction_ids SELECT decode(md5(i::text), 'hex'), i, 1 + i % 20000, 'D', 't' || i FROM generate_series(1, ${EVENTS}) i`,
+  `INSERT INTO log_cursors VALUES ('x', 1)`,
+];
+
+interface PlanNode {
+  readonly "Node Type": string;
+  readonly "Relation Name"?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+describe("plans of hot queries", () => {
+  let address: DatabaseAddress;
+  let database: Database;
+  let large: ReadonlySet<string>;
+  /** The large tables that a statement reads from end to end, by the statement's name. */
+  const scans = new Map<string, string[]>();
+  const asked = new Set<string>();
+
+  before(async function () {
+    this.timeout(120_000);
+    address = await freshDatabase();
+    database = await Database.open({ address, poolSize: 2 });
+    const session = await database.connect();
+    for (const statement of FILL) await session.query(statement);
+    await session.query("ANALYZE");
+    const tables = await session.query<{ relname: string }>(
+      `SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples > ${LARGE} AND relnamespace = 'public'::regnamespace`,
+    );
+    large = new Set(tables.rows.map((row) => row.relname));
+    await session.end();
+  });
+  after(() => database.close());
+
+  /** A database that looks at the plan of what it is asked. */
+  const explaining = {
+    read: async <R extends object>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> => {
+      asked.add(statement.name);
+      const rows = await database.read<{ "QUERY PLAN": readonly { readonly Plan: PlanNode }[] }>(
+        { name: `explain_${statement.name}`, text: `EXPLAIN (FORMAT JSON) ${statement.text}` },
+        values,
+      );
+      const found = rows.flatMap((row) => row["QUERY PLAN"]).flatMap(({ Plan }) => scannedWhole(Plan));
+      if (found.length > 0) scans.set(statement.name, found);
+      return await database.read(statement, values);
+    },
+  } as Database;
+
+  function scannedWhole(node: PlanNode): string[] {
+    const table = node["Relation Name"];
+    const here = node["Node Type"].includes("Seq Scan") && table !== undefined && large.has(table) ? [table] : [];
+    return [...here, ...(node.Plans ?? []).flatMap(scannedWhole)];
+  }
+
+  it("the tables are as large as they must be", () => {
+    for (const table of ["events", "current_state", "memberships", "state_snapshots", "auth_chains", "transaction_ids", "log_p0"]) {
+      expect([...large]).to.include(table);
+    }
+  });
+
+  it("the check sees a query without an index", async () => {
+    await explaining.read({ name: "bad", text: "SELECT nid FROM events WHERE redacted_by = 1" }, []);
+    expect(scans.get("bad")).to.deep.equal(["events"]);
+    scans.delete("bad");
+  });
+
+  it("every read goes through an index", async () => {
+    const range = { after: 60_000, upTo: EVENTS };
+    const tuples = [stateTuple("m.room.member", "@u5:example.org"), stateTuple("m.room.member", "@u6:example.org")];
+    await eventsById(explaining, ["$e1", "$e2", "$e3"]);
+    await eventsByNid(explaining, Array.from({ length: 50 }, (_, index) => index * 100));
+    await timelineBackwards(explaining, 5, range, 20);
+    await timelineForwards(explaining, 5, range, 20);
+    await timelinesBackwards(explaining, new Map(Array.from({ length: 300 }, (_, index) => [index + 1, 60_000])), EVENTS, 10);
+    await historyBackwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
+    await historyForwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
+    await ordinalsAt(explaining, [1, 2, 3], 60_000);
+    await eventClosestTo(explaining, 5, 1_700_000_050_000, "f");
+    await eventClosestTo(explaining, 5, 1_700_000_050_000, "b");
+    await currentState(explaining, 5);
+    await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
+    await currentStateOf(explaining, 5, tuples);
+    await roomMembers(explaining, 5, ["join", "invite"]);
+    await memberCounts(explaining, [5, 6, 7]);
+    await usersSharingRooms(explaining, 77);
+    await stateAtSnapshot(explaining, 77);
+    await stateAtSnapshotOf(explaining, 77, tuples);
+    await snapshotLinks(explaining, 77);
+    await stateChanges(explaining, [5, 6], range);
+    await stateChangedSince(explaining, [5, 6], 50);
+    await membershipsOfUser(explaining, 77);
+    await membershipInRoom(explaining, 77, "!r5");
+    await roomsById(explaining, ["!r5", "!r6"]);
+    await roomsByNid(explaining, [5, 6]);
+    await roomOwner(explaining, "!r5" as never);
+    await chainPlaces(explaining, [5, 6]);
+    await authChain(explaining, [50_000]);
+    await authDifference(explaining, [[50_000], [50_005]]);
+    await eventsSentUnder(explaining, [Buffer.from("00", "hex")]);
+    await transactionIdsOf(explaining, [5, 6], 7, "D");
+    await lastThreadOrdinals(explaining, [5, 6]);
+    await logHead(explaining);
+    await readLog(explaining, { after: EVENTS - 100, upTo: EVENTS }, { kinds: ["event"] });
+    await readLog(explaining, range, { kinds: ["event"], rooms: [5, 6] });
+    await readLog(explaining, range, { kinds: ["event"], users: [5, 6] });
+    const interning = new Interning(explaining);
+    await interning.findUsers(["@u5:example.org"]);
+    await interning.findTuples(tuples);
+    await interning.userIds([5, 6]);
+    expect(asked.size).to.be.greaterThan(35);
+    expect(Object.fromEntries(scans)).to.deep.equal({});
+  });
+
+  it("neither creating rooms nor sending reads a large table from end to end", async () => {
+    const counted = async (): Promise<Map<string, number>> => {
+      const rows = await database.read<{ relname: string; seq_scan: number }>(
+        { name: "scans", text: "SELECT relname, seq_scan FROM pg_stat_user_tables" },
+        [],
+      );
+      return new Map(rows.flatMap((row) => (large.has(row.relname) ? [[row.relname, row.seq_scan]] : [])));
+    };
+    const before = await counted();
+    const process = await startProcess(address);
+    const alice = user("alice");
+    const { room_id } = await createRoom(process, alice);
+    // More often than a plan stays one for its values.
+    for (let round = 0; round < 12; round += 1) {
+      const drafts = [message(alice, "x", `t${round}`), state(alice, "m.room.topic", { topic: `${round}` })];
+      await process.owners.submit(room_id, drafts);
+    }
+    // Counters are complete when the connections that made them are closed.
+    await process[Symbol.asyncDispose]();
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(await counted()).to.deep.equal(before);
+  });
+});
