@@ -20,6 +20,7 @@ import { lastThreadOrdinals } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import type { RuleChanges } from "./rule-changes.js";
 import { eventsOf, loadState, type RoomMemory } from "./room-memory.js";
 
 /** What all rooms of a process share. */
@@ -29,6 +30,7 @@ export interface RoomServices {
   readonly interning: Interning;
   readonly numbers: Numbers;
   readonly clock: Clock;
+  readonly ruleChanges: RuleChanges;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }
