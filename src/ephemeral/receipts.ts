@@ -10,9 +10,10 @@ import type { CommitItem, Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
-import { MAIN_TIMELINE, type Receipt, receiptPlace, receiptSet, receiptsChanged, WHOLE_ROOM } from "../storage/receipts.js";
+import { type Receipt, receiptPlace, receiptSet, receiptsChanged } from "../storage/receipts.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
+import { MAIN_TIMELINE, WHOLE_ROOM } from "../storage/threads.js";
 import type { Range } from "./side-streams.js";
 
 export interface ReceiptContext {

@@ -1,8 +1,8 @@
 // How much a user has not read (client-server API, "Receiving notifications").
 import { type UnreadCounts, unreadKey, type UserRoom } from "../ephemeral/side-streams.js";
 import { unreadByScope } from "../storage/counts.js";
-import { MAIN_TIMELINE } from "../storage/receipts.js";
 import type { Reads } from "../storage/statement.js";
+import { MAIN_TIMELINE } from "../storage/threads.js";
 
 interface Counts {
   notification_count: number;

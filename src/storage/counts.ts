@@ -1,7 +1,7 @@
 // Unread counts: what is written with each change of a room, and what they add up to for a reader.
-import { MAIN_TIMELINE, WHOLE_ROOM } from "./receipts.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText } from "./text.js";
+import { MAIN_TIMELINE, WHOLE_ROOM } from "./threads.js";
 
 export interface CountedEventRow {
   readonly room_nid: number;

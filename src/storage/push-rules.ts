@@ -37,6 +37,11 @@ const OF_ROOM: Statement<RulesRow> = {
   text: `${SELECT} JOIN current_state ON current_state.user_nid = push_rules.user_nid
     WHERE current_state.room_nid = $1 AND current_state.membership = 1`,
 };
+const OF_ROOM_USERS: Statement<RulesRow> = {
+  name: "push_rules_of_room_users", // push_rules_pkey, current_state_user
+  text: `${SELECT} JOIN current_state ON current_state.user_nid = push_rules.user_nid
+    WHERE current_state.room_nid = $1 AND current_state.membership = 1 AND push_rules.user_nid = ANY($2)`,
+};
 const CHANGED: Statement<{ rules: string }> = {
   name: "push_rules_changed", // push_rules_pkey
   text: "SELECT rules FROM push_rules WHERE user_nid = $1 AND last_position > $2 AND last_position <= $3",
@@ -61,9 +66,9 @@ export async function rulesOfUsers(reads: Reads, userNids: readonly number[]): P
   return userNids.length === 0 ? [] : restored(await reads.read(OF_USERS, [userNids]));
 }
 
-/** The rules of those members of a room who have any of their own. */
-export async function rulesOfRoom(reads: Reads, roomNid: number): Promise<StoredRules[]> {
-  return restored(await reads.read(OF_ROOM, [roomNid]));
+/** The rules of those members of a room who have any of their own; of all of them, or of these. */
+export async function rulesOfRoom(reads: Reads, roomNid: number, users?: readonly number[]): Promise<StoredRules[]> {
+  return restored(await (users === undefined ? reads.read(OF_ROOM, [roomNid]) : reads.read(OF_ROOM_USERS, [roomNid, users])));
 }
 
 /** A user's rules if they changed at a position in (after, upTo]. */

@@ -2,13 +2,10 @@
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText } from "./text.js";
+import { WHOLE_ROOM } from "./threads.js";
 
 /** Kinds as they are stored. `implied` is what the user did in the room; it is shown to nobody. */
 export const RECEIPT_KINDS = { "m.read": 1, "m.read.private": 2, implied: 3 } as const;
-
-/** Threads that are none: the main timeline, and the whole room for receipts without thread. */
-export const MAIN_TIMELINE = 0;
-export const WHOLE_ROOM = -1;
 
 export interface Receipt {
   readonly room_nid: number;
