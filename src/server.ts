@@ -11,9 +11,13 @@ import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { Presence } from "./ephemeral/presence.js";
+import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { sideStreams } from "./push/side-streams.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { RoomOwners } from "./rooms/owner.js";
+import { RuleChanges } from "./rooms/rule-changes.js";
 import type { RoomServices } from "./rooms/room-worker.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
@@ -29,23 +33,12 @@ import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { UnreadLoader } from "./sync/fast-sync.js";
 import { SentMembers } from "./sync/sent-members.js";
-import type { SideStreams } from "./sync/side-streams.js";
 import type { SyncDependencies } from "./sync/sync.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
 
 const UPKEEP_MS = 10 * 60_000;
-
-const noStreams: SideStreams = {
-  receipts: () => Promise.resolve(new Map()),
-  typing: () => undefined,
-  typingChanged: () => [],
-  typingSerial: () => 0,
-  accountData: () => Promise.resolve({ global: [], rooms: new Map() }),
-  presence: () => Promise.resolve([]),
-  unread: () => Promise.resolve(new Map()),
-};
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -84,7 +77,7 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync">> {
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
   const clock = systemClock;
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
@@ -97,6 +90,7 @@ async function startEngine(
     interning: new Interning(database),
     numbers: new Numbers(database),
     clock,
+    ruleChanges: new RuleChanges(),
     signingKey: signingKeyOf,
   };
   const internalSecret = derivedSecret(secret, "internal");
@@ -123,7 +117,11 @@ async function startEngine(
   const events = new EventCache(config.caches.events_bytes);
   const users = new WatchedUsers(database, follower);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(users[Symbol.dispose]()) });
-  const streams = noStreams;
+  const typing = new Typing(bus, clock, (room) => users.wakeRoom(room));
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(typing[Symbol.dispose]()) });
+  const presence = await Presence.start({ database, bus, clock, enabled: config.presence.enabled });
+  started.push(presence);
+  const streams = sideStreams({ typing, presence, interning: services.interning });
   const unsubscribe = follower.onNewEpoch(() => {
     for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
   });
@@ -138,11 +136,16 @@ async function startEngine(
     members: new CurrentMembers(database),
     unread: new UnreadLoader((pairs, perThread) => streams.unread(database, pairs, perThread)),
   };
-  return { ...services, bus, follower, owners, events, sync };
+  return { ...services, bus, follower, owners, events, sync, typing, presence };
 }
 
-/** Forgets what the log says has changed: events that were redacted, members. */
-function forgetChanged({ follower, events, sync: { members } }: Pick<Services, "follower" | "events" | "sync">): AsyncDisposable {
+/** Forgets what the log says has changed: events that were redacted, members, push rules. */
+function forgetChanged({
+  follower,
+  events,
+  ruleChanges,
+  sync: { members },
+}: Pick<Services, "follower" | "events" | "ruleChanges" | "sync">): AsyncDisposable {
   let seen = follower.head;
   const unsubscribe = follower.subscribeToAll(() => {
     const range = { after: seen, upTo: follower.head };
@@ -151,10 +154,12 @@ function forgetChanged({ follower, events, sync: { members } }: Pick<Services, "
     if (entries === undefined) {
       events.forgetAll();
       members.forgetAll();
+      ruleChanges.noteAll();
       return;
     }
     for (const { kind, room_nid, user_nid, reference } of entries) {
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
+      if (kind === "push_rule" && user_nid !== undefined) ruleChanges.note(user_nid);
       if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
     }
   });

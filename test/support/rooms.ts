@@ -6,6 +6,7 @@ import { DEFAULT_ROOM_VERSION, type RoomVersion } from "../../src/protocol/room-
 import { signingKey } from "../../src/protocol/signing.js";
 import type { RoomDraft } from "../../src/rooms/draft.js";
 import { type OwnerTransport, RoomOwners } from "../../src/rooms/owner.js";
+import { RuleChanges } from "../../src/rooms/rule-changes.js";
 import type { RoomServices } from "../../src/rooms/room-worker.js";
 import { Committer } from "../../src/storage/committer.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
@@ -65,6 +66,7 @@ export async function startProcess(
     interning: new Interning(database),
     numbers: new Numbers(database),
     clock: systemClock,
+    ruleChanges: new RuleChanges(),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
   const owners = new RoomOwners(services, registration, transport);
