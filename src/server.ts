@@ -13,6 +13,7 @@ import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { logger, setLogLevel } from "./log.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-worker.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
@@ -183,6 +184,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(new MembershipUpkeep({ ...engine, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);

@@ -244,17 +244,6 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
   await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
 }
 
-/** Leaves all rooms, invitations and knocks of an account that has ended; what is refused is left as it is. */
-export async function leaveAllRooms(context: RoomContext, user: RoomUser): Promise<void> {
-  const present: readonly number[] = [MEMBERSHIPS.join, MEMBERSHIPS.invite, MEMBERSHIPS.knock];
-  for (const { room_id, membership } of await membershipsOfUser(context.database, user.user_nid)) {
-    if (!present.includes(membership)) continue;
-    await context.owners.submit(room_id, [
-      { type: "m.room.member", state_key: user.user_id, sender: user.user_id, content: { membership: "leave" } },
-    ]);
-  }
-}
-
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */
 async function membershipNow(context: RoomContext, roomId: RoomId, user: UserId): Promise<Membership | undefined> {
   const room = await findRoom(context.database, roomId);
