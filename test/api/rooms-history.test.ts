@@ -143,6 +143,8 @@ describe("events of rooms", () => {
         objectsAt((await alice.get(`${V3}/rooms/${room}/members${query}`)).body, "chunk").map((event) => event["state_key"]);
       expect(await keys("")).to.have.members([alice.user_id, bob.user_id]);
       expect(await keys(`?at=${String(before.body["next_batch"])}`)).to.deep.equal([alice.user_id]);
+      const start = await alice.get(`${V3}/rooms/${room}/messages?dir=f&limit=0`);
+      expect(await keys(`?at=${String(start.body["start"])}`)).to.deep.equal([alice.user_id]);
       expect(await keys("?membership=leave")).to.deep.equal([]);
       expect(await keys("?not_membership=join")).to.deep.equal([]);
       await bob.post(`${V3}/rooms/${room}/leave`);
@@ -150,7 +152,10 @@ describe("events of rooms", () => {
       expect(await keys("?not_membership=leave")).to.deep.equal([alice.user_id]);
       await bob.post(`${V3}/join/${room}`);
       const joined = await bob.get(`${V3}/rooms/${room}/joined_members`);
-      expect(joined.body["joined"]).to.deep.equal({ [alice.user_id]: {}, [bob.user_id]: { display_name: "Bob" } });
+      expect(joined.body["joined"]).to.deep.equal({
+        [alice.user_id]: { display_name: null, avatar_url: null },
+        [bob.user_id]: { display_name: "Bob", avatar_url: null },
+      });
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?at=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?membership=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
     });
