@@ -5,6 +5,7 @@ import * as accountData from "./client/account-data.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
+import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
@@ -28,6 +29,7 @@ export const operations: readonly Operation[] = [
   capabilities,
   createRoom,
   devices,
+  directory,
   filter,
   login,
   membership,

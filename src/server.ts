@@ -16,6 +16,7 @@ import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
 import { sideStreams } from "./push/side-streams.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
 import type { RoomServices } from "./rooms/room-worker.js";
@@ -188,6 +189,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(new MembershipUpkeep({ ...engine, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);

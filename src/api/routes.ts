@@ -5,6 +5,7 @@ import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
+import * as directorySpec from "../../spec/client/directory.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -25,6 +26,7 @@ import * as accountData from "./client/account-data.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
+import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
@@ -48,6 +50,7 @@ export const routes: readonly Route[] = [
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
+  bind(directorySpec, directory),
   bind(filterSpec, filter),
   bind(loginSpec, login),
   bind(membershipSpec, membership),
