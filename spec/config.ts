@@ -217,6 +217,10 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    presence: Type.Object(
+      { enabled: Type.Boolean({ default: true, description: "Tells users who of those they share a room with is online." }) },
+      closed,
+    ),
     rate_limits: RateLimits,
     metrics: Type.Object(
       {

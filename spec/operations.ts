@@ -1,17 +1,23 @@
 // All operations that exist, by module of the specification.
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
+import * as accountData from "./client/account-data.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
+import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
+import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
+import * as pushRules from "./client/push-rules.js";
+import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import type { Operation } from "./operation.js";
@@ -19,17 +25,23 @@ import type { Operation } from "./operation.js";
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
+  accountData,
   capabilities,
   createRoom,
   devices,
+  directory,
   filter,
   login,
   membership,
+  presence,
   profile,
+  pushRules,
+  receipts,
   registration,
   roomEvents,
   send,
   sync,
+  typing,
   versions,
   wellknown,
 ].flatMap((module): Operation[] => Object.values(module));

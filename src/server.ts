@@ -11,10 +11,15 @@ import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { Presence } from "./ephemeral/presence.js";
+import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { sideStreams } from "./push/side-streams.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
+import { RuleChanges } from "./rooms/rule-changes.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
@@ -29,23 +34,12 @@ import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { UnreadLoader } from "./sync/fast-sync.js";
 import { SentMembers } from "./sync/sent-members.js";
-import type { SideStreams } from "./sync/side-streams.js";
 import type { SyncDependencies } from "./sync/sync.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
 
 const UPKEEP_MS = 10 * 60_000;
-
-const noStreams: SideStreams = {
-  receipts: () => Promise.resolve(new Map()),
-  typing: () => undefined,
-  typingChanged: () => [],
-  typingSerial: () => 0,
-  accountData: () => Promise.resolve({ global: [], rooms: new Map() }),
-  presence: () => Promise.resolve([]),
-  unread: () => Promise.resolve(new Map()),
-};
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -84,7 +78,7 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync">> {
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
   const clock = systemClock;
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
@@ -97,6 +91,7 @@ async function startEngine(
     interning: new Interning(database),
     numbers: new Numbers(database),
     clock,
+    ruleChanges: new RuleChanges(),
     signingKey: signingKeyOf,
   };
   const internalSecret = derivedSecret(secret, "internal");
@@ -123,7 +118,11 @@ async function startEngine(
   const events = new EventCache(config.caches.events_bytes);
   const users = new WatchedUsers(database, follower);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(users[Symbol.dispose]()) });
-  const streams = noStreams;
+  const typing = new Typing(bus, clock, (room) => users.wakeRoom(room));
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(typing[Symbol.dispose]()) });
+  const presence = await Presence.start({ database, bus, clock, enabled: config.presence.enabled });
+  started.push(presence);
+  const streams = sideStreams({ typing, presence, interning: services.interning });
   const unsubscribe = follower.onNewEpoch(() => {
     for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
   });
@@ -138,11 +137,16 @@ async function startEngine(
     members: new CurrentMembers(database),
     unread: new UnreadLoader((pairs, perThread) => streams.unread(database, pairs, perThread)),
   };
-  return { ...services, bus, follower, owners, events, sync };
+  return { ...services, bus, follower, owners, events, sync, typing, presence };
 }
 
-/** Forgets what the log says has changed: events that were redacted, members. */
-function forgetChanged({ follower, events, sync: { members } }: Pick<Services, "follower" | "events" | "sync">): AsyncDisposable {
+/** Forgets what the log says has changed: events that were redacted, members, push rules. */
+function forgetChanged({
+  follower,
+  events,
+  ruleChanges,
+  sync: { members },
+}: Pick<Services, "follower" | "events" | "ruleChanges" | "sync">): AsyncDisposable {
   let seen = follower.head;
   const unsubscribe = follower.subscribeToAll(() => {
     const range = { after: seen, upTo: follower.head };
@@ -151,10 +155,12 @@ function forgetChanged({ follower, events, sync: { members } }: Pick<Services, "
     if (entries === undefined) {
       events.forgetAll();
       members.forgetAll();
+      ruleChanges.noteAll();
       return;
     }
     for (const { kind, room_nid, user_nid, reference } of entries) {
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
+      if (kind === "push_rule" && user_nid !== undefined) ruleChanges.note(user_nid);
       if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
     }
   });
@@ -183,6 +189,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(new MembershipUpkeep({ ...engine, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);

@@ -2,13 +2,9 @@
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
 import { UserId } from "../types/identifiers.js";
+import { PresenceState } from "../types/presence.js";
 
 const user = Type.Object({ userId: UserId });
-export const PresenceState = Type.Union([
-  Type.Literal("online"),
-  Type.Literal("offline"),
-  Type.Literal("unavailable"),
-]);
 
 export const getPresence = operation({
   operationId: "getPresence",

@@ -1,26 +1,25 @@
 // Client-server API, "Push Rules: API".
-import { Type, type Static } from "typebox";
+import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
 import { JsonObject } from "../types/json.js";
 
-export const PushRuleKind = Type.Union([
+const PushRuleKind = Type.Union([
   Type.Literal("override"),
   Type.Literal("underride"),
   Type.Literal("sender"),
   Type.Literal("room"),
   Type.Literal("content"),
 ]);
-export type PushRuleKind = Static<typeof PushRuleKind>;
 
 const Action = Type.Union([Type.String(), JsonObject]);
-export const PushCondition = Type.Object({
+const PushCondition = Type.Object({
   kind: Type.String(),
   key: Type.Optional(Type.String()),
   pattern: Type.Optional(Type.String()),
   is: Type.Optional(Type.String()),
   value: Type.Optional(Type.Union([Type.String(), Type.Integer(), Type.Boolean(), Type.Null()])),
 });
-export const PushRule = Type.Object({
+const PushRule = Type.Object({
   rule_id: Type.String(),
   default: Type.Boolean(),
   enabled: Type.Boolean(),

@@ -4,7 +4,7 @@ import { ClientEventWithoutRoomId, StrippedStateEvent } from "../events/client-e
 import { clientPaths, operation } from "../operation.js";
 import { RoomId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
-import { PresenceState } from "./presence.js";
+import { PresenceState } from "../types/presence.js";
 
 const events = Type.Object({ events: Type.Array(ClientEventWithoutRoomId) });
 const simple = Type.Object({ events: Type.Array(Type.Object({ type: Type.String(), content: JsonObject })) });

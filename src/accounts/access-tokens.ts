@@ -1,5 +1,5 @@
 // Access tokens: making them, and finding whose one is.
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, hash, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.js";
 import { unknownToken } from "../errors.js";
@@ -70,10 +70,9 @@ export class AccessTokens {
 
   /** The owner of an access token. Throws M_UNKNOWN_TOKEN, with `soft_logout` if the token has only expired. */
   async authenticate(token: string): Promise<Requester> {
-    const digest = tokenDigest(token);
-    const key = digest.toString("base64");
+    const key = hash("sha256", token, "base64");
     const known = this.log?.healthy === false ? undefined : this.known.get(key);
-    const { requester, expires_ts } = known ?? (await this.find(digest, key));
+    const { requester, expires_ts } = known ?? (await this.find(key));
     if (expires_ts !== undefined && expires_ts <= this.clock.now()) {
       throw unknownToken("This access token has expired: refresh it, or log in again.", true);
     }
@@ -94,9 +93,9 @@ export class AccessTokens {
     this.known.clear();
   }
 
-  private async find(digest: Buffer, key: string): Promise<Known> {
+  private async find(key: string): Promise<Known> {
     const before = this.forgotten;
-    const stored = await findAccessToken(this.database, digest);
+    const stored = await findAccessToken(this.database, Buffer.from(key, "base64"));
     if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
     const { nid, user_nid, user_id, is_admin, expires_ts, replaces } = stored;
     const device_id: DeviceId = stored.device_id;

@@ -2,6 +2,7 @@
 import { logger } from "../log.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import { deactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfile } from "../storage/profiles.js";
 import { appendToLog, type AccountContext } from "./context.js";
 import { endAllSessions, tokensChanged } from "./sessions.js";
@@ -23,13 +24,14 @@ export async function changePassword(
 }
 
 /**
- * Ends an account for good: its sessions, and with `erase` its profile and password hash. The hash is kept otherwise, so
+ * Ends an account for good: its sessions, its memberships (in the background), and with `erase` its profile and password hash. The hash is kept otherwise, so
  * that its owner can be told why logging in fails. The id is never given to anybody else.
  */
 export async function deactivate(context: AccountContext, userNid: number, erase: boolean): Promise<void> {
   await context.database.transaction(async (tx) => {
     await deactivateAccount(tx, userNid, context.clock.now(), erase);
     await endAllSessions(context, tx, userNid);
+    await requestMembershipUpkeep(tx, userNid);
     if (erase) {
       await deleteProfile(tx, userNid);
       appendToLog(context, tx, [{ kind: "profile", user_nid: userNid }]);

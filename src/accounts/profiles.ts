@@ -2,6 +2,7 @@
 import { MatrixError, badJson, invalidParam, missingParam, notFound } from "../errors.js";
 import { serverNameOf, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject, JsonValue } from "../protocol/json.js";
+import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfileField, findProfile, lockProfile, setProfileField } from "../storage/profiles.js";
 import { appendToLog, type AccountContext } from "./context.js";
 
@@ -72,9 +73,15 @@ export async function changeProfileField(
       }
       await setProfileField(tx, user.user_nid, name, json);
     }
+    if (isCopied(name)) await requestMembershipUpkeep(tx, user.user_nid);
     appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
   });
   return { user_id: user.user_id, user_nid: user.user_nid, name, value: cleared ? undefined : value };
+}
+
+/** Whether a field is copied into the user's memberships ("m.room.member"). */
+function isCopied(name: string): boolean {
+  return name === "displayname" || name === "avatar_url";
 }
 
 function requireValue(name: string, value: JsonValue): void {
@@ -92,6 +99,7 @@ export async function removeProfileField(
   requireName(name);
   await context.database.transaction(async (tx) => {
     if (await deleteProfileField(tx, user.user_nid, name)) {
+      if (isCopied(name)) await requestMembershipUpkeep(tx, user.user_nid);
       appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
     }
   });

@@ -1,6 +1,8 @@
 // From an HTTP request to a handler and back: routing, authentication, limits, validation, errors. The only place that
 // sees Koa.
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import type { Socket } from "node:net";
 import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
@@ -123,6 +125,31 @@ function answerError(ctx: Context, cause: unknown, requestId: string): void {
   ctx.body = error.body();
 }
 
+const signals = new WeakMap<Socket, AbortSignal>();
+
+/**
+ * Aborted when the caller has gone or the server stops. One for all requests of a connection: a new one for each costs more
+ * than the rest of a request.
+ */
+function goneSignal(edge: Edge, socket: Socket): AbortSignal {
+  const known = signals.get(socket);
+  if (known !== undefined) return known;
+  const gone = new AbortController();
+  setMaxListeners(0, gone.signal);
+  const end = (): void => gone.abort(GONE);
+  edge.stopping.addEventListener("abort", end, { once: true });
+  socket.once("close", () => {
+    edge.stopping.removeEventListener("abort", end);
+    end();
+  });
+  if (edge.stopping.aborted) end();
+  signals.set(socket, gone.signal);
+  return gone.signal;
+}
+
+/** The reason of those signals. Without one, each abort makes an exception with a stack. */
+const GONE = new Error("The caller has gone, or the server stops.");
+
 async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
   const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
@@ -136,14 +163,6 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
-  const gone = new AbortController();
-  const end = (): void => gone.abort();
-  edge.stopping.addEventListener("abort", end, { once: true });
-  ctx.res.once("close", () => {
-    edge.stopping.removeEventListener("abort", end);
-    end();
-  });
-
   const params: unknown = ctx["params"];
   const request: Request<Operation> = {
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
@@ -153,7 +172,7 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
       : undefined) as undefined,
     auth: auth as Requester,
     token,
-    signal: gone.signal,
+    signal: goneSignal(edge, ctx.req.socket),
     address,
     server: servers.forHost(ctx.get("host")),
   };

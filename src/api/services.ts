@@ -1,5 +1,7 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { Presence } from "../ephemeral/presence.js";
+import type { Typing } from "../ephemeral/typing.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
 import type { Bus } from "../storage/bus.js";
@@ -15,4 +17,6 @@ export interface Services extends AccountContext, RoomServices {
   readonly owners: RoomOwners;
   readonly events: EventCache;
   readonly sync: SyncDependencies;
+  readonly typing: Typing;
+  readonly presence: Presence;
 }

@@ -66,7 +66,7 @@ export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerL
  * The users for whom an event may mean something else by the predefined rules than for everyone: those whom it mentions and
  * whom it invites. For all others without rules of their own one evaluation without member answers.
  */
-export function singledOut(event: RoomEvent): readonly string[] {
+export function singledOut(event: Pick<RoomEvent, "type" | "content"> & { readonly state_key?: string | undefined }): readonly string[] {
   const mentions = own(event.content, "m.mentions");
   const listed = isObject(mentions) ? own(mentions, "user_ids") : undefined;
   const users = Array.isArray(listed) ? listed.filter((user) => typeof user === "string") : [];

@@ -2,19 +2,17 @@
 import type { createRoom as createRoomSpec } from "../../spec/client/create-room.js";
 import type { BodyOf } from "../../spec/operation.js";
 import { forbidden, invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
-import { type RoomAlias, type RoomId, parseRoomAlias, parseUserId, serverNameOf } from "../protocol/identifiers.js";
+import { type RoomAlias, type RoomId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
 import { own } from "../protocol/json.js";
 import { DEFAULT_ROOM_VERSION, type RoomVersion, roomVersion } from "../protocol/room-version.js";
-import { aliasInsert, findAliases } from "../storage/aliases.js";
-import { sqlState } from "../storage/database.js";
+import { aliasInsert, findAliases, isAliasTaken } from "../storage/aliases.js";
 import { publication } from "../storage/room-directory.js";
 import type { BoundStatement } from "../storage/room-rows.js";
+import { requireGrantable } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
 import { requireInvitable } from "./membership.js";
 import { memberProfiles } from "./member-profiles.js";
-
-const UNIQUE_VIOLATION = "23505";
 
 /**
  * Creates a room with its first events, its alias and its directory entry, all of them or none. Throws
@@ -50,7 +48,7 @@ export async function createRoom(
     return room_id;
   } catch (error) {
     // The room's own id is new: only the alias can be taken.
-    if (alias !== undefined && sqlState(error) === UNIQUE_VIOLATION) throw roomInUse(alias);
+    if (alias !== undefined && isAliasTaken(error)) throw roomInUse(alias);
     if (error instanceof MatrixError && error.errcode === "M_FORBIDDEN") throw invalidRoomState(error.message, error);
     throw error;
   }
@@ -73,8 +71,7 @@ function requireCreators(version: RoomVersion, { creation_content }: BodyOf<type
 }
 
 async function freeAlias({ database }: RoomContext, text: string): Promise<RoomAlias> {
-  const alias = parseRoomAlias(text);
-  if (alias === undefined || text.slice(1).startsWith(":")) throw invalidParam(`${text} is no room alias.`);
+  const alias = requireGrantable(text);
   if ((await findAliases(database, [alias])).size > 0) throw roomInUse(alias);
   return alias;
 }

@@ -15,6 +15,7 @@ import type { RoomContext } from "./context.js";
 export const CREATE = stateTuple("m.room.create", "");
 export const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 export const JOIN_RULES = stateTuple("m.room.join_rules", "");
+export const HISTORY_VISIBILITY = stateTuple("m.room.history_visibility", "");
 
 /** A room that we have. */
 export interface Room extends RoomNames {

@@ -1,12 +1,11 @@
 // Joining, leaving, inviting, removing (client-server API, "Room membership").
-import { badState, forbidden, invalidParam, MatrixError, notFound, unknownError } from "../errors.js";
+import { badState, forbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
 import type { RoomEvent } from "../protocol/event.js";
 import {
   type EventId,
   parseRoomAlias,
   parseRoomId,
   parseUserId,
-  type RoomAlias,
   type RoomId,
   serverNameOf,
   type UserId,
@@ -15,10 +14,10 @@ import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import { joinRuleOf, type Membership } from "../protocol/membership.js";
 import { namedLevel, userLevel } from "../protocol/power-levels.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import { findAliases } from "../storage/aliases.js";
 import { forgetRoom as forgetStatement, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import { roomMembers } from "../storage/state.js";
+import { roomOfAlias } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -46,19 +45,12 @@ export interface MembershipOptions {
 }
 
 /** The room that an id or alias names. Throws M_INVALID_PARAM for what is neither, M_NOT_FOUND for an unknown alias. */
-export async function resolveRoom({ database, servers }: RoomContext, text: string): Promise<RoomId> {
+export async function resolveRoom(context: RoomContext, text: string): Promise<RoomId> {
   const roomId = parseRoomId(text);
   if (roomId !== undefined) return roomId;
   const alias = parseRoomAlias(text);
   if (alias === undefined) throw invalidParam("This is neither a room id nor a room alias.");
-  const found = servers.isLocal(serverNameOf(alias)) ? (await findAliases(database, [alias])).get(alias) : undefined;
-  if (found === undefined) throw unknownAlias(alias);
-  return found.room_id;
-}
-
-/** The refusal of an alias that points nowhere. */
-export function unknownAlias(alias: RoomAlias): MatrixError {
-  return notFound(`The room alias ${alias} is not known.`);
+  return (await roomOfAlias(context, alias)).room_id;
 }
 
 /** Throws M_FORBIDDEN for users whom no invitation could reach. */
@@ -250,17 +242,6 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
     throw unknownError(400, "Leave the room before you forget it.");
   }
   await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
-}
-
-/** Leaves all rooms, invitations and knocks of an account that has ended; what is refused is left as it is. */
-export async function leaveAllRooms(context: RoomContext, user: RoomUser): Promise<void> {
-  const present: readonly number[] = [MEMBERSHIPS.join, MEMBERSHIPS.invite, MEMBERSHIPS.knock];
-  for (const { room_id, membership } of await membershipsOfUser(context.database, user.user_nid)) {
-    if (!present.includes(membership)) continue;
-    await context.owners.submit(room_id, [
-      { type: "m.room.member", state_key: user.user_id, sender: user.user_id, content: { membership: "leave" } },
-    ]);
-  }
 }
 
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */

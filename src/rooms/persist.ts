@@ -2,7 +2,9 @@
 import { redactEvent } from "../protocol/event-format.js";
 import { isState, type RoomEvent, type StateEvent } from "../protocol/event.js";
 import { parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
-import { membershipIn } from "../protocol/membership.js";
+import { ownString } from "../protocol/json.js";
+import { type Membership, membershipIn } from "../protocol/membership.js";
+import { powerLevels } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
 import type { LogEntry } from "../storage/log-entry.js";
@@ -26,12 +28,18 @@ import {
 import { toText } from "../storage/text.js";
 import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
 import { advance, snapshotOf, type SnapshotChain } from "./snapshot-chain.js";
+import { CountedRows, isJoin, type RoomCounting } from "./unread-counts.js";
+
+const CREATE = stateTuple("m.room.create", "");
+const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 
 /** The numbers of the strings that a batch uses: everything that it names was interned before. */
 export interface InternedNames {
   user(id: string): number;
   type(type: string): number;
   tuple(type: string, stateKey: string): number;
+  /** Of those users whom events single out, and who are ours. */
+  mentioned(id: string): number | undefined;
 }
 
 /** Numbers for the rows of one change: one for each event, and one snapshot and one chain for each state event. */
@@ -79,6 +87,7 @@ export class RoomChange {
   readonly #memory: RoomMemory;
   readonly #names: InternedNames;
   readonly #numbers: AllottedNumbers;
+  readonly #counting: RoomCounting;
   readonly #isLocal: (server: ServerName) => boolean;
   readonly #isNew: boolean;
   readonly #events: EventRow[] = [];
@@ -90,6 +99,7 @@ export class RoomChange {
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
+  readonly #counts = new CountedRows();
   // The last change of a tuple wins: one statement cannot touch a row twice.
   readonly #currentState = new Map<number, CurrentStateRow>();
   readonly #memberships = new Map<number, MembershipRow>();
@@ -99,11 +109,13 @@ export class RoomChange {
     memory: RoomMemory,
     names: InternedNames,
     numbers: AllottedNumbers,
+    counting: RoomCounting,
     isLocal: (server: ServerName) => boolean,
   ) {
     this.#memory = memory;
     this.#names = names;
     this.#numbers = numbers;
+    this.#counting = counting;
     this.#isLocal = isLocal;
     this.#isNew = memory.revision === 0;
   }
@@ -157,6 +169,7 @@ export class RoomChange {
     } else {
       this.#entries.push(entry);
     }
+    this.#count(event, nid, threadRoot, slot?.event);
     if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
     memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
     memory.known.set(event.event_id, { nid, thread_root: threadRoot });
@@ -190,6 +203,7 @@ export class RoomChange {
         redactions: this.#redactions,
         current_state: [...this.#currentState.values()],
         memberships: [...this.#memberships.values()],
+        counts: this.#counts.rows(),
       },
       entries: this.#entries,
     };
@@ -284,6 +298,48 @@ export class RoomChange {
     }
   }
 
+  /** Counts an event for the members that the room has with it. `before` is the state that it replaces. */
+  #count(event: RoomEvent, nid: number, threadRoot: number | null, before: RoomEvent | undefined): void {
+    const memory = this.#memory;
+    const create = memory.state.get(CREATE)?.event;
+    if (create === undefined) throw new Error("a room without create event cannot be counted");
+    const memberEvent = (id: string): RoomEvent | undefined => {
+      const user = parseUserId(id);
+      return user === undefined ? undefined : memory.state.get(stateTuple("m.room.member", user))?.event;
+    };
+    this.#counts.add(
+      this.#counting,
+      {
+        levels: powerLevels(memory.version, create, memory.state.get(POWER_LEVELS)?.event),
+        member: (id) => {
+          const member = memberEvent(id);
+          return member !== undefined && membershipIn(member.content) === "join" ? this.#names.mentioned(id) : undefined;
+        },
+        displayName: (id) => ownString(memberEvent(id)?.content ?? {}, "displayname"),
+      },
+      {
+        event,
+        nid,
+        room_nid: memory.nid,
+        ordinal: memory.ordinal,
+        thread_root: threadRoot,
+        local_sender: this.#isLocal(serverNameOf(event.sender)) ? this.#names.user(event.sender) : undefined,
+        joins: isJoin(event, before),
+      },
+    );
+  }
+
+  /** Keeps up who is in the room, and whose own rules count. */
+  #memberChanged(userNid: number, before: RoomEvent | undefined, after: Membership | undefined): void {
+    const counting = this.#counting;
+    const was = before !== undefined && membershipIn(before.content) === "join";
+    const is = after === "join";
+    counting.joined += Number(is) - Number(was);
+    const rules = counting.joining.get(userNid);
+    if (!is) counting.members.delete(userNid);
+    else if (!was && rules !== undefined) counting.members.set(userNid, rules);
+  }
+
   #changeState(
     event: StateEvent,
     nid: number,
@@ -295,6 +351,8 @@ export class RoomChange {
     memory.chain = this.snapshot(memory.chain, new Map([[tupleNid, nid]]));
     const place = this.#placeInChains(nid, previous, auth);
     memory.state.set(stateTuple(event.type, event.state_key), { nid, event, ...place });
+    const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+    if (member !== undefined) this.#memberChanged(this.#names.user(member), previous?.event, membershipIn(event.content));
     this.#setCurrent(tupleNid, event.type, event.state_key, { nid, event }, previous?.nid);
   }
 
@@ -369,6 +427,7 @@ export class RoomChange {
   /** The redacted event keeps its text in storage; whoever shows it strips it. What it authorises counts stripped at once. */
   #redact(target: number, by: number): void {
     this.#redactions.push({ nid: target, redacted_by: by });
+    this.#counts.uncount(target);
     // Whoever has the event in memory has to read it again.
     this.#entries.push({ kind: "invalidation", room_nid: this.#memory.nid, reference: target });
     for (const [tuple, slot] of this.#memory.state) {

@@ -7,9 +7,10 @@ import { chainPlaces } from "../storage/auth-chains.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
+import { lastThreadOrdinals } from "../storage/threads.js";
 import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
 import { relationOf } from "./relation.js";
-import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
+import { type Extremity, loadCounting, type RoomMemory, type StateSlot } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "./snapshot-chain.js";
 
@@ -54,7 +55,7 @@ export async function persistReceived(
   services: RoomServices,
   received: readonly ReceivedEvent[],
 ): Promise<number> {
-  const { database, interning, numbers, signingKey } = services;
+  const { database, interning, numbers, ruleChanges, signingKey } = services;
   const events = received.map(({ event }) => event);
   const loaded = await eventsById(database, [
     ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...event.auth_events, ...related(event)])),
@@ -67,6 +68,11 @@ export async function persistReceived(
   for (const event of stored) known.set(event.event_id, { ...event, event: asEvent(memory, event) });
   const slots = await slotsOf(memory, services, stored);
   for (const event of stored) memory.known.set(event.event_id, event);
+
+  const roots = fresh.flatMap(({ event }) => relationIn(memory, event)?.thread_root ?? []);
+  const unknownRoots = [...new Set(roots)].filter((root) => memory.threads.get(root) === undefined);
+  const last = await lastThreadOrdinals(database, unknownRoots);
+  for (const root of unknownRoots) memory.threads.set(root, last.get(root) ?? 0);
 
   const given = await givenStates(memory, services, fresh);
   const users = new Set<string>();
@@ -89,12 +95,18 @@ export async function persistReceived(
 
   const change = new RoomChange(
     memory,
-    { user: nidIn(userNids), type: nidIn(typeNids), tuple: (type, key) => nidIn(tupleNids)(stateTuple(type, key)) },
+    {
+      user: nidIn(userNids),
+      type: nidIn(typeNids),
+      tuple: (type, key) => nidIn(tupleNids)(stateTuple(type, key)),
+      mentioned: (id) => userNids.get(id),
+    },
     {
       events: await numbers.allot("event_nids", fresh.length),
       snapshots: await numbers.allot("snapshot_nids", fresh.reduce((sum, { event }) => sum + event.prev_events.length + 3, memory.extremities.length + 1)),
       chains: await numbers.allot("chain_nids", fresh.length),
     },
+    await loadCounting(database, memory, ruleChanges, []),
     (server) => signingKey(server) !== undefined,
   );
 
@@ -178,6 +190,8 @@ export async function persistReceived(
     for (const [name, nid] of await interning.types([type])) typeNids.set(name, nid);
   }
   change.replaceState(ends, chain, changes);
+  // Who is in the room may have changed in ways that the counting did not see.
+  memory.counting = undefined;
   return await services.committer.submit(change.item());
 }
 

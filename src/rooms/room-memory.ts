@@ -8,9 +8,13 @@ import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import type { Database } from "../storage/database.js";
 import { eventsByNid } from "../storage/events.js";
+import { joinedMembers, type RunningNumbers, runningNumbers } from "../storage/counts.js";
+import { rulesOfRoom, rulesOfUsers, type StoredRules } from "../storage/push-rules.js";
 import type { RoomRecord } from "../storage/rooms.js";
 import { currentStateOf, snapshotLinks, type StateEventEntry } from "../storage/state.js";
+import type { RuleChanges } from "./rule-changes.js";
 import { chainOf, EMPTY_CHAIN, type SnapshotChain } from "./snapshot-chain.js";
+import { type RoomCounting, type RuledMember, ruledMember } from "./unread-counts.js";
 
 /** An event without successors. */
 export interface Extremity {
@@ -54,6 +58,10 @@ export interface RoomMemory {
   readonly tails: Map<number, number>;
   /** The last ordinal of threads, by their root. */
   readonly threads: LRUCache<number, number>;
+  /** What unread counts are made with; undefined until it was read. */
+  counting: RoomCounting | undefined;
+  /** The version of push rules that it knows. */
+  rulesVersion: number;
 }
 
 /** A room that does not exist yet. */
@@ -71,6 +79,8 @@ export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion,
     tails: new Map(),
     known: new LRUCache({ max: MAX_KNOWN_EVENTS }),
     threads: new LRUCache({ max: MAX_THREADS }),
+    counting: undefined,
+    rulesVersion: 0,
   };
 }
 
@@ -97,6 +107,51 @@ export async function loadRoomMemory(
   }));
   if (memory.extremities.length !== record.extremities.length) throw new Error(`room ${roomId} has lost extremities`);
   return memory;
+}
+
+/**
+ * Reads what is missing to count events: how many are in the room, and which members (of those, and of `joining` who may
+ * come) have rules of their own.
+ */
+export async function loadCounting(
+  database: Database,
+  memory: RoomMemory,
+  ruleChanges: RuleChanges,
+  joining: readonly number[],
+): Promise<RoomCounting> {
+  const { version } = ruleChanges;
+  const changed = memory.counting === undefined ? undefined : ruleChanges.since(memory.rulesVersion);
+  const isNew = memory.extremities.length === 0;
+  const [joined, rules, joiningRules] = await Promise.all([
+    memory.counting?.joined ?? (isNew ? 0 : joinedMembers(database, memory.nid)),
+    isNew || changed?.length === 0 ? [] : rulesOfRoom(database, memory.nid, changed),
+    rulesOfUsers(database, joining),
+  ]);
+  const counting = (memory.counting ??= {
+    joined,
+    members: new Map(),
+    joining: new Map(),
+    scopes: new LRUCache<number, RunningNumbers>({ max: MAX_THREADS }),
+  });
+  if (changed === undefined) counting.members.clear();
+  for (const nid of changed ?? []) counting.members.delete(nid);
+  const ruled = (stored: readonly StoredRules[]): [number, RuledMember][] =>
+    stored.flatMap(({ user_nid, user_id, rules: own }) => {
+      const member = ruledMember(user_id, own, memory.roomId);
+      return member === undefined ? [] : [[user_nid, member]];
+    });
+  for (const [nid, member] of ruled(rules)) counting.members.set(nid, member);
+  counting.joining = new Map(ruled(joiningRules));
+  memory.rulesVersion = version;
+  return counting;
+}
+
+/** Reads the running numbers of scopes that are not known. */
+export async function loadScopes(database: Database, memory: RoomMemory, counting: RoomCounting, threads: Iterable<number>): Promise<void> {
+  const missing = [...new Set(threads)].filter((thread) => counting.scopes.get(thread) === undefined);
+  if (missing.length === 0) return;
+  const found: ReadonlyMap<number, RunningNumbers> = memory.extremities.length === 0 ? new Map() : await runningNumbers(database, memory.nid, missing);
+  for (const thread of missing) counting.scopes.set(thread, found.get(thread) ?? { notified: 0, highlighted: 0 });
 }
 
 /** Reads what is missing of the current state for these tuples. */

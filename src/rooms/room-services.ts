@@ -6,6 +6,7 @@ import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
+import type { RuleChanges } from "./rule-changes.js";
 
 export interface RoomServices {
   readonly database: Database;
@@ -13,6 +14,7 @@ export interface RoomServices {
   readonly interning: Interning;
   readonly numbers: Numbers;
   readonly clock: Clock;
+  readonly ruleChanges: RuleChanges;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }

@@ -11,11 +11,9 @@ import { currentStateOf } from "../storage/state.js";
 import { CURRENT_STATE } from "../storage/sync.js";
 import { memberHistory, wholeSnapshots } from "../storage/visibility.js";
 import type { RoomContext, RoomUser } from "./context.js";
-import { findRoom, memberTuple, type Room, stateEventsOf } from "./current-state.js";
+import { findRoom, HISTORY_VISIBILITY, memberTuple, type Room, stateEventsOf } from "./current-state.js";
 import type { ReadEvent } from "./event-cache.js";
 import { visibleEvents } from "./visibility.js";
-
-const HISTORY_VISIBILITY = stateTuple("m.room.history_visibility", "");
 
 type ViewContext = Pick<RoomContext, "interning" | "events">;
 

@@ -5,20 +5,23 @@ import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, mayRedact } from "../protocol/authorisation.js";
 import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
-import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
+import { membershipIn } from "../protocol/membership.js";
 import { namedLevel, powerLevels, userLevel } from "../protocol/power-levels.js";
+import { singledOut } from "../protocol/push-evaluation.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
-import { lastThreadOrdinals } from "../storage/threads.js";
+import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
-import { relationOf } from "./relation.js";
-import type { RoomServices } from "./room-services.js";
 import { persistReceived, type ReceivedEvent } from "./received.js";
-import { eventsOf, loadState, type RoomMemory } from "./room-memory.js";
+import { relationOf } from "./relation.js";
+import { eventsOf, loadCounting, loadScopes, loadState, type RoomMemory } from "./room-memory.js";
+import type { RoomServices } from "./room-services.js";
+import type { RoomCounting } from "./unread-counts.js";
 
 /** The room's memory can no longer be trusted: it must be loaded again before anything is tried again. */
 export class RoomLostError extends Error {
@@ -45,6 +48,7 @@ const MAX_REMEMBERED = 2_000;
 interface Prepared {
   readonly names: InternedNames;
   readonly numbers: AllottedNumbers;
+  readonly counting: RoomCounting;
   readonly targets: ReadonlyMap<string, StoredEvent>;
 }
 
@@ -178,9 +182,8 @@ export class RoomWorker {
     });
   }
 
-  #change({ names, numbers }: Prepared): RoomChange {
-    const { signingKey } = this.#services;
-    return new RoomChange(this.memory, names, numbers, (server) => signingKey(server) !== undefined);
+  #change({ names, numbers, counting }: Prepared): RoomChange {
+    return new RoomChange(this.memory, names, numbers, counting, this.#isLocal);
   }
 
   /**
@@ -230,8 +233,13 @@ export class RoomWorker {
         if (!memory.known.has(relation.event_id)) targetIds.add(relation.event_id);
       }
     }
+    const { counting, mentioned } = await this.#prepareCounting(drafts);
+    for (const id of mentioned) tuples.add(stateTuple("m.room.member", id));
+    for (const { user_id, asksName } of [...counting.members.values(), ...counting.joining.values()]) {
+      if (asksName) tuples.add(stateTuple("m.room.member", user_id));
+    }
     const states = drafts.filter((draft) => draft.state_key !== undefined).length;
-    const [userNids, typeNids, tupleNids, targets, eventNids, snapshotNids, chainNids] = await Promise.all([
+    const [userNids, typeNids, tupleNids, targets, eventNids, snapshotNids, chainNids, mentionedNids] = await Promise.all([
       interning.users(users),
       interning.types(types),
       interning.tuples(stateTuples),
@@ -239,6 +247,7 @@ export class RoomWorker {
       numbers.allot("event_nids", drafts.length),
       numbers.allot("snapshot_nids", states),
       numbers.allot("chain_nids", states),
+      interning.findUsers(mentioned),
       loadState(database, memory, [...tuples, ...stateTuples]),
     ]);
     for (const target of targets.values()) {
@@ -246,25 +255,54 @@ export class RoomWorker {
         memory.known.set(target.event_id, { nid: target.nid, thread_root: target.thread_root });
       }
     }
-    await this.#loadThreads(drafts);
+    await this.#loadThreads(drafts, counting);
     return {
       targets,
+      counting,
       numbers: { events: eventNids, snapshots: snapshotNids, chains: chainNids },
       names: {
         user: (id) => found(userNids, id),
         type: (type) => found(typeNids, type),
         tuple: (type, stateKey) => found(tupleNids, stateTuple(type, stateKey)),
+        mentioned: (id) => mentionedNids.get(id),
       },
     };
   }
 
-  async #loadThreads(drafts: readonly { readonly content: JsonObject }[]): Promise<void> {
+  /** Reads what the drafts are counted with; and which of our users they single out. */
+  async #prepareCounting(
+    drafts: readonly (RoomDraft | RoomEvent)[],
+  ): Promise<{ readonly counting: RoomCounting; readonly mentioned: ReadonlySet<UserId> }> {
+    const { database, interning, ruleChanges } = this.#services;
+    const mentioned = new Set<UserId>();
+    const joining = new Set<UserId>();
+    for (const draft of drafts) {
+      for (const id of singledOut(draft)) {
+        const user = parseUserId(id);
+        if (user !== undefined && this.#isLocal(serverNameOf(user))) mentioned.add(user);
+      }
+      if (draft.type === "m.room.member" && membershipIn(draft.content) === "join") joining.add(draft.sender);
+    }
+    const joiningNids = joining.size === 0 ? [] : (await interning.users(joining)).values();
+    return { counting: await loadCounting(database, this.memory, ruleChanges, [...joiningNids]), mentioned };
+  }
+
+  readonly #isLocal = (server: ServerName): boolean => this.#services.signingKey(server) !== undefined;
+
+  async #loadThreads(drafts: readonly { readonly content: JsonObject }[], counting: RoomCounting): Promise<void> {
     const roots = new Set<number>();
+    const scopes = new Set([MAIN_TIMELINE]);
     for (const { content } of drafts) {
       const root = this.#relation(content)?.thread_root ?? null;
-      if (root !== null && this.memory.threads.get(root) === undefined) roots.add(root);
+      if (root === null) continue;
+      scopes.add(root);
+      if (this.memory.threads.get(root) === undefined) roots.add(root);
     }
-    const last = await lastThreadOrdinals(this.#services.database, [...roots]);
+    const { database } = this.#services;
+    const [last] = await Promise.all([
+      lastThreadOrdinals(database, [...roots]),
+      loadScopes(database, this.memory, counting, scopes),
+    ]);
     for (const root of roots) this.memory.threads.set(root, last.get(root) ?? 0);
   }
 

@@ -5,6 +5,7 @@ import { type EventId, parseEventId, parseRoomAlias, parseUserId, type RoomId, s
 import { type JsonObject, own, ownString } from "../protocol/json.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
+import { namedAliases } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
@@ -134,11 +135,4 @@ async function requireGoodAliases(
   for (const alias of aliases) {
     if (found.get(alias)?.room_id !== roomId) throw badAlias(`The alias ${alias} does not point to this room.`);
   }
-}
-
-/** What a canonical alias event names. */
-function namedAliases(content: JsonObject): unknown[] {
-  const alias = own(content, "alias");
-  const others = own(content, "alt_aliases");
-  return [...(alias === undefined || alias === null || alias === "" ? [] : [alias]), ...(Array.isArray(others) ? others : [])];
 }

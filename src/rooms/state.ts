@@ -5,7 +5,7 @@ import type { RoomId } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import { stateTuple } from "../protocol/state-map.js";
-import { timelineBackwards } from "../storage/events.js";
+import { timelineBackwards, timelineForwards } from "../storage/events.js";
 import { roomMembers } from "../storage/state.js";
 import type { Reads } from "../storage/statement.js";
 import type { RoomContext, RoomUser } from "./context.js";
@@ -13,6 +13,9 @@ import type { ReadEvent } from "./event-cache.js";
 import { eventTexts } from "./event-page.js";
 import { requireView, type RoomView, stateAfter, viewedEvent, viewedState } from "./room-view.js";
 import { parseToken } from "./token.js";
+
+/** All positions of the log. */
+const ALWAYS = { after: -1, upTo: Number.MAX_SAFE_INTEGER };
 
 const MEMBERSHIP_NAMES = ["join", "invite", "knock", "leave", "ban"] as const;
 
@@ -108,7 +111,10 @@ async function membersAt(
   });
 }
 
-/** The last event that the room had at a token, or the one by which the viewer left if that was before. */
+/**
+ * The last event that the room had at a token, or the one by which the viewer left if that was before. A token from before
+ * the room stands for its first moment: clients have it where their first page reaches back to the beginning.
+ */
 async function eventAt(
   { events }: RoomContext,
   reads: Reads,
@@ -118,7 +124,9 @@ async function eventAt(
   const token = parseToken(at);
   if (token === undefined) throw invalidParam('"at" is no token of this server.');
   if (leftBy !== undefined && token.position >= leftBy.row.position) return leftBy;
-  const [row] = await timelineBackwards(reads, room.nid, { after: -1, upTo: token.position }, 1);
+  const [first] = await timelineForwards(reads, room.nid, ALWAYS, 1);
+  const upTo = Math.max(token.position, first?.position ?? 0);
+  const [row] = await timelineBackwards(reads, room.nid, { ...ALWAYS, upTo }, 1);
   return row === undefined ? undefined : events.add(row);
 }
 
@@ -127,7 +135,7 @@ export async function joinedMembers(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
-): Promise<Record<string, { display_name?: string; avatar_url?: string }>> {
+): Promise<Record<string, { display_name: string | null; avatar_url: string | null }>> {
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     if (!view.joined) throw forbidden("You are not in this room.");
@@ -137,14 +145,13 @@ export async function joinedMembers(
       members.map(({ event_nid }) => event_nid),
     );
     return Object.fromEntries(
-      [...found.values()].map(({ event }) => {
-        const name = ownString(event.content, "displayname");
-        const picture = ownString(event.content, "avatar_url");
-        return [
-          event.state_key ?? "",
-          { ...(name !== undefined && { display_name: name }), ...(picture !== undefined && { avatar_url: picture }) },
-        ];
-      }),
+      [...found.values()].map(({ event: { state_key, content } }) => [
+        state_key ?? "",
+        {
+          display_name: ownString(content, "displayname") ?? null,
+          avatar_url: ownString(content, "avatar_url") ?? null,
+        },
+      ]),
     );
   });
 }

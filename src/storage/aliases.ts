@@ -1,5 +1,6 @@
 // Room aliases of our servers.
 import { parseRoomAlias, type RoomAlias, type RoomId } from "../protocol/identifiers.js";
+import { sqlState } from "./database.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 import type { BoundStatement } from "./room-rows.js";
 import { fromText, toText } from "./text.js";
@@ -40,7 +41,7 @@ export async function aliasesOfRoom(reads: Reads, roomNid: number): Promise<Room
   return (await reads.read(OF_ROOM, [roomNid])).flatMap(({ alias }) => parseRoomAlias(fromText(alias)) ?? []);
 }
 
-/** What makes an alias; PostgreSQL refuses one that exists (23505). */
+/** What makes an alias; `isAliasTaken` tells the failure that one that exists causes. */
 export function aliasInsert(alias: RoomAlias, roomNid: number, creatorNid: number): BoundStatement {
   return { statement: INSERT, values: [toText(alias), roomNid, creatorNid] };
 }
@@ -48,4 +49,9 @@ export function aliasInsert(alias: RoomAlias, roomNid: number, creatorNid: numbe
 /** Deletes an alias of a room; false if there is none any more. */
 export async function deleteAlias(tx: Queryable, alias: RoomAlias, roomNid: number): Promise<boolean> {
   return (await tx.query(DELETE, [toText(alias), roomNid])).length > 0;
+}
+
+/** Whether a transaction that makes an alias failed because it exists. */
+export function isAliasTaken(error: unknown): boolean {
+  return sqlState(error) === "23505";
 }

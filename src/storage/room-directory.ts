@@ -1,5 +1,5 @@
 // The rooms that our servers publish.
-import type { RoomId, ServerName } from "../protocol/identifiers.js";
+import { parseServerName, type RoomId, type ServerName } from "../protocol/identifiers.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 
@@ -71,4 +71,15 @@ export async function publishedRooms(
 export async function countPublishedRooms(reads: Reads, server: ServerName): Promise<number> {
   const [row] = await reads.read(COUNT, [server]);
   return row?.count ?? 0;
+}
+
+const SERVERS: Statement<{ server: string }> = {
+  name: "room_directory_servers", // current_state_membership
+  text: `SELECT substr(u.user_id, strpos(u.user_id, ':') + 1) AS server FROM current_state c JOIN users u ON u.nid = c.user_nid
+    WHERE c.room_nid = $1 AND c.membership = 1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2`,
+};
+
+/** The servers with most joined members of a room. */
+export async function serversOfRoom(reads: Reads, roomNid: number, limit: number): Promise<ServerName[]> {
+  return (await reads.read(SERVERS, [roomNid, limit])).flatMap(({ server }) => parseServerName(server) ?? []);
 }

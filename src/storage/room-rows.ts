@@ -1,4 +1,5 @@
 // The rows that a change of a room writes, and the one statement that writes those of many rooms at once.
+import type { CountRows } from "./counts.js";
 import { type LogEntry, storedEntries } from "./log-entry.js";
 import type { Statement } from "./statement.js";
 
@@ -128,6 +129,8 @@ export interface RoomRows {
   readonly redactions?: readonly RedactionRow[];
   readonly current_state?: readonly CurrentStateRow[];
   readonly memberships?: readonly MembershipRow[];
+  /** What the change means for unread counts. */
+  readonly counts?: CountRows;
 }
 
 /** A statement with its values, and whether it needs the position. */
@@ -138,7 +141,7 @@ export interface BoundStatement {
 }
 
 /** The tables in the order in which the statement takes their rows. */
-const TABLES: readonly (keyof RoomRows)[] = [
+const TABLES = [
   "fences",
   "rooms",
   "transaction_ids",
@@ -152,11 +155,23 @@ const TABLES: readonly (keyof RoomRows)[] = [
   "redactions",
   "current_state",
   "memberships",
-];
+] as const;
+const COUNT_TABLES = ["counted_events", "counted_scopes", "count_exceptions", "implied_receipts", "uncounted_events"] as const;
+
+function parameters(first: number, count: number): string {
+  return Array.from({ length: count }, (_, index) => `$${first + index}::json`).join(", ");
+}
+
+const CHANGES = `write_changes(${parameters(1, TABLES.length + 1)}) AS position`;
 
 const WRITE_CHANGES: Statement<{ position: number }> = {
   name: "write_changes",
-  text: `SELECT write_changes(${[...TABLES, "log"].map((_, index) => `$${index + 1}::json`).join(", ")}) AS position`,
+  text: `SELECT ${CHANGES}`,
+};
+const WRITE_CHANGES_AND_COUNTS: Statement<{ position: number }> = {
+  name: "write_changes_and_counts",
+  // Counts come first: they need no position, and write_changes ends with the lock that everyone waits for.
+  text: `SELECT write_counts(${parameters(TABLES.length + 2, COUNT_TABLES.length)}), ${CHANGES}`,
 };
 
 /** The statement that writes changes and log entries, takes their position and gives it. */
@@ -165,9 +180,12 @@ export function writeChanges(
   entries: readonly LogEntry[],
 ): { readonly statement: Statement<{ position: number }>; readonly values: readonly unknown[] } {
   const rows = TABLES.map((table) => changes.flatMap((change): readonly object[] => change[table] ?? []));
+  const counts = COUNT_TABLES.map((table) => changes.flatMap((change): readonly object[] => change.counts?.[table] ?? []));
+  const counted = counts.some((list) => list.length > 0);
+  const lists = [...rows, storedEntries(entries), ...(counted ? counts : [])];
   return {
-    statement: WRITE_CHANGES,
-    values: [...rows, storedEntries(entries)].map((list) => (list.length === 0 ? null : JSON.stringify(list))),
+    statement: counted ? WRITE_CHANGES_AND_COUNTS : WRITE_CHANGES,
+    values: lists.map((list) => (list.length === 0 ? null : JSON.stringify(list))),
   };
 }
 

@@ -2,6 +2,10 @@
 import type { Database } from "./database.js";
 import type { Statement } from "./statement.js";
 
+/** Threads that are none: the main timeline, and the whole room for receipts without thread. */
+export const MAIN_TIMELINE = 0;
+export const WHOLE_ROOM = -1;
+
 const LAST: Statement<{ thread_root: number; last: number }> = {
   name: "threads_last_ordinals", // events_threads
   text: `SELECT wanted.root AS thread_root, e.thread_ordinal AS last FROM unnest($1::bigint[]) AS wanted (root)

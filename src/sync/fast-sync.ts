@@ -9,7 +9,7 @@ import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
 import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
-import { unreadKey, type SideEvent, type UnreadCounts, type UserRoom } from "./side-streams.js";
+import { unreadKey, type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import type { WatchedUser } from "./watched-users.js";
 
 export interface FastServices extends SyncServices {

@@ -41,7 +41,7 @@ import {
   type TimelineEvent,
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
-import { unreadKey, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "./side-streams.js";
+import { unreadKey, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import type { SyncFilter } from "./sync-filter.js";
 
 export interface SyncServices extends VisibilityServices {

@@ -155,6 +155,9 @@ describe("rooms", () => {
       const event = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(bob.user_id)}`);
       expect(event.body).to.deep.equal({ membership: "join", displayname: "Bob", reason: "curious" });
       expect((await bob.post(`${V3}/join/${room}`)).status).to.equal(200);
+      expect((await carol.post(`${V3}/join/${room}`, { "org.example.colour": "red", membership: "ban" })).status).to.equal(200);
+      const custom = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(carol.user_id)}`);
+      expect(custom.body).to.deep.equal({ membership: "join", "org.example.colour": "red" });
       const rooms = await bob.get(`${V3}/joined_rooms`);
       expect(rooms.body["joined_rooms"]).to.include(decodeURIComponent(room));
       expect((await bob.post(`${V3}/rooms/${room}/leave`)).body).to.deep.equal({});
@@ -162,7 +165,8 @@ describe("rooms", () => {
       expect(await member(room, bob)).to.equal("leave");
       expect((await bob.post(`${V3}/rooms/${room}/join`)).status).to.equal(200);
       expect(await member(room, bob)).to.equal("join");
-      expect(refusal(await carol.post(`${V3}/rooms/${room}/leave`))).to.deep.equal([403, "M_FORBIDDEN"]);
+      const other = await roomOf(alice);
+      expect(refusal(await carol.post(`${V3}/rooms/${other}/leave`))).to.deep.equal([403, "M_FORBIDDEN"]);
     });
 
     it("knows rooms by id and alias", async () => {

@@ -129,7 +129,9 @@ describe("received events", () => {
         for (let index = 0; index < 1 + next() * 4; index += 1) {
           const sender = remotes[Math.floor(next() * remotes.length)] ?? ALICE;
           const other = remotes[Math.floor(next() * remotes.length)] ?? ALICE;
+          const target = [...room.events.keys()][Math.floor(next() * room.events.size)];
           const drafts: RoomDraft[] = [
+            { ...message(sender, "x"), content: { body: "x", "m.relates_to": { rel_type: "m.thread", event_id: target ?? "" } } },
             member(sender, sender, "join"),
             member(sender, other, next() > 0.5 ? "ban" : "leave"),
             state(sender, "m.room.topic", { topic: String(next()) }),

@@ -7,6 +7,7 @@ import { signingKey } from "../../src/protocol/signing.js";
 import type { RoomDraft } from "../../src/rooms/draft.js";
 import { type OwnerTransport, RoomOwners } from "../../src/rooms/owner.js";
 import type { RoomServices } from "../../src/rooms/room-services.js";
+import { RuleChanges } from "../../src/rooms/rule-changes.js";
 import { Committer } from "../../src/storage/committer.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import { Interning } from "../../src/storage/interning.js";
@@ -65,6 +66,7 @@ export async function startProcess(
     interning: new Interning(database),
     numbers: new Numbers(database),
     clock: systemClock,
+    ruleChanges: new RuleChanges(),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
   const owners = new RoomOwners(services, registration, transport);

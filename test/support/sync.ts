@@ -8,7 +8,7 @@ import { CurrentMembers } from "../../src/sync/current-members.js";
 import { UnreadLoader } from "../../src/sync/fast-sync.js";
 import type { SyncReader } from "../../src/sync/read-sync.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
-import type { SideStreams } from "../../src/sync/side-streams.js";
+import type { SideStreams } from "../../src/ephemeral/side-streams.js";
 import type { SyncDependencies } from "../../src/sync/sync.js";
 import { WatchedUsers } from "../../src/sync/watched-users.js";
 import type { TestProcess } from "./rooms.js";

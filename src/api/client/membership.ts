@@ -1,5 +1,6 @@
 // Client-server API, "Room membership".
 import type * as spec from "../../../spec/client/membership.js";
+import type { BodyOf } from "../../../spec/operation.js";
 import * as membership from "../../rooms/membership.js";
 import type { Handler } from "../handler.js";
 
@@ -12,14 +13,19 @@ export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { au
   return {};
 };
 
+/** Whatever else a client sends becomes content of the member event, as clients have come to expect. */
+function joinOptions({ reason, third_party_signed: _invite, ...content }: BodyOf<typeof spec.joinRoom>): membership.MembershipOptions {
+  return { reason, content };
+}
+
 export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, { auth, params, body }) => {
-  await membership.joinRoom(services, auth, params.roomId, { reason: body.reason });
+  await membership.joinRoom(services, auth, params.roomId, joinOptions(body));
   return { room_id: params.roomId };
 };
 
 export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
   const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
-  await membership.joinRoom(services, auth, room_id, { reason: body.reason });
+  await membership.joinRoom(services, auth, room_id, joinOptions(body));
   return { room_id };
 };
 

@@ -12,19 +12,24 @@ import { check } from "../validation.js";
 
 export const sync: Handler<typeof spec.sync> = async (services, { auth, query, signal }) => {
   const filter = await filterOf(services, auth.user_nid, query.filter);
-  const text = await answerSync(
-    services.sync,
-    auth,
-    {
-      since: query.since,
-      filter,
-      fullState: query.full_state ?? false,
-      stateAfter: query.use_state_after ?? query["org.matrix.msc4222.use_state_after"] ?? false,
-      timeoutMs: query.timeout ?? 0,
-    },
-    signal,
-  );
-  return new Reply(200, text);
+  const gone = await services.presence.syncing(auth.user_nid, query.set_presence ?? "online");
+  try {
+    const text = await answerSync(
+      services.sync,
+      auth,
+      {
+        since: query.since,
+        filter,
+        fullState: query.full_state ?? false,
+        stateAfter: query.use_state_after ?? query["org.matrix.msc4222.use_state_after"] ?? false,
+        timeoutMs: query.timeout ?? 0,
+      },
+      signal,
+    );
+    return new Reply(200, text);
+  } finally {
+    gone();
+  }
 };
 
 const compiled = new LRUCache<string, SyncFilter>({ max: 2_000 });

@@ -1,0 +1,42 @@
+// Client-server API, "Room aliases" and "Published room directory".
+import type * as spec from "../../../spec/client/directory.js";
+import { serverNameOf } from "../../protocol/identifiers.js";
+import * as aliases from "../../rooms/aliases.js";
+import * as directory from "../../rooms/directory.js";
+import type { Handler } from "../handler.js";
+
+export const setRoomAlias: Handler<typeof spec.setRoomAlias> = async (services, { auth, params, body }) => {
+  await aliases.createAlias(services, auth, params.roomAlias, body.room_id);
+  return {};
+};
+
+export const getRoomIdByAlias: Handler<typeof spec.getRoomIdByAlias> = async (services, { params }) =>
+  await aliases.lookUpAlias(services, params.roomAlias);
+
+export const deleteRoomAlias: Handler<typeof spec.deleteRoomAlias> = async (services, { auth, params }) => {
+  await aliases.removeAlias(services, auth, params.roomAlias);
+  return {};
+};
+
+export const getLocalAliases: Handler<typeof spec.getLocalAliases> = async (services, { auth, params }) => ({
+  aliases: await aliases.aliasesFor(services, auth, params.roomId),
+});
+
+export const getRoomVisibilityOnDirectory: Handler<typeof spec.getRoomVisibilityOnDirectory> = async (
+  services,
+  { params, server },
+) => ({ visibility: await directory.visibilityOf(services, server, params.roomId) });
+
+export const setRoomVisibilityOnDirectory: Handler<typeof spec.setRoomVisibilityOnDirectory> = async (
+  services,
+  { auth, params, body },
+) => {
+  await directory.setVisibility(services, auth, params.roomId, body.visibility ?? "public");
+  return {};
+};
+
+export const getPublicRooms: Handler<typeof spec.getPublicRooms> = async (services, { query, server }) =>
+  await directory.directoryPage(services, server, query);
+
+export const queryPublicRooms: Handler<typeof spec.queryPublicRooms> = async (services, { auth, query, body }) =>
+  await directory.directoryPage(services, serverNameOf(auth.user_id), { ...body, server: query.server });

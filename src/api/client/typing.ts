@@ -1,0 +1,15 @@
+// Client-server API, "Typing Notifications".
+import type * as spec from "../../../spec/client/typing.js";
+import { forbidden } from "../../errors.js";
+import { membershipInRoom } from "../../storage/memberships.js";
+import { MEMBERSHIPS } from "../../storage/room-rows.js";
+import type { Handler } from "../handler.js";
+
+export const setTyping: Handler<typeof spec.setTyping> = async ({ database, typing, presence }, { auth, params, body }) => {
+  if (params.userId !== auth.user_id) throw forbidden("You cannot type for another user.");
+  const membership = await membershipInRoom(database, auth.user_nid, params.roomId);
+  if (membership?.membership !== MEMBERSHIPS.join) throw forbidden("You are not in this room.");
+  typing.set(membership.room_nid, auth.user_id, body.typing, body.timeout);
+  if (body.typing) await presence.active(auth.user_nid);
+  return {};
+};

@@ -1,0 +1,224 @@
+// The rooms that our servers publish (client-server API, "Published room directory").
+import { forbidden, invalidParam, notFound } from "../errors.js";
+import { historyVisibilityIn } from "../protocol/history-visibility.js";
+import { parseRoomAlias, type RoomAlias, type RoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
+import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import { requiredLevel, userLevel } from "../protocol/power-levels.js";
+import {
+  countPublishedRooms,
+  type DirectoryPlace,
+  isPublished,
+  publication,
+  type PublishedRoom,
+  publishedRooms,
+} from "../storage/room-directory.js";
+import type { Reads } from "../storage/statement.js";
+import { CURRENT_STATE_OF_TYPES } from "../storage/sync.js";
+import type { RoomContext, RoomUser } from "./context.js";
+import { CREATE, membershipAmong, memberTuple, POWER_LEVELS, powerLevelsAmong, requireRoom, stateEventsOf } from "./current-state.js";
+
+const DEFAULT_LIMIT = 100;
+const MAX_LIMIT = 500;
+/** Rooms that are looked at in one step, and steps of one search: then the page is short. */
+const STEP = 250;
+const STEPS = 20;
+
+/** Whether a room is published. Throws M_NOT_FOUND. */
+export async function visibilityOf({ database }: RoomContext, server: ServerName, roomId: RoomId): Promise<"public" | "private"> {
+  const room = await requireRoom(database, roomId);
+  return (await isPublished(database, server, room.nid)) ? "public" : "private";
+}
+
+/**
+ * Publishes a room in the directory of the user's server, or takes it out: for who may set its canonical alias, and for
+ * administrators. Throws M_NOT_FOUND, M_FORBIDDEN.
+ */
+export async function setVisibility(
+  context: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
+  visibility: "public" | "private",
+): Promise<void> {
+  const { database, committer } = context;
+  const room = await requireRoom(database, roomId);
+  const state = await stateEventsOf(context, database, room.nid, [CREATE, POWER_LEVELS, memberTuple(user.user_id)]);
+  const levels = powerLevelsAmong(room, state);
+  const may =
+    membershipAmong(state, user.user_id) === "join" &&
+    userLevel(levels, user.user_id) >= requiredLevel(levels, "m.room.canonical_alias", true);
+  if (!may && !user.is_admin) throw forbidden("You may not change whether this room is published.");
+  const statement = publication(serverNameOf(user.user_id), room.nid, visibility === "public");
+  await committer.submit({ statements: [statement], entries: [] });
+}
+
+/** A room as the directory shows it. */
+export interface DirectoryRoom {
+  readonly room_id: RoomId;
+  readonly num_joined_members: number;
+  readonly world_readable: boolean;
+  readonly guest_can_join: boolean;
+  readonly join_rule: string;
+  readonly name?: string;
+  readonly topic?: string;
+  readonly avatar_url?: string;
+  readonly canonical_alias?: RoomAlias;
+  readonly room_type?: string;
+}
+
+export interface DirectoryRequest {
+  /** Whose directory; the one that was asked if absent. */
+  readonly server?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly since?: string | undefined;
+  readonly filter?: { readonly generic_search_term?: string; readonly room_types?: readonly (string | null)[] } | undefined;
+  readonly third_party_instance_id?: string | undefined;
+}
+
+export interface DirectoryPage {
+  readonly chunk: DirectoryRoom[];
+  readonly next_batch?: string;
+  readonly prev_batch?: string;
+  readonly total_room_count_estimate?: number;
+}
+
+const FIRST: DirectoryPlace = { joined: Number.MAX_SAFE_INTEGER, room_nid: 0 };
+
+/** A page of a directory, the largest rooms first. Throws M_INVALID_PARAM for a token, M_NOT_FOUND for a server. */
+export async function directoryPage(context: RoomContext, asked: ServerName, request: DirectoryRequest): Promise<DirectoryPage> {
+  const { servers, database } = context;
+  const server = request.server === undefined ? asked : servers.names.find((name) => name === request.server);
+  if (server === undefined) throw notFound(`The server ${String(request.server)} cannot be reached.`);
+  // No room here is bridged to another network by an application service.
+  if (request.third_party_instance_id !== undefined) return { chunk: [] };
+  const { direction, place } = parsePlace(request.since);
+  const asks = request.limit ?? 0;
+  const limit = Math.min(asks > 0 ? asks : DEFAULT_LIMIT, MAX_LIMIT);
+  return await database.snapshot(async (reads) => {
+    const { rooms, more } = await walk(context, reads, server, direction, place, limit, wanted(request.filter));
+    const total = request.filter === undefined ? await countPublishedRooms(reads, server) : undefined;
+    if (direction === "before") rooms.reverse();
+    const hasNext = direction === "before" || more;
+    const hasPrevious = direction === "before" ? more : request.since !== undefined;
+    const [first] = rooms;
+    const last = rooms.at(-1);
+    return {
+      chunk: rooms.map(({ shown }) => shown),
+      ...(hasNext && { next_batch: placeToken("n", last?.place ?? place) }),
+      ...(hasPrevious && { prev_batch: placeToken("p", first?.place ?? place) }),
+      ...(total !== undefined && { total_room_count_estimate: total }),
+    };
+  });
+}
+
+interface Found {
+  readonly place: DirectoryPlace;
+  readonly shown: DirectoryRoom;
+}
+
+/** Walks through a directory from a place on until enough rooms pass the test. */
+async function walk(
+  context: RoomContext,
+  reads: Reads,
+  server: ServerName,
+  direction: "after" | "before",
+  from: DirectoryPlace,
+  limit: number,
+  test: ((room: DirectoryRoom) => boolean) | undefined,
+): Promise<{ rooms: Found[]; more: boolean }> {
+  const rooms: Found[] = [];
+  let place = from;
+  for (let step = 0; step < STEPS; step++) {
+    // One more than wanted tells whether anything follows.
+    const size = test === undefined ? limit + 1 : STEP;
+    const published = await publishedRooms(reads, server, place, direction, size);
+    const shown = await describe(context, reads, published);
+    for (const [index, room] of published.entries()) {
+      const description = shown[index];
+      if (description === undefined || test?.(description) === false) continue;
+      if (rooms.length >= limit) return { rooms, more: true };
+      rooms.push({ place: room, shown: description });
+    }
+    const last = published.at(-1);
+    if (last === undefined || published.length < size) return { rooms, more: false };
+    place = last;
+  }
+  return { rooms, more: true };
+}
+
+const SHOWN_STATE = [
+  "m.room.create",
+  "m.room.name",
+  "m.room.topic",
+  "m.room.avatar",
+  "m.room.canonical_alias",
+  "m.room.join_rules",
+  "m.room.guest_access",
+  "m.room.history_visibility",
+];
+
+/** What the directory says of rooms, in their order. */
+async function describe({ events }: RoomContext, reads: Reads, rooms: readonly PublishedRoom[]): Promise<DirectoryRoom[]> {
+  const rows = await reads.read(CURRENT_STATE_OF_TYPES, [rooms.map(({ room_nid }) => room_nid), SHOWN_STATE]);
+  const found = await events.get(
+    reads,
+    rows.map(({ event_nid }) => event_nid),
+  );
+  const contents = new Map<number, Map<string, JsonObject>>(rooms.map(({ room_nid }) => [room_nid, new Map<string, JsonObject>()]));
+  for (const { room_nid, event_nid } of rows) {
+    const event = found.get(event_nid)?.event;
+    if (event?.state_key === "") contents.get(room_nid)?.set(event.type, event.content);
+  }
+  return rooms.map(({ room_nid, room_id, joined }) => {
+    const content = (type: string): JsonObject => contents.get(room_nid)?.get(type) ?? {};
+    const name = ownString(content("m.room.name"), "name");
+    const topic = plainTopic(content("m.room.topic"));
+    const picture = ownString(content("m.room.avatar"), "url");
+    const alias = parseRoomAlias(own(content("m.room.canonical_alias"), "alias"));
+    const type = ownString(content("m.room.create"), "type");
+    return {
+      room_id,
+      num_joined_members: joined,
+      world_readable: historyVisibilityIn(content("m.room.history_visibility")) === "world_readable",
+      guest_can_join: ownString(content("m.room.guest_access"), "guest_access") === "can_join",
+      join_rule: ownString(content("m.room.join_rules"), "join_rule") ?? "invite",
+      ...(name !== undefined && name !== "" && { name }),
+      ...(topic !== undefined && topic !== "" && { topic }),
+      ...(picture !== undefined && { avatar_url: picture }),
+      ...(alias !== undefined && { canonical_alias: alias }),
+      ...(type !== undefined && { room_type: type }),
+    };
+  });
+}
+
+/** The plain text of a topic ("m.room.topic"). */
+function plainTopic(content: JsonObject): string | undefined {
+  const block = own(content, "m.topic");
+  const texts = isObject(block) ? own(block, "m.text") : undefined;
+  for (const text of Array.isArray(texts) ? texts : []) {
+    if (isObject(text) && (ownString(text, "mimetype") ?? "text/plain") === "text/plain") return ownString(text, "body");
+  }
+  return ownString(content, "topic");
+}
+
+/** The test that a filter makes up; undefined if all rooms pass. */
+function wanted(filter: DirectoryRequest["filter"]): ((room: DirectoryRoom) => boolean) | undefined {
+  const term = filter?.generic_search_term?.toLowerCase() ?? "";
+  const types = filter?.room_types;
+  if (term === "" && types === undefined) return undefined;
+  return (room) => {
+    const texts = [room.name, room.topic, room.canonical_alias];
+    if (!texts.some((text) => (text ?? "").toLowerCase().includes(term))) return false;
+    return types === undefined || types.includes(room.room_type ?? null);
+  };
+}
+
+function placeToken(kind: "n" | "p", { joined, room_nid }: DirectoryPlace): string {
+  return `${kind}${joined}_${room_nid}`;
+}
+
+function parsePlace(token: string | undefined): { direction: "after" | "before"; place: DirectoryPlace } {
+  if (token === undefined) return { direction: "after", place: FIRST };
+  const [, kind, joined, room_nid] = /^([np])(\d{1,15})_(\d{1,15})$/.exec(token) ?? [];
+  if (kind === undefined) throw invalidParam('"since" is no token of this server.');
+  return { direction: kind === "n" ? "after" : "before", place: { joined: Number(joined), room_nid: Number(room_nid) } };
+}

@@ -1,0 +1,128 @@
+// Unread counts: what is written with each change of a room, and what they add up to for a reader.
+import type { Reads, Statement } from "./statement.js";
+import { fromText } from "./text.js";
+import { MAIN_TIMELINE, WHOLE_ROOM } from "./threads.js";
+
+export interface CountedEventRow {
+  readonly room_nid: number;
+  readonly thread: number;
+  readonly ordinal: number;
+  readonly notifies: boolean;
+  readonly highlights: boolean;
+  /** Running numbers of the scope, this event included. */
+  readonly notified: number;
+  readonly highlighted: number;
+}
+
+export interface CountedScopeRow {
+  readonly room_nid: number;
+  readonly thread: number;
+  readonly last_ordinal: number;
+  readonly notified: number;
+  readonly highlighted: number;
+}
+
+export interface CountExceptionRow {
+  readonly room_nid: number;
+  readonly user_nid: number;
+  readonly thread: number;
+  readonly ordinal: number;
+  readonly notify: number;
+  readonly highlight: number;
+}
+
+export interface ImpliedReceiptRow {
+  readonly room_nid: number;
+  readonly user_nid: number;
+  readonly thread: number;
+  readonly event_nid: number;
+  readonly ordinal: number;
+  readonly ts: number;
+}
+
+/** What a change of a room means for counts, as `write_counts` takes it. */
+export interface CountRows {
+  readonly counted_events: readonly CountedEventRow[];
+  readonly counted_scopes: readonly CountedScopeRow[];
+  readonly count_exceptions: readonly CountExceptionRow[];
+  readonly implied_receipts: readonly ImpliedReceiptRow[];
+  /** Events that were redacted: they count for nobody any more. */
+  readonly uncounted_events: readonly { readonly nid: number }[];
+}
+
+export interface RunningNumbers {
+  readonly notified: number;
+  readonly highlighted: number;
+}
+
+const SCOPES: Statement<RunningNumbers & { thread: number }> = {
+  name: "counts_scopes", // counted_scopes_pkey
+  text: "SELECT thread, notified, highlighted FROM counted_scopes WHERE room_nid = $1 AND thread = ANY($2)",
+};
+
+/** The running numbers of scopes of a room; scopes without any are left out. */
+export async function runningNumbers(
+  reads: Reads,
+  roomNid: number,
+  threads: readonly number[],
+): Promise<Map<number, RunningNumbers>> {
+  const rows = threads.length === 0 ? [] : await reads.read(SCOPES, [roomNid, threads]);
+  return new Map(rows.map(({ thread, notified, highlighted }) => [thread, { notified, highlighted }]));
+}
+
+const JOINED: Statement<{ joined: number }> = {
+  name: "counts_joined", // current_state_membership
+  text: "SELECT count(*) AS joined FROM current_state WHERE room_nid = $1 AND membership = 1",
+};
+
+/** How many users are in a room. */
+export async function joinedMembers(reads: Reads, roomNid: number): Promise<number> {
+  const [row] = await reads.read(JOINED, [roomNid]);
+  return row?.joined ?? 0;
+}
+
+export interface ScopeCount {
+  readonly user_nid: number;
+  readonly room_nid: number;
+  readonly thread: number;
+  /** The event id of the thread's root. */
+  readonly root: string | null;
+  readonly notification_count: number;
+  readonly highlight_count: number;
+}
+
+// A scope counts from the user's furthest receipt in it or in the whole room: what the scope has by now, less what it had
+// there, and the exceptions since.
+const UNREAD: Statement<ScopeCount> = {
+  name: "counts_unread", // receipts_pkey, counted_scopes_pkey, counted_events_pkey, count_exceptions_pkey
+  text: `WITH read AS (
+      SELECT wanted.user_nid, wanted.room_nid, coalesce((SELECT max(receipts.ordinal) FROM receipts
+        WHERE receipts.room_nid = wanted.room_nid AND receipts.user_nid = wanted.user_nid AND thread = ${WHOLE_ROOM}), 0) AS ordinal
+      FROM unnest($1::bigint[], $2::bigint[]) AS wanted (user_nid, room_nid)),
+    scope AS (
+      SELECT read.user_nid, counted.room_nid, counted.thread, counted.notified, counted.highlighted,
+        greatest(read.ordinal, (SELECT max(receipts.ordinal) FROM receipts WHERE receipts.room_nid = read.room_nid
+          AND receipts.user_nid = read.user_nid AND receipts.thread = counted.thread)) AS ordinal
+      FROM read JOIN counted_scopes AS counted ON counted.room_nid = read.room_nid AND counted.last_ordinal > read.ordinal)
+    SELECT scope.user_nid, scope.room_nid, scope.thread, root.event_id AS root,
+      (scope.notified - coalesce(before.notified, 0) + coalesce(exceptions.notify, 0))::bigint AS notification_count,
+      (scope.highlighted - coalesce(before.highlighted, 0) + coalesce(exceptions.highlight, 0))::bigint AS highlight_count
+    FROM scope
+    LEFT JOIN LATERAL (SELECT notified, highlighted FROM counted_events AS counted
+      WHERE counted.room_nid = scope.room_nid AND counted.thread = scope.thread AND counted.ordinal <= scope.ordinal
+      ORDER BY counted.ordinal DESC LIMIT 1) AS before ON true
+    LEFT JOIN LATERAL (SELECT sum(notify) AS notify, sum(highlight) AS highlight FROM count_exceptions AS exception
+      WHERE exception.room_nid = scope.room_nid AND exception.user_nid IN (0, scope.user_nid)
+        AND exception.thread = scope.thread AND exception.ordinal > scope.ordinal) AS exceptions ON true
+    LEFT JOIN events AS root ON root.nid = scope.thread AND scope.thread <> ${MAIN_TIMELINE}`,
+};
+
+/** The unread counts of (user, room) pairs by scope, for many rooms with one statement. */
+export async function unreadByScope(
+  reads: Reads,
+  pairs: readonly { readonly user_nid: number; readonly room_nid: number }[],
+): Promise<ScopeCount[]> {
+  if (pairs.length === 0) return [];
+  const rows = await reads.read(UNREAD, [pairs.map(({ user_nid }) => user_nid), pairs.map(({ room_nid }) => room_nid)]);
+  return rows.map((row) => ({ ...row, root: row.root === null ? null : fromText(row.root) }));
+}

@@ -1,0 +1,106 @@
+// Presence of users as it was last told to others.
+import type { Queryable, Reads, Statement } from "./statement.js";
+import { fromText, toText } from "./text.js";
+
+export const PRESENCE_STATES = { online: 1, unavailable: 2, offline: 3 } as const;
+export type PresenceState = keyof typeof PRESENCE_STATES;
+
+const STATE_NAMES: readonly PresenceState[] = ["online", "unavailable", "offline"];
+
+export interface UserPresence {
+  readonly user_nid: number;
+  readonly user_id: string;
+  readonly state: PresenceState;
+  readonly status_msg: string | null;
+  readonly last_active_ts: number;
+  readonly currently_active: boolean;
+}
+
+interface PresenceRow extends Omit<UserPresence, "state"> {
+  readonly state: number;
+}
+
+const COLUMNS = "presence.user_nid, user_id, state, status_msg, last_active_ts, currently_active";
+
+const OF_USER: Statement<PresenceRow> = {
+  name: "presence_of_user", // presence_pkey
+  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid WHERE user_nid = $1`,
+};
+const SHARES_ROOM = `EXISTS (SELECT FROM current_state AS reader JOIN current_state AS other
+  ON other.room_nid = reader.room_nid AND other.user_nid = presence.user_nid AND other.membership = 1
+  WHERE reader.user_nid = $1 AND reader.membership = 1)`;
+const CHANGED: Statement<PresenceRow> = {
+  name: "presence_changed", // presence_changed, then current_state_user
+  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid
+    WHERE last_position > $2 AND last_position <= $3 AND (presence.user_nid = $1 OR ${SHARES_ROOM})
+    ORDER BY last_position LIMIT 5000`,
+};
+const SHARED: Statement<{ shared: boolean }> = {
+  name: "presence_shared", // current_state_user
+  text: `SELECT EXISTS (SELECT FROM current_state AS reader JOIN current_state AS other
+    ON other.room_nid = reader.room_nid AND other.user_nid = $2 AND other.membership = 1
+    WHERE reader.user_nid = $1 AND reader.membership = 1) AS shared`,
+};
+const NOT_OFFLINE: Statement<PresenceRow> = {
+  name: "presence_not_offline", // presence_not_offline
+  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid WHERE state <> ${PRESENCE_STATES.offline}`,
+};
+const SET: Statement<{ user_nid: number }> = {
+  name: "presence_set",
+  // What says the same as before is no transition.
+  text: `INSERT INTO presence (user_nid, state, status_msg, last_active_ts, currently_active, last_position)
+    VALUES ($1, $2, $3, $4, $5, 0)
+    ON CONFLICT (user_nid) DO UPDATE SET state = excluded.state, status_msg = excluded.status_msg,
+      last_active_ts = excluded.last_active_ts, currently_active = excluded.currently_active
+      WHERE (presence.state, presence.status_msg, presence.currently_active)
+        IS DISTINCT FROM (excluded.state, excluded.status_msg, excluded.currently_active)
+    RETURNING user_nid`,
+};
+
+/** Gives a row that changed the position of its change. */
+export const PRESENCE_POSITION: Statement = {
+  name: "presence_position",
+  text: "UPDATE presence SET last_position = currval('log_position') WHERE user_nid = $1",
+};
+
+function named(row: PresenceRow): UserPresence {
+  return {
+    ...row,
+    user_id: fromText(row.user_id),
+    status_msg: row.status_msg === null ? null : fromText(row.status_msg),
+    state: STATE_NAMES[row.state - 1] ?? "offline",
+  };
+}
+
+/** A user's presence; undefined if there never was any. */
+export async function presenceOf(reads: Reads, userNid: number): Promise<UserPresence | undefined> {
+  const [row] = await reads.read(OF_USER, [userNid]);
+  return row && named(row);
+}
+
+/** The presence of the reader and of those who share a room with the reader, as far as it changed in (after, upTo]. */
+export async function presenceChanged(
+  reads: Reads,
+  readerNid: number,
+  range: { readonly after: number; readonly upTo: number },
+): Promise<UserPresence[]> {
+  return (await reads.read(CHANGED, [readerNid, range.after, range.upTo])).map(named);
+}
+
+/** Whether two users are in a room together. */
+export async function shareRoom(reads: Reads, userNid: number, otherNid: number): Promise<boolean> {
+  const [row] = await reads.read(SHARED, [userNid, otherNid]);
+  return row?.shared === true;
+}
+
+/** Everyone who is not offline. */
+export async function presentUsers(reads: Reads): Promise<UserPresence[]> {
+  return (await reads.read(NOT_OFFLINE, [])).map(named);
+}
+
+/** Stores presence: false if that says nothing new. */
+export async function storePresence(tx: Queryable, presence: Omit<UserPresence, "user_id">): Promise<boolean> {
+  const { user_nid, state, status_msg, last_active_ts, currently_active } = presence;
+  const status = status_msg === null ? null : toText(status_msg);
+  return (await tx.query(SET, [user_nid, PRESENCE_STATES[state], status, last_active_ts, currently_active])).length > 0;
+}

@@ -1,0 +1,80 @@
+// Memberships follow the accounts of their users.
+import { expect } from "chai";
+import { objectAt, stringAt } from "../support/json-path.js";
+import { passwordOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
+
+const V3 = "/_matrix/client/v3";
+
+describe("membership upkeep", () => {
+  let server: TestServer;
+  let alice: TestClient;
+  before(async () => {
+    server = await startTestServer();
+    alice = await server.register("alice");
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const roomOf = async (client: TestClient, body: Record<string, unknown>): Promise<string> =>
+    encodeURIComponent(stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "");
+
+  async function eventually(room: string, who: TestClient, expected: Record<string, unknown>): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const { body } = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(who.user_id)}`);
+      if (attempt < 100 && JSON.stringify(body) !== JSON.stringify(expected)) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      expect(body).to.deep.equal(expected);
+      return;
+    }
+  }
+
+  it("brings a new name and picture into all joined rooms and no other", async () => {
+    const bob = await server.register("bob");
+    const rooms = await Promise.all(Array.from({ length: 12 }, () => roomOf(alice, { preset: "public_chat" })));
+    const left = await roomOf(alice, { preset: "public_chat" });
+    for (const room of [...rooms, left]) await bob.post(`${V3}/join/${room}`);
+    await bob.post(`${V3}/rooms/${left}/leave`);
+    const profile = `${V3}/profile/${encodeURIComponent(bob.user_id)}`;
+    await bob.put(`${profile}/displayname`, { displayname: "Robert" });
+    await bob.put(`${profile}/avatar_url`, { avatar_url: "mxc://localhost/x" });
+    for (const room of rooms) {
+      await eventually(room, bob, { avatar_url: "mxc://localhost/x", displayname: "Robert", membership: "join" });
+    }
+    await bob.delete(`${profile}/displayname`);
+    for (const room of rooms) await eventually(room, bob, { avatar_url: "mxc://localhost/x", membership: "join" });
+    await eventually(left, bob, { membership: "leave" });
+  });
+
+  it("leaves the rooms of an account that has ended, and declines its invitations", async () => {
+    const carol = await server.register("carol");
+    const joined = await roomOf(alice, { preset: "public_chat" });
+    const invited = await roomOf(alice, { invite: [carol.user_id] });
+    await carol.post(`${V3}/join/${joined}`);
+    const ended = await carol.post(`${V3}/account/deactivate`, {
+      auth: { type: "m.login.password", identifier: { type: "m.id.user", user: "carol" }, password: passwordOf("carol") },
+    });
+    expect(ended.status).to.equal(200);
+    await eventually(joined, carol, { membership: "leave" });
+    await eventually(invited, carol, { membership: "leave" });
+  });
+
+  it("is done by another process where the first was stopped before", async () => {
+    const dave = await server.register("dave");
+    const room = await roomOf(alice, { preset: "public_chat" });
+    await dave.post(`${V3}/join/${room}`);
+    // As the first process leaves it: asked for, and a claim that has run out.
+    await server.database.write(
+      {
+        name: "test_change_profile",
+        text: `WITH profile AS (INSERT INTO profile_fields (user_nid, name, value)
+            SELECT nid, 'displayname', '"Dave"' FROM users WHERE user_id = $1 RETURNING user_nid)
+          INSERT INTO membership_upkeep (user_nid, claimed_until) SELECT user_nid, now() FROM profile`,
+      },
+      [dave.user_id],
+    );
+    await using second = await startTestServer({}, server.address);
+    expect(objectAt((await second.anonymous.get("/_matrix/client/versions")).body)).to.have.property("versions");
+    await eventually(room, dave, { displayname: "Dave", membership: "join" });
+  });
+});
