@@ -1,0 +1,18 @@
+// What a database needs done now and then, by whichever process comes to it.
+import type { Clock } from "../clock.js";
+import type { Database } from "./database.js";
+import { keepLogPartitions } from "./log-upkeep.js";
+import { cutMessagePartition } from "./message-partitions.js";
+import { collectSnapshots } from "./snapshot-upkeep.js";
+import { expireTransactionIds } from "./transaction-ids.js";
+
+/** Deletions of one visit: what is left over waits for the next. */
+const ROUNDS = 10;
+
+/** Partitions ahead of and behind the log, this month's partition of message bodies, and what may be forgotten. */
+export async function keepHouse(database: Database, clock: Clock): Promise<void> {
+  await keepLogPartitions(database);
+  await cutMessagePartition(database, new Date(clock.now()).toISOString().slice(0, 7));
+  for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);
+}
