@@ -150,8 +150,8 @@ describe("plans of hot queries", () => {
     await historyBackwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await historyForwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
-    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 5);
-    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 5);
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 10);
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 10);
     await currentState(explaining, 5);
     await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
     await currentStateOf(explaining, 5, tuples);
