@@ -27,7 +27,15 @@ export interface ReadUpTo {
   readonly type: Receipt["kind"] | "m.fully_read";
   readonly event_id: EventId;
   /** An event id, or `main`; absent for the whole room. */
-  readonly thread_id?: string | undefined;
+  readonly thread_id?: unknown;
+}
+
+/** Throws M_INVALID_PARAM for a thread that cannot be one, or that the type does not go with. */
+function requireThread({ type, thread_id }: ReadUpTo): string | undefined {
+  if (thread_id === undefined) return undefined;
+  if (typeof thread_id !== "string" || thread_id === "") throw invalidParam('"thread_id" must be a string that is not empty.');
+  if (type === "m.fully_read") throw invalidParam("The fully-read marker has no thread.");
+  return thread_id;
 }
 
 /**
@@ -38,13 +46,10 @@ export async function markRead(
   context: ReceiptContext,
   { user_nid }: Requester,
   roomId: RoomId,
-  marks: readonly ReadUpTo[],
+  wanted: readonly ReadUpTo[],
 ): Promise<void> {
   const { database, committer } = context;
-  for (const { type, thread_id } of marks) {
-    if (thread_id === "") throw invalidParam('"thread_id" must not be empty.');
-    if (type === "m.fully_read" && thread_id !== undefined) throw invalidParam("The fully-read marker has no thread.");
-  }
+  const marks = wanted.map((mark) => ({ ...mark, thread_id: requireThread(mark) }));
   const membership = await membershipInRoom(database, user_nid, roomId);
   if (membership?.membership !== MEMBERSHIPS.join) throw forbidden("You are not in this room.");
   const { room_nid } = membership;

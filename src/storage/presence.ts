@@ -2,7 +2,7 @@
 import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
-export const PRESENCE_STATES = { online: 1, unavailable: 2, offline: 3 } as const;
+const PRESENCE_STATES = { online: 1, unavailable: 2, offline: 3 } as const;
 export type PresenceState = keyof typeof PRESENCE_STATES;
 
 const STATE_NAMES: readonly PresenceState[] = ["online", "unavailable", "offline"];

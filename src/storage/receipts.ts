@@ -5,7 +5,7 @@ import { fromText } from "./text.js";
 import { WHOLE_ROOM } from "./threads.js";
 
 /** Kinds as they are stored. `implied` is what the user did in the room; it is shown to nobody. */
-export const RECEIPT_KINDS = { "m.read": 1, "m.read.private": 2, implied: 3 } as const;
+const RECEIPT_KINDS = { "m.read": 1, "m.read.private": 2, implied: 3 } as const;
 
 export interface Receipt {
   readonly room_nid: number;
