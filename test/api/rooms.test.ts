@@ -137,6 +137,15 @@ describe("rooms", () => {
       expect(refusal(await server.anonymous.post(`${V3}/createRoom`))).to.deep.equal([401, "M_MISSING_TOKEN"]);
     });
 
+    it("makes rooms of the version that the configuration names", async () => {
+      await using other = await startTestServer({ rooms: { default_version: "10" } });
+      const dora = await other.register("dora");
+      const room = await roomOf(dora);
+      expect((await dora.get(`${V3}/rooms/${room}/state/m.room.create`)).body["room_version"]).to.equal("10");
+      const { body } = await dora.get(`${V3}/capabilities`);
+      expect(objectAt(body, "capabilities", "m.room_versions")["default"]).to.equal("10");
+    });
+
     it("lets one of many have an alias", async () => {
       const answers = await Promise.all(
         Array.from({ length: 6 }, () => alice.post(`${V3}/createRoom`, { room_alias_name: "wanted" })),
