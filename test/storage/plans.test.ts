@@ -5,7 +5,7 @@ import { stateTuple } from "../../src/protocol/state-map.js";
 import { authChain, authDifference, chainPlaces } from "../../src/storage/auth-chains.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import {
-  eventClosestTo,
+  eventsClosestTo,
   eventsById,
   eventsByNid,
   historyBackwards,
@@ -150,8 +150,8 @@ describe("plans of hot queries", () => {
     await historyBackwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await historyForwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
-    await eventClosestTo(explaining, 5, 1_700_000_050_000, "f");
-    await eventClosestTo(explaining, 5, 1_700_000_050_000, "b");
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 100);
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 100);
     await currentState(explaining, 5);
     await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
     await currentStateOf(explaining, 5, tuples);
