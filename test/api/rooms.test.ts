@@ -274,9 +274,16 @@ describe("rooms", () => {
       await bob.post(`${V3}/join/${room}`);
       const forget = (): Promise<Answer> => bob.post(`${V3}/rooms/${room}/forget`);
       expect(refusal(await forget())).to.deep.equal([400, "M_UNKNOWN"]);
+      const before = await bob.get(`${V3}/sync`);
       await bob.post(`${V3}/rooms/${room}/leave`);
       expect((await bob.get(`${V3}/rooms/${room}/messages?dir=b`)).status).to.equal(200);
       expect((await forget()).status).to.equal(200);
+      const filter = encodeURIComponent(JSON.stringify({ room: { include_leave: true } }));
+      const leftRooms = async (query: string): Promise<Record<string, unknown>> =>
+        objectAt((await bob.get(`${V3}/sync?filter=${filter}${query}`)).body, "rooms", "leave");
+      expect(await leftRooms("")).not.to.have.property(decodeURIComponent(room));
+      // Another device has to hear that the room was left.
+      expect(await leftRooms(`&since=${String(before.body["next_batch"])}`)).to.have.property(decodeURIComponent(room));
       expect(refusal(await bob.get(`${V3}/rooms/${room}/messages?dir=b`))).to.deep.equal([403, "M_FORBIDDEN"]);
       await bob.post(`${V3}/join/${room}`);
       expect((await bob.get(`${V3}/rooms/${room}/messages?dir=b`)).status).to.equal(200);
