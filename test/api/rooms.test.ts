@@ -146,6 +146,19 @@ describe("rooms", () => {
       expect(objectAt(body, "capabilities", "m.room_versions")["default"]).to.equal("10");
     });
 
+    it("is limited, as joins and invitations are", async () => {
+      const rate = { per_second: 0.001, burst: 1 };
+      await using other = await startTestServer({ rate_limits: { enabled: true, room_creation: rate, join: rate, invite: rate } });
+      const [dora, emil] = [await other.register("dora"), await other.register("emil")];
+      const room = await roomOf(dora, { preset: "public_chat" });
+      const invite = (): Promise<Answer> => dora.post(`${V3}/rooms/${room}/invite`, { user_id: emil.user_id });
+      expect([(await invite()).status, (await emil.post(`${V3}/join/${room}`)).status]).to.deep.equal([200, 200]);
+      for (const answer of [await dora.post(`${V3}/createRoom`), await invite(), await emil.post(`${V3}/join/${room}`)]) {
+        expect(refusal(answer)).to.deep.equal([429, "M_LIMIT_EXCEEDED"]);
+        expect(answer.body["retry_after_ms"]).to.be.greaterThan(0);
+      }
+    });
+
     it("lets one of many have an alias", async () => {
       const answers = await Promise.all(
         Array.from({ length: 6 }, () => alice.post(`${V3}/createRoom`, { room_alias_name: "wanted" })),
