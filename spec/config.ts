@@ -206,6 +206,16 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    rooms: Type.Object(
+      {
+        default_version: Type.String({
+          format: "room-version",
+          default: "12",
+          description: "The version of new rooms whose creator does not choose one: 1 to 12.",
+        }),
+      },
+      closed,
+    ),
     caches: Type.Object(
       {
         events_bytes: Type.Integer({

@@ -92,6 +92,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
   "postgres-url": { valid: urlOf("postgres:", "postgresql:"), says: "must be an address that starts with postgres://" },
   "redis-url": { valid: urlOf("redis:", "rediss:"), says: "must be an address that starts with redis:// or rediss://" },
   "ip-range": { valid: (value) => addRange(new BlockList(), value), says: "must be an IP address or a range such as 10.0.0.0/8" },
+  "room-version": { valid: (value) => /^(?:[1-9]|1[0-2])$/.test(value), says: "must be a room version from 1 to 12" },
   "base64-32-bytes": {
     valid: (value) => /^[A-Za-z0-9+/]{43}=?$/.test(value),
     says: "must be 32 bytes in base64; `openssl rand -base64 32` makes such a value",

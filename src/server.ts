@@ -189,7 +189,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
-  started.push(new MembershipUpkeep({ ...engine, servers }));
+  started.push(new MembershipUpkeep({ ...engine, config, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);

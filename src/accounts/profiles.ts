@@ -87,7 +87,6 @@ function isCopied(name: string): boolean {
 function requireValue(name: string, value: JsonValue): void {
   if (name !== "displayname" && name !== "avatar_url" && name !== "m.tz") return;
   if (typeof value !== "string") throw badJson(`"${name}" must be a string.`);
-  if (name === "avatar_url" && !/^mxc:\/\/[^/]+\/[^/]+$/.test(value)) throw badJson('"avatar_url" must be an mxc:// address.');
 }
 
 /** Deletes a field, if there is one. Gives the change. Throws M_INVALID_PARAM, M_KEY_TOO_LARGE. */

@@ -1,6 +1,6 @@
 // What the operations on rooms work with.
 import type { Clock } from "../clock.js";
-import type { LocalServers } from "../config.js";
+import type { Config, LocalServers } from "../config.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
 import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
@@ -9,6 +9,7 @@ import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
 export interface RoomContext {
+  readonly config: Pick<Config, "rooms">;
   readonly database: Database;
   readonly committer: Committer;
   readonly interning: Interning;

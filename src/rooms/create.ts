@@ -4,7 +4,7 @@ import type { BodyOf } from "../../spec/operation.js";
 import { forbidden, invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
 import { type RoomAlias, type RoomId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
 import { own } from "../protocol/json.js";
-import { DEFAULT_ROOM_VERSION, type RoomVersion, roomVersion } from "../protocol/room-version.js";
+import { type RoomVersion, roomVersion } from "../protocol/room-version.js";
 import { aliasInsert, findAliases, isAliasTaken } from "../storage/aliases.js";
 import { publication } from "../storage/room-directory.js";
 import type { BoundStatement } from "../storage/room-rows.js";
@@ -23,7 +23,7 @@ export async function createRoom(
   creator: RoomUser,
   request: BodyOf<typeof createRoomSpec>,
 ): Promise<RoomId> {
-  const version = versionOf(request.room_version);
+  const version = versionOf(request.room_version ?? context.config.rooms.default_version);
   if ((request.invite_3pid ?? []).length > 0) throw forbidden("This server cannot invite by e-mail address or telephone number.");
   for (const user of request.invite ?? []) requireInvitable(context, user);
   requireCreators(version, request);
@@ -54,8 +54,8 @@ export async function createRoom(
   }
 }
 
-function versionOf(id: string | undefined): RoomVersion {
-  const version = id === undefined ? DEFAULT_ROOM_VERSION : roomVersion(id);
+function versionOf(id: string): RoomVersion {
+  const version = roomVersion(id);
   if (version === undefined) throw unsupportedRoomVersion();
   return version;
 }

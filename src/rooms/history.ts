@@ -12,6 +12,7 @@ import {
   type HistoryKey,
   timelineBackwards,
 } from "../storage/events.js";
+import { relatedEvents } from "../storage/relations.js";
 import { FLAGS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
 import { stateOfSnapshots } from "../storage/visibility.js";
@@ -59,7 +60,7 @@ export async function messages(context: RoomContext, user: RoomUser, roomId: Roo
       from,
       to,
       limit: Math.min(request.limit ?? filter.limit ?? DEFAULT_LIMIT, filter.limit ?? MAX_LIMIT, MAX_LIMIT),
-      test: testOf(filter, view),
+      filter,
     });
     const members = filter.lazy_load_members === true ? await membersFor(context, reads, page.shown) : [];
     const texts = await eventTexts(context, reads, user, [...page.shown, ...members]);
@@ -80,6 +81,23 @@ function tokenOf(place: Place): string {
 function testOf(filter: RoomEventFilter, { room }: RoomView): EventTest {
   const test = compileFilter(filter);
   return (event) => test({ ...event, room_id: room.room_id });
+}
+
+/** Those events to which the events that the filter asks for relate ("RoomEventFilter", `related_by_*`). */
+async function related(
+  { interning }: RoomContext,
+  reads: Reads,
+  { related_by_senders: senders, related_by_rel_types: types }: RoomEventFilter,
+  events: readonly ReadEvent[],
+): Promise<(event: ReadEvent) => boolean> {
+  if (senders === undefined && types === undefined) return () => true;
+  const found = await relatedEvents(
+    reads,
+    events.map(({ row }) => row.nid),
+    senders === undefined ? null : [...(await interning.findUsers(senders)).values()],
+    types === undefined ? null : [...(await interning.findTypes(types)).values()],
+  );
+  return ({ row }) => found.has(row.nid);
 }
 
 /** Where a page begins: at the token, else at the first event or after the last one that the viewer may see. */
@@ -114,7 +132,7 @@ interface PageBounds {
   readonly from: Place;
   readonly to?: Place | undefined;
   readonly limit: number;
-  readonly test: EventTest;
+  readonly filter: RoomEventFilter;
 }
 
 interface Page {
@@ -123,9 +141,10 @@ interface Page {
   readonly next: Place | undefined;
 }
 
-/** Reads events from a place on, until there are `limit` that pass the test and that the viewer may see. */
+/** Reads events from a place on, until there are `limit` that pass the filter and that the viewer may see. */
 async function readPage(context: RoomContext, reads: Reads, view: RoomView, bounds: PageBounds): Promise<Page> {
-  const { dir, to, limit, test } = bounds;
+  const { dir, to, limit, filter } = bounds;
+  const test = testOf(filter, view);
   const read = dir === "b" ? historyBackwards : historyForwards;
   const placeBeyond = dir === "b" ? placeBefore : placeAfter;
   const shown: ShownEvent[] = [];
@@ -135,11 +154,12 @@ async function readPage(context: RoomContext, reads: Reads, view: RoomView, boun
     const rows = await read(reads, view.room.nid, at, size);
     const events = rows.map((row) => context.events.add(row)).filter(({ row }) => !isBeyond(row, dir, to));
     const visible = await visibleIn(context, reads, view, events);
+    const isRelated = await related(context, reads, filter, events);
     for (const event of events) {
       if (shown.length >= limit) return { shown, next: at };
       at = placeBeyond(event);
       const membership = visible.get(event.row.nid);
-      if (membership !== undefined && test(event.event)) shown.push({ read: event, membership });
+      if (membership !== undefined && test(event.event) && isRelated(event)) shown.push({ read: event, membership });
     }
     if (events.length < size) return { shown, next: undefined };
   }
@@ -207,22 +227,21 @@ export async function eventSurroundings(
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     const event = await requireEvent(context, reads, view, eventId);
-    const test = testOf(filter, view);
     const before = await readPage(context, reads, view, {
       dir: "b",
       from: placeBefore(event.read),
       limit: Math.floor(limit / 2),
-      test,
+      filter,
     });
     const after = await readPage(context, reads, view, {
       dir: "f",
       from: placeAfter(event.read),
       limit: Math.ceil(limit / 2),
-      test,
+      filter,
     });
     const last = after.shown.at(-1) ?? event;
     const shown = [event, ...before.shown, ...after.shown];
-    const state = await stateAt(context, reads, last.read, filter, test, shown);
+    const state = await stateAt(context, reads, view, last.read, filter, shown);
     const texts = await eventTexts(context, reads, user, [...shown, ...state]);
     const [text = "{}"] = texts.splice(0, 1);
     const start = before.next ?? placeBefore(before.shown.at(-1)?.read ?? event.read);
@@ -239,11 +258,12 @@ export async function eventSurroundings(
 async function stateAt(
   context: RoomContext,
   reads: Reads,
+  view: RoomView,
   last: ReadEvent,
   filter: RoomEventFilter,
-  test: EventTest,
   shown: readonly ShownEvent[],
 ): Promise<ShownEvent[]> {
+  const test = testOf(filter, view);
   const senders = new Set<string | undefined>(shown.map(({ read }) => read.event.sender));
   const state = await context.events.get(reads, (await stateAfter(context, reads, last)).values());
   return [...state.values()]

@@ -16,12 +16,13 @@ export interface MembershipNow {
   readonly position: number;
 }
 
-/** $1 user: the rooms of a local user that were not forgotten. */
+/** $1 user, $2 position: the rooms of a local user, but those that were left by then and forgotten. */
 export const MEMBERSHIPS_OF_USER: Statement<MembershipNow> = {
   name: "sync_memberships",
-  text: `SELECT room_nid, room_id, version, membership, event_nid, position
-    FROM memberships JOIN rooms ON rooms.nid = room_nid
-    WHERE user_nid = $1 AND NOT forgotten`,
+  // The event's position: forgetting gives the row a later one.
+  text: `SELECT memberships.room_nid, room_id, version, membership, event_nid, events.position
+    FROM memberships JOIN rooms ON rooms.nid = room_nid JOIN events ON events.nid = event_nid
+    WHERE user_nid = $1 AND (NOT forgotten OR events.position > $2)`,
 };
 
 export interface Change {

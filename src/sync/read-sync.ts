@@ -138,7 +138,7 @@ class SyncRead {
     const typingSerial = streams.typingSerial();
     const [[head], memberships] = await Promise.all([
       this.#reads.read(HEAD, []),
-      this.#reads.read(MEMBERSHIPS_OF_USER, [this.#reader.user_nid]),
+      this.#memberships(),
     ]);
     this.#upTo = Math.max(head?.position ?? 0, this.#after);
     this.#oldest = head?.oldest ?? 0;
@@ -165,6 +165,13 @@ class SyncRead {
     const empty = since !== undefined && parts.length === 1;
     parts.push(ENCRYPTION);
     return { text: `{${parts.join(",")}}`, empty, next };
+  }
+
+  /** The user's rooms. That a room was left is news for other devices also where it was forgotten at once. */
+  async #memberships(): Promise<MembershipNow[]> {
+    const { since, resync } = this.#request;
+    const news = since === undefined || resync ? Number.MAX_SAFE_INTEGER : this.#after;
+    return await this.#reads.read(MEMBERSHIPS_OF_USER, [this.#reader.user_nid, news]);
   }
 
   /** The rooms to be shown as joined or left, and how. */
@@ -355,7 +362,7 @@ class SyncRead {
   async #leftStates(windows: readonly RoomWindow[], states: Map<number, Map<number, number>>): Promise<void> {
     const left = windows.filter(({ section }) => section === "leave");
     if (left.length === 0) return;
-    const memberships = await this.#reads.read(MEMBERSHIPS_OF_USER, [this.#reader.user_nid]);
+    const memberships = await this.#memberships();
     const leaving = new Map(memberships.map(({ room_nid, event_nid }) => [room_nid, event_nid]));
     const events = await this.#services.events.get(this.#reads, leaving.values());
     const tuple = stateTuple(MEMBER, this.#reader.user_id);

@@ -52,6 +52,21 @@ describe("events of rooms", () => {
       expect(objectAt((await second.get(path)).body, "unsigned")).not.to.have.property("transaction_id");
     });
 
+    it("gives the same event in another process too, and after a start", async () => {
+      const room = await roomOf(alice);
+      const send = async (client: TestClient): Promise<unknown> =>
+        (await client.put(`${V3}/rooms/${room}/send/m.room.message/anywhere`, { body: "once" })).body["event_id"];
+      const first = await send(alice);
+      await using second = await startTestServer({}, server.address);
+      expect(await send(second.client(alice))).to.equal(first);
+      // With nothing of it in memory: the other process owns the room after this one has gone.
+      const own = encodeURIComponent(stringAt((await second.client(alice).post(`${V3}/createRoom`)).body, "room_id") ?? "");
+      const path = `${V3}/rooms/${own}/send/m.room.message/anywhere`;
+      const there = (await second.client(alice).put(path, { body: "once" })).body["event_id"];
+      await second[Symbol.asyncDispose]();
+      expect((await alice.put(path, { body: "once" })).body["event_id"]).to.equal(there).and.not.equal(first);
+    });
+
     it("refuses what is no event, and writes nothing", async () => {
       const room = await roomOf(alice);
       const before = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100`);
@@ -217,6 +232,25 @@ describe("events of rooms", () => {
       const page = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=3&filter=${filter}`);
       expect(bodies(page)).to.deep.equal(["signal"]);
       expect(objectsAt(page.body, "state").map((event) => event["state_key"])).to.deep.equal([bob.user_id]);
+    });
+
+    it("are found by what relates to them", async () => {
+      const room = await roomOf(alice);
+      await bob.post(`${V3}/join/${room}`);
+      const [liked, answered] = [await say(alice, room, "liked"), await say(alice, room, "answered")];
+      await say(alice, room, "ignored");
+      const relate = async (client: TestClient, to: string, type: string, rel_type: string): Promise<Answer> =>
+        await client.put(`${V3}/rooms/${room}/send/${type}/r${++serial}`, {
+          "m.relates_to": { event_id: decodeURIComponent(to), rel_type, key: "x" },
+        });
+      await relate(bob, liked, "m.reaction", "m.annotation");
+      await relate(alice, answered, "m.room.message", "m.thread");
+      const get = async (filter: unknown): Promise<unknown> =>
+        bodies(await alice.get(`${V3}/rooms/${room}/messages?dir=f&filter=${encodeURIComponent(JSON.stringify(filter))}`));
+      expect(await get({ related_by_senders: [bob.user_id] })).to.deep.equal(["liked"]);
+      expect(await get({ related_by_rel_types: ["m.thread"] })).to.deep.equal(["answered"]);
+      expect(await get({ related_by_rel_types: ["m.thread"], related_by_senders: [bob.user_id] })).to.deep.equal([]);
+      expect(await get({ related_by_rel_types: ["org.example.unheard-of"] })).to.deep.equal([]);
     });
 
     it("are for members and those who were, as far as the history's visibility goes", async () => {

@@ -137,6 +137,28 @@ describe("rooms", () => {
       expect(refusal(await server.anonymous.post(`${V3}/createRoom`))).to.deep.equal([401, "M_MISSING_TOKEN"]);
     });
 
+    it("makes rooms of the version that the configuration names", async () => {
+      await using other = await startTestServer({ rooms: { default_version: "10" } });
+      const dora = await other.register("dora");
+      const room = await roomOf(dora);
+      expect((await dora.get(`${V3}/rooms/${room}/state/m.room.create`)).body["room_version"]).to.equal("10");
+      const { body } = await dora.get(`${V3}/capabilities`);
+      expect(objectAt(body, "capabilities", "m.room_versions")["default"]).to.equal("10");
+    });
+
+    it("is limited, as joins and invitations are", async () => {
+      const rate = { per_second: 0.001, burst: 1 };
+      await using other = await startTestServer({ rate_limits: { enabled: true, room_creation: rate, join: rate, invite: rate } });
+      const [dora, emil] = [await other.register("dora"), await other.register("emil")];
+      const room = await roomOf(dora, { preset: "public_chat" });
+      const invite = (): Promise<Answer> => dora.post(`${V3}/rooms/${room}/invite`, { user_id: emil.user_id });
+      expect([(await invite()).status, (await emil.post(`${V3}/join/${room}`)).status]).to.deep.equal([200, 200]);
+      for (const answer of [await dora.post(`${V3}/createRoom`), await invite(), await emil.post(`${V3}/join/${room}`)]) {
+        expect(refusal(answer)).to.deep.equal([429, "M_LIMIT_EXCEEDED"]);
+        expect(answer.body["retry_after_ms"]).to.be.greaterThan(0);
+      }
+    });
+
     it("lets one of many have an alias", async () => {
       const answers = await Promise.all(
         Array.from({ length: 6 }, () => alice.post(`${V3}/createRoom`, { room_alias_name: "wanted" })),
@@ -265,9 +287,16 @@ describe("rooms", () => {
       await bob.post(`${V3}/join/${room}`);
       const forget = (): Promise<Answer> => bob.post(`${V3}/rooms/${room}/forget`);
       expect(refusal(await forget())).to.deep.equal([400, "M_UNKNOWN"]);
+      const before = await bob.get(`${V3}/sync`);
       await bob.post(`${V3}/rooms/${room}/leave`);
       expect((await bob.get(`${V3}/rooms/${room}/messages?dir=b`)).status).to.equal(200);
       expect((await forget()).status).to.equal(200);
+      const filter = encodeURIComponent(JSON.stringify({ room: { include_leave: true } }));
+      const leftRooms = async (query: string): Promise<Record<string, unknown>> =>
+        objectAt((await bob.get(`${V3}/sync?filter=${filter}${query}`)).body, "rooms", "leave");
+      expect(await leftRooms("")).not.to.have.property(decodeURIComponent(room));
+      // Another device has to hear that the room was left.
+      expect(await leftRooms(`&since=${String(before.body["next_batch"])}`)).to.have.property(decodeURIComponent(room));
       expect(refusal(await bob.get(`${V3}/rooms/${room}/messages?dir=b`))).to.deep.equal([403, "M_FORBIDDEN"]);
       await bob.post(`${V3}/join/${room}`);
       expect((await bob.get(`${V3}/rooms/${room}/messages?dir=b`)).status).to.equal(200);

@@ -74,6 +74,7 @@ describe("the command line", () => {
     ["several servers without addresses", "servers: [{ name: a }, { name: b }]", "servers needs a public_base_url for each server as soon as there are several: it tells them apart."],
     ["a bad database", "database: { url: 'mysql://x' }", "database.url must be an address that starts with postgres://."],
     ["a bad proxy", "listen: { trusted_proxies: ['10.0.0.0/64'] }", "listen.trusted_proxies.0 must be an IP address or a range such as 10.0.0.0/8."],
+    ["an unknown room version", "rooms: { default_version: 13 }", "rooms.default_version must be a room version from 1 to 12."],
     ["a secret given twice", "registration: { shared_secret: abcdefgh, shared_secret_file: /x }", "Set either shared_secret or shared_secret_file, not both."],
     ["a secret in a file that is not there", "registration: { shared_secret_file: /nowhere/x }", "The file /nowhere/x cannot be read."],
     ["closed registration with tokens", "registration: { open: false, require_token: true }", "registration.require_token needs registration.open: with registration closed no token helps."],

@@ -2,6 +2,7 @@
 // through an index. No query may read a large table from end to end.
 import { expect } from "chai";
 import { stateTuple } from "../../src/protocol/state-map.js";
+import { aliasesOfRoom, findAliases } from "../../src/storage/aliases.js";
 import { authChain, authDifference, chainPlaces } from "../../src/storage/auth-chains.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import {
@@ -17,7 +18,10 @@ import {
 } from "../../src/storage/events.js";
 import { Interning } from "../../src/storage/interning.js";
 import { logHead, readLog } from "../../src/storage/log.js";
+import { nameFields } from "../../src/storage/member-profiles.js";
 import { membershipInRoom, membershipsOfUser } from "../../src/storage/memberships.js";
+import { relatedEvents } from "../../src/storage/relations.js";
+import { isPublished, publishedRooms, serversOfRoom } from "../../src/storage/room-directory.js";
 import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
 import type { Statement } from "../../src/storage/statement.js";
 import {
@@ -56,6 +60,10 @@ const FILL = [
      1700000000000 + i, i, 1 + i / ${ROOMS}, 0, 1 + i % 20000, ARRAY[i - ${ROOMS}], ARRAY[1, 2, 3],
      CASE WHEN i % 7 = 0 THEN i / 2 END, CASE WHEN i % 5 = 0 THEN i / 5 % 3000 END, CASE WHEN i % 5 = 0 THEN 1 + i / 15000 END
    FROM generate_series(1, ${EVENTS}) i`,
+  `INSERT INTO room_aliases SELECT '#a' || i || ':example.org', 1 + i % ${ROOMS}, 1 FROM generate_series(1, 20000) i`,
+  `INSERT INTO published_rooms SELECT 's' || (i / ${ROOMS}), 1 + i % ${ROOMS} FROM generate_series(1, 20000) i`,
+  `INSERT INTO profile_fields SELECT nid, 'displayname', '"x"' FROM users`,
+  `INSERT INTO accounts (user_nid, created_ts) SELECT nid, 0 FROM users`,
   `INSERT INTO state_event_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NOT NULL`,
   `INSERT INTO message_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NULL`,
   `INSERT INTO current_state (room_nid, tuple_nid, event_nid, type_nid, position, user_nid, membership)
@@ -150,8 +158,8 @@ describe("plans of hot queries", () => {
     await historyBackwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await historyForwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
-    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 10);
-    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 10);
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 100);
+    await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 100);
     await currentState(explaining, 5);
     await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
     await currentStateOf(explaining, 5, tuples);
@@ -174,6 +182,14 @@ describe("plans of hot queries", () => {
     await eventsSentUnder(explaining, [Buffer.from("00", "hex")]);
     await transactionIdsOf(explaining, [5, 6], 7, "D");
     await lastThreadOrdinals(explaining, [5, 6]);
+    await findAliases(explaining, ["#a5:example.org", "#a6:example.org"] as never);
+    await aliasesOfRoom(explaining, 5);
+    await nameFields(explaining, ["@u5:example.org", "@u6:example.org"]);
+    await relatedEvents(explaining, [5, 6], [7], null);
+    await isPublished(explaining, "s5" as never, 5);
+    await publishedRooms(explaining, "s5" as never, { joined: 1_000_000, room_nid: 0 }, "after", 20);
+    await publishedRooms(explaining, "s5" as never, { joined: 1, room_nid: 5 }, "before", 20);
+    await serversOfRoom(explaining, 5, 20);
     await logHead(explaining);
     await readLog(explaining, { after: EVENTS - 100, upTo: EVENTS }, { kinds: ["event"] });
     await readLog(explaining, range, { kinds: ["event"], rooms: [5, 6] });

@@ -1,12 +1,12 @@
 // Client-server API, "Capabilities negotiation".
 import type * as spec from "../../../spec/client/capabilities.js";
-import { DEFAULT_ROOM_VERSION, roomVersions } from "../../protocol/room-version.js";
+import { roomVersions } from "../../protocol/room-version.js";
 import type { Handler } from "../handler.js";
 
-export const getCapabilities: Handler<typeof spec.getCapabilities> = async () => ({
+export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ config }) => ({
   capabilities: {
     "m.room_versions": {
-      default: DEFAULT_ROOM_VERSION.id,
+      default: config.rooms.default_version,
       available: Object.fromEntries(roomVersions().map(({ id, stable }) => [id, stable ? "stable" : "unstable"])),
     },
     "m.change_password": { enabled: true },
