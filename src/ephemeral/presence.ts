@@ -10,12 +10,13 @@ import {
   type PresenceState,
   presenceChanged,
   presenceOf,
+  presenceOfMet,
   presentUsers,
   storePresence,
   type UserPresence,
 } from "../storage/presence.js";
 import type { Reads } from "../storage/statement.js";
-import type { Range, SideEvent } from "./side-streams.js";
+import type { Met, Range, SideEvent } from "./side-streams.js";
 
 const log = logger("presence");
 
@@ -146,10 +147,16 @@ export class Presence implements AsyncDisposable {
     return stored === undefined ? { presence: "offline" } : this.#content(stored);
   }
 
-  /** What changed in a range, for a reader: `m.presence` events of those who share a room. */
-  async changed(reads: Reads, readerNid: number, range: Range): Promise<SideEvent[]> {
+  /** What changed in a range, for a reader: `m.presence` events of those who share a room, or do since then. */
+  async changed(reads: Reads, readerNid: number, range: Range, { fresh, changed }: Met): Promise<SideEvent[]> {
     if (!this.#enabled) return [];
-    return (await presenceChanged(reads, readerNid, range)).map((user) => ({
+    const [told, met] = await Promise.all([
+      presenceChanged(reads, readerNid, range),
+      // The first sync tells of everyone anyway.
+      range.after === 0 || fresh.length + changed.length === 0 ? [] : presenceOfMet(reads, range, fresh, changed),
+    ]);
+    const users = new Map([...met, ...told].map((user) => [user.user_nid, user]));
+    return [...users.values()].map((user) => ({
       type: "m.presence",
       sender: user.user_id,
       content: JSON.stringify(this.#content(user)),

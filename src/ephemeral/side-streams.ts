@@ -21,6 +21,14 @@ export interface UnreadCounts {
   readonly threads: ReadonlyMap<string, { readonly notification_count: number; readonly highlight_count: number }>;
 }
 
+/** Rooms in which the user may have met others in a range. */
+export interface Met {
+  /** Where the user came in. */
+  readonly fresh: readonly number[];
+  /** Where the user was already, and memberships may have changed. */
+  readonly changed: readonly number[];
+}
+
 export interface SideStreams {
   /** Receipts of rooms as the content of `m.receipt`: JSON text by room; private ones only of the reader. */
   receipts(reads: Reads, rooms: readonly number[], userNid: number, range: Range): Promise<Map<number, string>>;
@@ -36,8 +44,8 @@ export interface SideStreams {
     userNid: number,
     range: Range,
   ): Promise<{ readonly global: readonly SideEvent[]; readonly rooms: ReadonlyMap<number, readonly SideEvent[]> }>;
-  /** Presence of those who share a room with the user; `m.presence` events. */
-  presence(reads: Reads, userNid: number, range: Range): Promise<readonly SideEvent[]>;
+  /** Presence of those who share a room with the user, as `m.presence` events: what changed, and that of whom the user met. */
+  presence(reads: Reads, userNid: number, range: Range, met: Met): Promise<readonly SideEvent[]>;
   /** Unread counts of (user, room) pairs, by `unreadKey`; `perThread` parts them by thread. Pairs without any may be left out. */
   unread(reads: Reads, pairs: readonly UserRoom[], perThread: boolean): Promise<Map<string, UnreadCounts>>;
 }

@@ -24,7 +24,7 @@ export function sideStreams({ typing, presence, interning }: SideStreamServices)
     typing: (roomNid) => typing.content(roomNid),
     typingChanged: (rooms, serial) => typing.changed(rooms, serial),
     typingSerial: () => typing.serial,
-    presence: (reads, userNid, range) => presence.changed(reads, userNid, range),
+    presence: (reads, userNid, range, met) => presence.changed(reads, userNid, range, met),
     unread: unreadCounts,
     accountData: (reads, userNid, range) => accountData(interning, reads, userNid, range),
   };

@@ -1,4 +1,5 @@
 // Presence of users as it was last told to others.
+import { LOG_KINDS } from "./log-entry.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
@@ -20,7 +21,7 @@ interface PresenceRow extends Omit<UserPresence, "state"> {
   readonly state: number;
 }
 
-const COLUMNS = "presence.user_nid, user_id, state, status_msg, last_active_ts, currently_active";
+const COLUMNS = "users.nid AS user_nid, user_id, state, status_msg, last_active_ts, currently_active";
 
 const OF_USER: Statement<PresenceRow> = {
   name: "presence_of_user", // presence_pkey
@@ -85,6 +86,27 @@ export async function presenceChanged(
   range: { readonly after: number; readonly upTo: number },
 ): Promise<UserPresence[]> {
   return (await reads.read(CHANGED, [readerNid, range.after, range.upTo])).map(named);
+}
+
+const OF_MET: Statement<PresenceRow> = {
+  name: "presence_of_met", // log_room; current_state_membership; presence_pkey
+  text: `WITH met AS (
+      SELECT log.user_nid FROM log JOIN current_state AS other
+        ON other.room_nid = log.room_nid AND other.tuple_nid = log.tuple_nid AND other.membership = 1
+      WHERE log.room_nid = ANY($4) AND position > $1 AND position <= $2 AND kind = $5 AND log.user_nid IS NOT NULL
+      UNION SELECT user_nid FROM current_state WHERE room_nid = ANY($3) AND membership = 1 AND user_nid IS NOT NULL
+      LIMIT 5000)
+    SELECT ${COLUMNS} FROM met JOIN presence USING (user_nid) JOIN users ON users.nid = user_nid`,
+};
+
+/** The presence of all who are in the rooms `fresh`, and of those who came into the rooms `changed` in (after, upTo]. */
+export async function presenceOfMet(
+  reads: Reads,
+  { after, upTo }: { readonly after: number; readonly upTo: number },
+  fresh: readonly number[],
+  changed: readonly number[],
+): Promise<UserPresence[]> {
+  return (await reads.read(OF_MET, [after, upTo, fresh, changed, LOG_KINDS.state_change])).map(named);
 }
 
 /** Whether two users are in a room together. */

@@ -41,7 +41,7 @@ import {
   type TimelineEvent,
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
-import { unreadKey, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import type { SyncFilter } from "./sync-filter.js";
 
 export interface SyncServices extends VisibilityServices {
@@ -150,7 +150,7 @@ class SyncRead {
     const [sections, accountData, presence, waiting] = await Promise.all([
       this.#sections(windows),
       streams.accountData(this.#reads, this.#reader.user_nid, range),
-      streams.presence(this.#reads, this.#reader.user_nid, range),
+      streams.presence(this.#reads, this.#reader.user_nid, range, metIn(windows)),
       this.#invitesAndKnocks(rooms),
     ]);
     const roomText = await this.#rooms(rooms, sections, accountData.rooms, typingSerial, waiting);
@@ -599,6 +599,14 @@ class SyncRead {
     if (typing !== undefined) events.push({ type: "m.typing", content: typing });
     return sideEvents(events, this.#request.filter.ephemeral);
   }
+}
+
+/** The rooms of an answer in which the user may have met others. */
+function metIn(windows: readonly RoomWindow[]): Met {
+  const joined = windows.filter(({ section }) => section === "join");
+  const nids = (isNew: boolean): number[] =>
+    joined.filter((window) => window.isNew === isNew).map(({ room_nid }) => room_nid);
+  return { fresh: nids(true), changed: nids(false) };
 }
 
 /** Until there are keys of devices, these say so. */
