@@ -32,6 +32,13 @@ export interface Challenge {
   readonly stages: Readonly<Record<string, Stage>>;
 }
 
+/** Somebody else than who asks proved who they are: that ends the operation, there is nothing to try again. */
+export class AnotherUserError extends MatrixError {
+  constructor() {
+    super(403, "M_FORBIDDEN", "This has to be confirmed by the user who asks for it.");
+  }
+}
+
 /** Status 401 with what the client has to do. Only a failed stage has an error code. */
 class AuthenticationRequired extends MatrixError {
   private readonly failure: MatrixError | undefined;
@@ -69,6 +76,7 @@ export async function requireAuthentication(context: AccountContext, challenge: 
     } catch (error) {
       // Too many attempts are told as what they are; anything else is a stage that was not passed.
       if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
+      if (error instanceof AnotherUserError) throw error;
       failure = error;
     }
   }

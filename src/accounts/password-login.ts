@@ -6,7 +6,7 @@ import { logger } from "../log.js";
 import { parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { findAccount, replacePasswordHash, type Account } from "../storage/accounts.js";
 import type { AccountContext } from "./context.js";
-import type { Challenge } from "./interactive-authentication.js";
+import { AnotherUserError, type Challenge } from "./interactive-authentication.js";
 
 const log = logger("accounts");
 
@@ -78,7 +78,7 @@ export function passwordChallenge(
             submitted.identifier === undefined && submitted.user === undefined
               ? user
               : namedUser(submitted, serverNameOf(user));
-          if (named !== user) throw wrong();
+          if (named !== user) throw new AnotherUserError();
           if (submitted.password === undefined) throw missingParam('"password" is missing.');
           await checkPassword(context, user, submitted.password);
           return "";
