@@ -178,7 +178,7 @@ describe("accounts", () => {
         ...change,
         auth: passwordAuth("uia_mallory", session),
       });
-      expect(refusal(otherPassword)).to.deep.equal([401, "M_FORBIDDEN"]);
+      expect(refusal(otherPassword)).to.deep.equal([403, "M_FORBIDDEN"]);
       const done = await alice.post(`${V3}/account/password`, { ...change, auth: passwordAuth("uia_alice", session) });
       expect(done.status).to.equal(200);
       const again = await alice.post(`${V3}/account/password`, { ...change, auth: { session } });
