@@ -3,7 +3,7 @@ import { redactEvent } from "../protocol/event-format.js";
 import { isState, type RoomEvent, type StateEvent } from "../protocol/event.js";
 import { parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
-import { type Membership, membershipIn } from "../protocol/membership.js";
+import { membershipIn } from "../protocol/membership.js";
 import { powerLevels } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
@@ -28,7 +28,7 @@ import {
 import { toText } from "../storage/text.js";
 import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
 import { advance, snapshotOf, type SnapshotChain } from "./snapshot-chain.js";
-import { CountedRows, isJoin, type RoomCounting } from "./unread-counts.js";
+import { CountedRows, countMember, isJoin, type RoomCounting } from "./unread-counts.js";
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
@@ -329,17 +329,6 @@ export class RoomChange {
     );
   }
 
-  /** Keeps up who is in the room, and whose own rules count. */
-  #memberChanged(userNid: number, before: RoomEvent | undefined, after: Membership | undefined): void {
-    const counting = this.#counting;
-    const was = before !== undefined && membershipIn(before.content) === "join";
-    const is = after === "join";
-    counting.joined += Number(is) - Number(was);
-    const rules = counting.joining.get(userNid);
-    if (!is) counting.members.delete(userNid);
-    else if (!was && rules !== undefined) counting.members.set(userNid, rules);
-  }
-
   #changeState(
     event: StateEvent,
     nid: number,
@@ -352,7 +341,7 @@ export class RoomChange {
     const place = this.#placeInChains(nid, previous, auth);
     memory.state.set(stateTuple(event.type, event.state_key), { nid, event, ...place });
     const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
-    if (member !== undefined) this.#memberChanged(this.#names.user(member), previous?.event, membershipIn(event.content));
+    if (member !== undefined) countMember(this.#counting, this.#names.user(member), previous?.event, event);
     this.#setCurrent(tupleNid, event.type, event.state_key, { nid, event }, previous?.nid);
   }
 

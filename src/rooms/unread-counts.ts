@@ -163,6 +163,16 @@ export class CountedRows {
   }
 }
 
+/** Keeps up who is in a room and whose own rules count there. `before` is the member event that `after` replaces. */
+export function countMember(counting: RoomCounting, userNid: number, before: RoomEvent | undefined, after: RoomEvent): void {
+  const was = before !== undefined && membershipIn(before.content) === "join";
+  const is = membershipIn(after.content) === "join";
+  counting.joined += Number(is) - Number(was);
+  const rules = counting.joining.get(userNid);
+  if (!is) counting.members.delete(userNid);
+  else if (!was && rules !== undefined) counting.members.set(userNid, rules);
+}
+
 /** Whether an event brings its sender into the room. `before` is what was the sender's membership. */
 export function isJoin(event: RoomEvent, before: RoomEvent | undefined): boolean {
   if (event.type !== "m.room.member" || event.state_key !== event.sender) return false;

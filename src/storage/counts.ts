@@ -1,5 +1,6 @@
 // Unread counts: what is written with each change of a room, and what they add up to for a reader.
-import type { Reads, Statement } from "./statement.js";
+import type { EventId } from "../protocol/identifiers.js";
+import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText } from "./text.js";
 import { MAIN_TIMELINE, WHOLE_ROOM } from "./threads.js";
 
@@ -68,6 +69,59 @@ export async function runningNumbers(
 ): Promise<Map<number, RunningNumbers>> {
   const rows = threads.length === 0 ? [] : await reads.read(SCOPES, [roomNid, threads]);
   return new Map(rows.map(({ thread, notified, highlighted }) => [thread, { notified, highlighted }]));
+}
+
+export interface TimelineEvent {
+  readonly nid: number;
+  readonly ordinal: number;
+  readonly event_id: EventId;
+  readonly thread_root: number | null;
+  readonly sender_nid: number;
+  readonly redacted_by: number | null;
+  readonly json: string;
+}
+
+const TIMELINE: Statement<TimelineEvent> = {
+  name: "counts_timeline", // events_ordinal
+  text: `SELECT events.nid, ordinal, event_id, thread_root, sender_nid, redacted_by, coalesce(message.json, state.json) AS json
+    FROM events
+    LEFT JOIN state_event_json AS state ON state.nid = events.nid AND tuple_nid IS NOT NULL
+    LEFT JOIN message_json AS message ON message.nid = events.nid AND tuple_nid IS NULL
+    WHERE room_nid = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3`,
+};
+
+/** The events of a room's timeline after a place, in their order. */
+export async function timelineFrom(tx: Queryable, roomNid: number, after: number, limit: number): Promise<TimelineEvent[]> {
+  const rows = await tx.query(TIMELINE, [roomNid, after, limit]);
+  return rows.map((row) => ({ ...row, event_id: fromText(row.event_id) as EventId }));
+}
+
+const TAKE_ROOM: Statement<{ version: string }> = {
+  name: "counts_take_room",
+  // The owner is fenced off: it reads the room again before it goes on.
+  text: "UPDATE rooms SET revision = revision + 1 WHERE nid = $1 RETURNING version",
+};
+const FORGET: readonly Statement[] = [
+  { name: "counts_forget_events", text: "DELETE FROM counted_events WHERE room_nid = $1" },
+  { name: "counts_forget_scopes", text: "DELETE FROM counted_scopes WHERE room_nid = $1" },
+  { name: "counts_forget_exceptions", text: "DELETE FROM count_exceptions WHERE room_nid = $1" },
+  { name: "counts_forget_receipts", text: "DELETE FROM receipts WHERE room_nid = $1 AND kind = 3" },
+];
+
+/** Forgets all counts of a room, to which nobody else writes until the transaction ends. Its version; undefined: no such room. */
+export async function forgetCounts(tx: Queryable, roomNid: number): Promise<string | undefined> {
+  const [room] = await tx.query(TAKE_ROOM, [roomNid]);
+  await Promise.all(FORGET.map((statement) => tx.query(statement, [roomNid])));
+  return room?.version;
+}
+
+const WRITE: Statement = { name: "counts_write", text: "SELECT write_counts($1::json, $2::json, $3::json, $4::json, $5::json)" };
+
+/** Writes counts alone. */
+export async function writeCounts(tx: Queryable, counts: CountRows): Promise<void> {
+  const { counted_events, counted_scopes, count_exceptions, implied_receipts, uncounted_events } = counts;
+  const lists = [counted_events, counted_scopes, count_exceptions, implied_receipts, uncounted_events];
+  await tx.query(WRITE, lists.map((list) => (list.length === 0 ? null : JSON.stringify(list))));
 }
 
 const JOINED: Statement<{ joined: number }> = {
