@@ -88,7 +88,7 @@ export class MembershipUpkeep implements AsyncDisposable {
     return this.#stopped ? undefined : await takeMembershipUpkeep(this.#context.database);
   }
 
-  /** Changes what differs; true when nothing does any more, false if the process stops before. */
+  /** Changes what differs; true when nothing does any more, false if something is left for another time. */
   async #align(job: UpkeepJob): Promise<boolean> {
     const { database } = this.#context;
     const profile = (await memberProfiles(this.#context, [job.user_id])).get(job.user_id) ?? {};
@@ -96,6 +96,7 @@ export class MembershipUpkeep implements AsyncDisposable {
       ? [MEMBERSHIPS.join, MEMBERSHIPS.invite, MEMBERSHIPS.knock]
       : [MEMBERSHIPS.join];
     const rooms = (await membershipsOfUser(database, job.user_nid)).filter(({ membership }) => wanted.includes(membership));
+    let complete = true;
     for (let start = 0; start < rooms.length; start += STEP) {
       if (this.#stopped) return false;
       const step = rooms.slice(start, start + STEP);
@@ -109,17 +110,25 @@ export class MembershipUpkeep implements AsyncDisposable {
       });
       const content = job.deactivated ? { membership: "leave" } : { ...profile, membership: "join" };
       for (let next = 0; next < due.length; next += AT_ONCE) {
-        await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id }) => this.#submit(job, room_id, content)));
+        const done = await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id }) => this.#submit(job, room_id, content)));
+        complete &&= !done.includes(false);
       }
       await extendMembershipUpkeep(database, job);
     }
-    return true;
+    return complete;
   }
 
-  async #submit({ user_id }: UpkeepJob, roomId: RoomId, content: JsonObject): Promise<void> {
+  /** Changes a membership; false if the room cannot be written to at the moment, which must not hold up the others. */
+  async #submit({ user_id }: UpkeepJob, roomId: RoomId, content: JsonObject): Promise<boolean> {
     const draft = { type: "m.room.member", state_key: user_id, sender: user_id, content };
-    const [result] = await this.#context.owners.submit(roomId, [draft]);
-    // A room may refuse it, having changed meanwhile: then that is how it is.
-    if (result !== undefined && "error" in result) log.debug({ room: roomId, err: result.error }, "a membership was not changed");
+    try {
+      const [result] = await this.#context.owners.submit(roomId, [draft]);
+      // A room may refuse it, having changed meanwhile: then that is how it is.
+      if (result !== undefined && "error" in result) log.debug({ room: roomId, err: result.error }, "a membership was not changed");
+      return true;
+    } catch (error) {
+      log.warn({ room: roomId, err: error }, "a membership could not be changed yet");
+      return false;
+    }
   }
 }
