@@ -238,11 +238,17 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
         (await bob.sendTextMessage(roomId, root, "I do")).event_id,
         (await alice.sendTextMessage(roomId, root, "Good")).event_id,
       ];
+      for (const { chain } of witnesses) {
+        const told = (): unknown[] => chain.timeline(roomId).map((event) => event["event_id"]);
+        await eventually("the replies in the room's order", () => replies.every((reply) => told().includes(reply)));
+        expect(told().filter((eventId) => replies.some((reply) => reply === eventId))).to.deep.equal(replies);
+      }
       for (const client of [alice, aliceTablet, bob]) {
         const thread = await eventually("the thread", () => roomOf(client, roomId).getThread(root) ?? undefined);
         await eventually("its replies", () => replies.every((reply) => thread.findEventById(reply)));
         const shown = thread.events.map((event) => event.getId()).filter((eventId) => eventId !== root);
-        expect(shown).to.deep.equal(replies);
+        // Not their order: with a server that keeps no lists of threads, the library puts its own user's first reply last.
+        expect(shown).to.have.members(replies);
         const main = roomOf(client, roomId).getLiveTimeline().getEvents();
         expect(main.filter((event) => replies.includes(event.getId() ?? ""))).to.deep.equal([]);
       }

@@ -54,10 +54,11 @@ export function oneProcess(): Promise<Deployment> {
 export function twoNames(): Promise<Deployment> {
   return deploymentOf(async (keep) => {
     const folder = await keep(temporaryFolder());
-    const servers = [{ name: "harbour.example" }, { name: "lighthouse.example" }];
+    const names = ["harbour.example", "lighthouse.example"];
+    const servers = names.map((name) => ({ name, public_base_url: `https://matrix.${name}` }));
     const server = await keep(ServerProcess.start(folder.path, { ...SETTINGS, servers }));
-    const harbour = await keep(roundRobin([server.url], "harbour.example"));
-    const lighthouse = await keep(roundRobin([server.url], "lighthouse.example"));
+    const harbour = await keep(roundRobin([server.url], "matrix.harbour.example"));
+    const lighthouse = await keep(roundRobin([server.url], "matrix.lighthouse.example"));
     return { urls: [harbour.url, lighthouse.url], crash: crashOf([server]) };
   });
 }
