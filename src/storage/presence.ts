@@ -93,7 +93,7 @@ const OF_MET: Statement<PresenceRow> = {
   text: `WITH met AS (
       SELECT log.user_nid FROM log JOIN current_state AS other
         ON other.room_nid = log.room_nid AND other.tuple_nid = log.tuple_nid AND other.membership = 1
-      WHERE log.room_nid = ANY($4) AND position > $1 AND position <= $2 AND kind = $5 AND log.user_nid IS NOT NULL
+      WHERE log.room_nid = ANY($4) AND log.position > $1 AND log.position <= $2 AND log.kind = $5 AND log.user_nid IS NOT NULL
       UNION SELECT user_nid FROM current_state WHERE room_nid = ANY($3) AND membership = 1 AND user_nid IS NOT NULL
       LIMIT 5000)
     SELECT ${COLUMNS} FROM met JOIN presence USING (user_nid) JOIN users ON users.nid = user_nid`,

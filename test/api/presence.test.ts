@@ -52,6 +52,21 @@ describe("presence over the wire", () => {
     expect(other.body).to.not.have.property("presence");
   });
 
+  it("of people who meet is told though nothing changed", async () => {
+    const [erin, dave] = [await server.register("erin"), await server.register("dave")];
+    for (const client of [erin, dave]) await client.put(`${V3}/presence/${client.user_id}/status`, { presence: "online" });
+    const since = async (client: TestClient): Promise<string> => stringAt((await client.get(`${V3}/sync`)).body, "next_batch") ?? "";
+    const [ofErin, ofDave] = [await since(erin), await since(dave)];
+    const created = await erin.post(`${V3}/createRoom`, { preset: "public_chat" });
+    await dave.post(`${V3}/join/${encodeURIComponent(stringAt(created.body, "room_id") ?? "")}`);
+    const senders = async (client: TestClient, token: string): Promise<unknown[]> => {
+      const answer = await client.get(`${V3}/sync?since=${token}`);
+      return objectsAt(answer.body, "presence", "events").map((event) => event["sender"]);
+    };
+    expect(await senders(erin, ofErin)).to.include(dave.user_id);
+    expect(await senders(dave, ofDave)).to.include(erin.user_id);
+  });
+
   it("is not for strangers, and only its owner sets it", async () => {
     expect(refusal(await status(carol, alice))).to.deep.equal([403, "M_FORBIDDEN"]);
     expect(refusal(await carol.get(`${V3}/presence/@nobody:localhost/status`))).to.deep.equal([403, "M_FORBIDDEN"]);
