@@ -65,7 +65,10 @@ export class Committer {
         events += item.rows?.events?.length ?? 0;
         return index > 0 && (index >= MAX_ITEMS || events > MAX_EVENTS);
       });
+      const started = performance.now();
       await this.#commit(this.#waiting.splice(0, cut < 0 ? this.#waiting.length : cut));
+      // Those who have just been answered often have more to write: where a commit takes long, it pays to let them board.
+      if (this.#waiting.length > 0) await boarding(performance.now() - started);
     }
     this.#running = undefined;
   }
@@ -86,6 +89,16 @@ export class Committer {
       await this.#commit(group.slice(middle));
     }
   }
+}
+
+/** A commit of this length is worth waiting a millisecond for. */
+const SLOW_COMMIT_MS = 5;
+
+async function boarding(lastCommitMs: number): Promise<void> {
+  await new Promise((resolve) => {
+    if (lastCommitMs < SLOW_COMMIT_MS) setImmediate(resolve);
+    else setTimeout(resolve, 1);
+  });
 }
 
 /** Writes a group: its position. Without statements of their own it is one statement, which is its own transaction. */

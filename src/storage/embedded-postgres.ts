@@ -132,6 +132,7 @@ export class EmbeddedPostgres {
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (isAlive(pid) && !this.#reaped() && performance.now() < deadline) await sleep(10);
     if (isAlive(pid) && !this.#reaped()) process.kill(pid, "SIGQUIT");
+    await rm(this.socketFolder, { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
