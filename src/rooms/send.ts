@@ -6,6 +6,7 @@ import { type JsonObject, own, ownString } from "../protocol/json.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
 import { namedAliases } from "./aliases.js";
+import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
@@ -13,10 +14,10 @@ import { joinRoom, requireInvitable } from "./membership.js";
 
 /**
  * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
- * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON.
+ * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION.
  */
 export async function sendMessage(
-  { owners }: RoomContext,
+  context: RoomContext,
   sender: RoomUser,
   roomId: RoomId,
   type: string,
@@ -25,7 +26,8 @@ export async function sendMessage(
 ): Promise<EventId> {
   // A redaction that a client builds itself names its target in its content, as newer room versions have it.
   const redacts = type === "m.room.redaction" ? parseEventId(own(content, "redacts")) : undefined;
-  const [result] = await owners.submit(roomId, [
+  await requireNewAnnotation(context, sender, type, content, txnId);
+  const [result] = await context.owners.submit(roomId, [
     {
       type,
       sender: sender.user_id,

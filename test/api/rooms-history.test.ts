@@ -67,6 +67,20 @@ describe("events of rooms", () => {
       expect((await alice.put(path, { body: "once" })).body["event_id"]).to.equal(there).and.not.equal(first);
     });
 
+    it("refuses to annotate twice in the same way, until the first was redacted", async () => {
+      const room = await roomOf(alice);
+      const event_id = decodeURIComponent(await say(alice, room, "nice"));
+      await bob.post(`${V3}/join/${room}`);
+      const react = (client: TestClient, key: string, txn: string): Promise<Answer> =>
+        client.put(`${V3}/rooms/${room}/send/m.reaction/${txn}`, { "m.relates_to": { rel_type: "m.annotation", event_id, key } });
+      const first = await react(alice, "+1", "one");
+      expect((await react(alice, "+1", "one")).body).to.deep.equal(first.body);
+      expect(refusal(await react(alice, "+1", "two"))).to.deep.equal([400, "M_DUPLICATE_ANNOTATION"]);
+      expect([(await react(alice, "-1", "three")).status, (await react(bob, "+1", "one")).status]).to.deep.equal([200, 200]);
+      await alice.put(`${V3}/rooms/${room}/redact/${encodeURIComponent(String(first.body["event_id"]))}/four`);
+      expect((await react(alice, "+1", "five")).status).to.equal(200);
+    });
+
     it("refuses what is no event, and writes nothing", async () => {
       const room = await roomOf(alice);
       const before = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100`);

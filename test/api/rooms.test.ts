@@ -282,6 +282,25 @@ describe("rooms", () => {
       expect(event.body["join_authorised_via_users_server"]).to.equal(alice.user_id);
     });
 
+    it("lets others knock where only members of another room come in by themselves", async () => {
+      const lobby = await roomOf(alice);
+      const allow = [{ type: "m.room_membership", room_id: decodeURIComponent(lobby) }];
+      const room = await roomOf(alice, {
+        initial_state: [{ type: "m.room.join_rules", content: { join_rule: "knock_restricted", allow } }],
+      });
+      expect(refusal(await carol.post(`${V3}/join/${room}`))).to.deep.equal([403, "M_FORBIDDEN"]);
+      expect((await carol.post(`${V3}/knock/${room}`)).status).to.equal(200);
+      await alice.post(`${V3}/rooms/${lobby}/invite`, { user_id: bob.user_id });
+      await bob.post(`${V3}/join/${lobby}`);
+      expect((await bob.post(`${V3}/join/${room}`)).status).to.equal(200);
+      // Once nobody who may invite is left, nobody can be let in.
+      await alice.post(`${V3}/rooms/${lobby}/invite`, { user_id: carol.user_id });
+      await carol.post(`${V3}/join/${lobby}`);
+      await alice.put(`${V3}/rooms/${room}/state/m.room.power_levels`, { invite: 50, users: {} });
+      await alice.post(`${V3}/rooms/${room}/leave`);
+      expect(refusal(await carol.post(`${V3}/join/${room}`))).to.deep.equal([403, "M_FORBIDDEN"]);
+    });
+
     it("forgets a room that was left, until it is joined again", async () => {
       const room = await roomOf(alice, { preset: "public_chat" });
       await bob.post(`${V3}/join/${room}`);

@@ -20,7 +20,7 @@ import { Interning } from "../../src/storage/interning.js";
 import { logHead, readLog } from "../../src/storage/log.js";
 import { nameFields } from "../../src/storage/member-profiles.js";
 import { membershipInRoom, membershipsOfUser } from "../../src/storage/memberships.js";
-import { relatedEvents } from "../../src/storage/relations.js";
+import { annotationsBy, relatedEvents } from "../../src/storage/relations.js";
 import { isPublished, publishedRooms, serversOfRoom } from "../../src/storage/room-directory.js";
 import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
 import type { Statement } from "../../src/storage/statement.js";
@@ -186,6 +186,7 @@ describe("plans of hot queries", () => {
     await aliasesOfRoom(explaining, 5);
     await nameFields(explaining, ["@u5:example.org", "@u6:example.org"]);
     await relatedEvents(explaining, [5, 6], [7], null);
+    await annotationsBy(explaining, "$e5", 7, "org.example.t3");
     await isPublished(explaining, "s5" as never, 5);
     await publishedRooms(explaining, "s5" as never, { joined: 1_000_000, room_nid: 0 }, "after", 20);
     await publishedRooms(explaining, "s5" as never, { joined: 1, room_nid: 5 }, "before", 20);
