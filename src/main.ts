@@ -6,6 +6,7 @@ import { checkDatabase } from "./command-line/fsck.js";
 import { generateKey } from "./command-line/key.js";
 import { migrate } from "./command-line/migrate.js";
 import { printOpenApi } from "./command-line/openapi.js";
+import { rebuildState, rebuildUnread } from "./command-line/rebuild.js";
 import { serve } from "./command-line/serve.js";
 import { createToken, createUser, setPassword, setUserAdmin } from "./command-line/users.js";
 import { ConfigError } from "./config.js";
@@ -83,6 +84,20 @@ program
   .option(...CONFIG)
   .option(...JSON_OUTPUT)
   .action(checkDatabase);
+
+const rebuild = program.command("rebuild").description("make again what is derived from events; best while nothing serves");
+rebuild
+  .command("state")
+  .description("current state and memberships of all rooms")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(rebuildState);
+rebuild
+  .command("counts")
+  .description("unread counts of all rooms")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(rebuildUnread);
 
 program.command("openapi").description("print the API as an OpenAPI document").action(printOpenApi);
 

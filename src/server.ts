@@ -25,12 +25,12 @@ import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
 import { Interning } from "./storage/interning.js";
 import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
-import { keepLogPartitions } from "./storage/log-upkeep.js";
 import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { UnreadLoader } from "./sync/fast-sync.js";
 import { SentMembers } from "./sync/sent-members.js";
@@ -104,7 +104,7 @@ async function startEngine(
   const owners = new RoomOwners(services, registration, caller);
   for (const [name, method] of owners.methods) methods.set(name, method);
   const upkeep = setInterval(() => {
-    keepLogPartitions(database).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the log failed"));
+    keepHouse(database, clock).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
   }, UPKEEP_MS).unref();
   started.push({
     async [Symbol.asyncDispose]() {

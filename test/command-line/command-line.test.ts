@@ -47,7 +47,7 @@ describe("the command line", () => {
   }
 
   it("explains each command", async () => {
-    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"]];
+    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"], ["rebuild", "state"], ["rebuild", "counts"]];
     for (const command of words) {
       const { code, stdout } = await hansa([...command, "--help"]);
       expect([command, code]).to.deep.equal([command, 0]);
@@ -134,6 +134,13 @@ describe("the command line", () => {
   it("checks the database", async () => {
     const { code, stdout } = await hansa(["fsck", "--json"]);
     expect([code, objectAt(JSON.parse(stdout))["problems"]]).to.deep.equal([0, []]);
+  });
+
+  it("makes again what is derived, in a database without rooms", async () => {
+    for (const what of ["state", "counts"]) {
+      const { code, stdout } = await hansa(["rebuild", what, "--json"]);
+      expect([code, JSON.parse(stdout)]).to.deep.equal([0, { rooms: 0 }]);
+    }
   });
 
   it("prints the API", async () => {

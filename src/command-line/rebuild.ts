@@ -1,0 +1,46 @@
+// `hansa rebuild state|counts`: makes again what is derived from events.
+import { rebuildCounts, type RebuildServices } from "../rooms/rebuild-counts.js";
+import { rebuildRooms } from "../rooms/rebuild.js";
+import { Interning } from "../storage/interning.js";
+import { roomsAfter } from "../storage/rebuild.js";
+import { roomsByNid } from "../storage/rooms.js";
+import { withDatabase } from "./users.js";
+
+interface Options {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Current state and memberships of all rooms, from the snapshots of their state. */
+export async function rebuildState(options: Options): Promise<void> {
+  const rooms = await withDatabase(options, ({ database, servers }) =>
+    rebuildRooms({ database, interning: new Interning(database), isLocal: (server) => servers.isLocal(server) }, (done) => progress(options, done)),
+  );
+  tell(options, rooms);
+}
+
+/** Unread counts of all rooms, from their events, receipts and push rules. */
+export async function rebuildUnread(options: Options): Promise<void> {
+  const rooms = await withDatabase(options, async ({ database, servers }) => {
+    const services: RebuildServices = {
+      database,
+      interning: new Interning(database),
+      isLocal: (server) => servers.isLocal(server),
+    };
+    let done = 0;
+    for (let page = await roomsAfter(database, 0); page.length > 0; page = await roomsAfter(database, page.at(-1) ?? 0)) {
+      for (const room of (await roomsByNid(database, page)).values()) await rebuildCounts(services, room);
+      progress(options, (done += page.length));
+    }
+    return done;
+  });
+  tell(options, rooms);
+}
+
+function progress({ json }: Options, rooms: number): void {
+  if (json !== true) console.error(`${rooms} rooms`);
+}
+
+function tell({ json }: Options, rooms: number): void {
+  console.log(json === true ? JSON.stringify({ rooms }) : `${rooms} rooms were rebuilt.`);
+}
