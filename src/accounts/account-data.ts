@@ -7,7 +7,7 @@ import type { Committer } from "../storage/committer.js";
 import { roomsById } from "../storage/rooms.js";
 import { appendToLog, type AccountContext } from "./context.js";
 
-export const TAGS = "m.tag";
+const TAGS = "m.tag";
 export const FULLY_READ = "m.fully_read";
 export const PUSH_RULES = "m.push_rules";
 

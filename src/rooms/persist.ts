@@ -271,6 +271,8 @@ export class RoomChange {
         ...(live && member !== undefined && { user_nid: this.#names.user(member) }),
       });
     }
+    // Whoever is in the room at the beginning of the batch is who its events count for.
+    if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
     memory.known.set(event.event_id, { nid, thread_root: threadRoot });
     if (!isState(event)) return { nid, slot: undefined };
     const replaced = received.auth.find(
@@ -302,7 +304,8 @@ export class RoomChange {
   #count(event: RoomEvent, nid: number, threadRoot: number | null, before: RoomEvent | undefined): void {
     const memory = this.#memory;
     const create = memory.state.get(CREATE)?.event;
-    if (create === undefined) throw new Error("a room without create event cannot be counted");
+    // Nobody of ours was in a room that only now becomes known here: there is nothing to count for.
+    if (create === undefined) return;
     const memberEvent = (id: string): RoomEvent | undefined => {
       const user = parseUserId(id);
       return user === undefined ? undefined : memory.state.get(stateTuple("m.room.member", user))?.event;

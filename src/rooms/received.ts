@@ -1,18 +1,22 @@
 // Events that came from elsewhere: what they do to the ends of a room's history and, where branches meet, to its state.
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
-import { type EventId, parseUserId } from "../protocol/identifiers.js";
+import { type EventId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
+import { singledOut } from "../protocol/push-evaluation.js";
 import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
-import { lastThreadOrdinals } from "../storage/threads.js";
+import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
 import { relationOf } from "./relation.js";
-import { type Extremity, loadCounting, type RoomMemory, type StateSlot } from "./room-memory.js";
+import { type Extremity, loadCounting, loadScopes, loadState, type RoomMemory, type StateSlot } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "./snapshot-chain.js";
+
+/** What the power levels of a room are known by, which push rules ask for. */
+const COUNTED_STATE = [stateTuple("m.room.create", ""), stateTuple("m.room.power_levels", "")];
 
 /** An event that was judged where it came in. */
 export interface ReceivedEvent {
@@ -93,6 +97,17 @@ export async function persistReceived(
   const memberIds = [...tuples].map(splitStateTuple).flatMap(([type, key]) => (type === "m.room.member" && parseUserId(key)) || []);
   for (const [id, nid] of await interning.users(memberIds)) userNids.set(id, nid);
 
+  const counting = await loadCounting(database, memory, ruleChanges, []);
+  const single = fresh.flatMap(({ event }) => singledOut(event)).flatMap((id) => parseUserId(id) ?? []);
+  const mentioned = single.filter((id) => signingKey(serverNameOf(id)) !== undefined);
+  for (const [id, nid] of await interning.findUsers(mentioned)) userNids.set(id, nid);
+  await loadState(database, memory, [
+    ...COUNTED_STATE,
+    ...mentioned.map((id) => stateTuple("m.room.member", id)),
+    ...[...counting.members.values()].map(({ user_id }) => stateTuple("m.room.member", user_id)),
+  ]);
+  await loadScopes(database, memory, counting, [MAIN_TIMELINE, ...roots]);
+
   const change = new RoomChange(
     memory,
     {
@@ -106,7 +121,7 @@ export async function persistReceived(
       snapshots: await numbers.allot("snapshot_nids", fresh.reduce((sum, { event }) => sum + event.prev_events.length + 3, memory.extremities.length + 1)),
       chains: await numbers.allot("chain_nids", fresh.length),
     },
-    await loadCounting(database, memory, ruleChanges, []),
+    counting,
     (server) => signingKey(server) !== undefined,
   );
 

@@ -11,7 +11,9 @@ import { signingKey } from "../../src/protocol/signing.js";
 import { type StateMap, type StateTuple, stateTuple } from "../../src/protocol/state-map.js";
 import { resolve } from "../../src/protocol/state-resolution.js";
 import { accepted, type RoomDraft } from "../../src/rooms/draft.js";
+import { rebuildCounts } from "../../src/rooms/rebuild-counts.js";
 import type { ReceivedEvent } from "../../src/rooms/received.js";
+import { unreadByScope } from "../../src/storage/counts.js";
 import { eventsById, timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { readLog } from "../../src/storage/log.js";
@@ -162,6 +164,13 @@ describe("received events", () => {
         }
       }
       expect((await fsck(process.database)).problems, `seed ${seed}`).to.deep.equal([]);
+      // What came from elsewhere was counted as anyone counts it who goes through the timeline.
+      const { interning } = process.services;
+      const [reader = 0] = (await interning.users([ALICE])).values();
+      const counts = (): Promise<object> => unreadByScope(process.database, [{ user_nid: reader, room_nid }]);
+      const live = await counts();
+      await rebuildCounts({ database: process.database, interning, isLocal: (server) => server !== REMOTE }, { nid: room_nid, room_id });
+      expect(await counts(), `seed ${seed}`).to.deep.equal(live);
     });
   }
 
