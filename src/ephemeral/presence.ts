@@ -57,6 +57,8 @@ export class Presence implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #enabled: boolean;
   readonly #users = new Map<number, Present>();
+  /** What the clients of users said of themselves when they synced last, in whichever process. */
+  readonly #clients = new Map<number, Map<string, { readonly state: PresenceState; readonly seen: number }>>();
   /** How many syncs of a user are open here. */
   readonly #syncs = new Map<number, number>();
   readonly #unsubscribe: () => void;
@@ -87,8 +89,12 @@ export class Presence implements AsyncDisposable {
    * A client syncs: it is there, says how, and is there until what this gives is called. A sync that says `offline` leaves
    * presence as it is.
    */
-  async syncing(userNid: number, state: PresenceState): Promise<() => void> {
+  async syncing(userNid: number, device: string, state: PresenceState): Promise<() => void> {
     if (!this.#enabled || state === "offline") return () => undefined;
+    const client = this.#clients.get(userNid)?.get(device);
+    if (client?.state !== state || this.#clock.now() - client.seen > TELL_EVERY_MS) {
+      this.#bus.publish(CHANNEL, JSON.stringify({ user_nid: userNid, beat: "client", device, state }));
+    }
     await this.#synced(userNid, state);
     this.#syncs.set(userNid, (this.#syncs.get(userNid) ?? 0) + 1);
     return () => {
@@ -102,8 +108,9 @@ export class Presence implements AsyncDisposable {
   async #synced(userNid: number, state: PresenceState): Promise<void> {
     const known = this.#users.get(userNid);
     this.#beat(userNid, false);
+    if (known?.state === state) return;
     // One idle client does not make a user idle whose other one is not.
-    if (known !== undefined && known.state !== "offline" && (state === "unavailable" || known.state === "online")) return;
+    if (known?.state === "online" && this.#hasOnlineClient(userNid)) return;
     if (known?.state === "unavailable" && this.#clock.now() - known.last_active_ts > IDLE_MS) return;
     const stored = await presenceOf(this.#database, userNid);
     await this.#become(userNid, {
@@ -112,6 +119,14 @@ export class Presence implements AsyncDisposable {
       last_active_ts: state === "online" ? this.#clock.now() : (stored?.last_active_ts ?? this.#clock.now()),
       currently_active: state === "online",
     });
+  }
+
+  #hasOnlineClient(userNid: number): boolean {
+    const now = this.#clock.now();
+    for (const { state, seen } of this.#clients.get(userNid)?.values() ?? []) {
+      if (state === "online" && now - seen <= OFFLINE_MS) return true;
+    }
+    return false;
   }
 
   /** The user did something: sent a message, changed the presence. */
@@ -167,6 +182,10 @@ export class Presence implements AsyncDisposable {
   async sweep(): Promise<void> {
     for (const userNid of this.#syncs.keys()) this.#beat(userNid, false);
     const now = this.#clock.now();
+    for (const [userNid, clients] of this.#clients) {
+      for (const [device, { seen }] of clients) if (now - seen > OFFLINE_MS) clients.delete(device);
+      if (clients.size === 0) this.#clients.delete(userNid);
+    }
     for (const [userNid, user] of this.#users) {
       if (now - user.seen > OFFLINE_MS) {
         await this.#become(userNid, { ...user, state: "offline", currently_active: false });
@@ -223,6 +242,15 @@ export class Presence implements AsyncDisposable {
     if (typeof user_nid !== "number") return;
     const known = this.#users.get(user_nid);
     const now = this.#clock.now();
+    if (own(parsed, "beat") === "client") {
+      const state = ownString(parsed, "state");
+      const device = ownString(parsed, "device");
+      if (device === undefined || (state !== "online" && state !== "unavailable")) return;
+      let clients = this.#clients.get(user_nid);
+      if (clients === undefined) this.#clients.set(user_nid, (clients = new Map()));
+      clients.set(device, { state, seen: now });
+      return;
+    }
     if (own(parsed, "beat") !== "state") {
       if (known === undefined) return;
       known.seen = now;

@@ -43,7 +43,7 @@ describe("presence", () => {
     (await readLog(database, { after: 0, upTo: Number.MAX_SAFE_INTEGER }, { kinds: ["presence"], users: [alice] })).length;
 
   it("who syncs is online, then idle, and offline when the client is gone", async () => {
-    const gone = await one.syncing(alice, "online");
+    const gone = await one.syncing(alice, "A", "online");
     expect(await one.get(alice)).to.deep.equal({ presence: "online", last_active_ago: 0, currently_active: true });
     await pass(2 * MINUTE);
     expect(await two.get(alice)).to.deep.equal({ presence: "online", last_active_ago: 2 * MINUTE, currently_active: false });
@@ -59,7 +59,7 @@ describe("presence", () => {
   });
 
   it("activity brings an idle user back, in whichever process", async () => {
-    const gone = await one.syncing(alice, "online");
+    const gone = await one.syncing(alice, "A", "online");
     await pass(6 * MINUTE);
     expect(await state()).to.equal("unavailable");
     await two.active(alice);
@@ -72,21 +72,23 @@ describe("presence", () => {
   });
 
   it("an open sync in one process keeps a user there for the other", async () => {
-    const gone = await two.syncing(alice, "online");
+    const gone = await two.syncing(alice, "A", "online");
     for (let round = 0; round < 10; round += 1) await pass(20_000);
     expect(await state()).to.equal("online");
     gone();
   });
 
   it("a second client that idles does not make the user idle; an idle one alone does", async () => {
-    (await one.syncing(alice, "unavailable"))();
+    (await one.syncing(alice, "B", "unavailable"))();
     expect(await state()).to.equal("unavailable");
-    (await one.syncing(alice, "online"))();
+    (await one.syncing(alice, "A", "online"))();
     expect(await state()).to.equal("online");
-    (await two.syncing(alice, "unavailable"))();
+    (await two.syncing(alice, "B", "unavailable"))();
     expect(await state()).to.equal("online");
-    (await two.syncing(alice, "offline"))();
+    (await two.syncing(alice, "B", "offline"))();
     expect(await state()).to.equal("online");
+    (await two.syncing(alice, "A", "unavailable"))();
+    expect(await state()).to.equal("unavailable");
   });
 
   it("keeps the status message through transitions, and starts again with those who were there", async () => {

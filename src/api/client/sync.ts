@@ -12,7 +12,7 @@ import { check } from "../validation.js";
 
 export const sync: Handler<typeof spec.sync> = async (services, { auth, query, signal }) => {
   const filter = await filterOf(services, auth.user_nid, query.filter);
-  const gone = await services.presence.syncing(auth.user_nid, query.set_presence ?? "online");
+  const gone = await services.presence.syncing(auth.user_nid, auth.device_id ?? "", query.set_presence ?? "online");
   try {
     const text = await answerSync(
       services.sync,
