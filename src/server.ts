@@ -84,7 +84,10 @@ async function startEngine(
   started.push(bus);
   const follower = await LogFollower.start(database, bus, clock);
   started.push(follower);
-  const committer = new Committer(database, (position) => bus.publish(LOG_CHANNEL, String(position)));
+  const committer = new Committer(database, (position, entries) => {
+    follower.committed(position, entries);
+    bus.publish(LOG_CHANNEL, String(position));
+  });
   const services: RoomServices = {
     database,
     committer,

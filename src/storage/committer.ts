@@ -27,12 +27,12 @@ const MAX_EVENTS = 5_000;
 /** Groups changes into transactions, one at a time. */
 export class Committer {
   readonly #database: Database;
-  readonly #onCommit: (position: number) => void;
+  readonly #onCommit: (position: number, entries: readonly LogEntry[]) => void;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  /** `onCommit` hears the position of each transaction after it happened. */
-  constructor(database: Database, onCommit: (position: number) => void) {
+  /** `onCommit` hears the position and the entries of each transaction after it happened. */
+  constructor(database: Database, onCommit: (position: number, entries: readonly LogEntry[]) => void) {
     this.#database = database;
     this.#onCommit = onCommit;
   }
@@ -77,7 +77,7 @@ export class Committer {
   async #commit(group: readonly Waiting[]): Promise<void> {
     try {
       const position = await write(this.#database, group.map(({ item }) => item));
-      this.#onCommit(position);
+      this.#onCommit(position, group.flatMap(({ item }) => item.entries));
       for (const { resolve } of group) resolve(position);
     } catch (error) {
       if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {

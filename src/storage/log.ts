@@ -4,7 +4,7 @@ import { logger } from "../log.js";
 import type { Bus } from "./bus.js";
 import type { Database, Tx } from "./database.js";
 import { epochs, type Epoch } from "./epoch.js";
-import { LOG_COLUMNS, LOG_KINDS, type LogKind, type LogRow, type PositionedEntry, toEntry } from "./log-entry.js";
+import { LOG_COLUMNS, LOG_KINDS, type LogEntry, type LogKind, type LogRow, type PositionedEntry, toEntry } from "./log-entry.js";
 import type { Statement } from "./statement.js";
 
 const log = logger("log");
@@ -163,7 +163,9 @@ export class LogFollower {
     this.#losses = losses;
     this.#tailStart = head;
     this.#current = clock.monotonic();
-    this.#unsubscribe = bus.subscribe(LOG_CHANNEL, () => this.hurry());
+    this.#unsubscribe = bus.subscribe(LOG_CHANNEL, (position) => {
+      if (!(Number(position) <= this.#head)) this.hurry();
+    });
     this.#timer = setInterval(() => this.hurry(), FOLLOW_EVERY_MS).unref();
   }
 
@@ -210,6 +212,17 @@ export class LogFollower {
         this.hurry();
       }
     });
+  }
+
+  /**
+   * Takes the entries of a position that this process has just committed: if it is the one after the head, nothing can have
+   * come between, and what is known need not be read.
+   */
+  committed(position: number, entries: readonly LogEntry[]): void {
+    if (this.#stopped || position <= this.#head) return;
+    if (position === this.#head + 1 && this.#reading === undefined && entries.length > 0) {
+      this.#take(entries.map((entry) => ({ ...entry, position })));
+    } else this.hurry();
   }
 
   /** Calls `wake` for every new position with an entry of one of the rooms or users; register first, then read. */

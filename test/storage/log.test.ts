@@ -133,6 +133,23 @@ describe("log", () => {
     second.close();
   });
 
+  it("a follower takes what its own process committed only where nothing can have come between", async () => {
+    await using bus = new MemoryBus();
+    await using follower = await LogFollower.start(database, bus, systemClock);
+    const { head } = follower;
+    const mine = await append([{ kind: "event", room_nid: 7 }]);
+    follower.committed(mine, [{ kind: "event", room_nid: 7 }]);
+    // At once, without a query.
+    expect(follower.head).to.equal(mine);
+    expect(follower.roomEntries(7, { after: head, upTo: mine })).to.deep.equal([{ kind: "event", room_nid: 7, position: mine }]);
+    const theirs = await append([{ kind: "event", room_nid: 8 }]);
+    const next = await append([{ kind: "event", room_nid: 7 }]);
+    follower.committed(next, [{ kind: "event", room_nid: 7 }]);
+    expect(follower.head).to.equal(mine);
+    expect(await follower.reached(next, 5_000)).to.equal(true);
+    expect(follower.roomEntries(8, { after: head, upTo: next })?.map(({ position }) => position)).to.deep.equal([theirs]);
+  });
+
   it("a follower shortens its tail to whole positions, and a transaction larger than a page is read whole", async () => {
     await using bus = new MemoryBus();
     await using follower = await LogFollower.start(database, bus, systemClock);
