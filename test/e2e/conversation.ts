@@ -1,6 +1,7 @@
 // The main job, as people do it: two of them talk, with three devices, through whatever deployment is given.
 import { expect } from "chai";
 import {
+  EventStatus,
   EventType,
   KnownMembership,
   MatrixError,
@@ -12,10 +13,10 @@ import {
   type MatrixClient,
 } from "matrix-js-sdk";
 import { randomBytes } from "node:crypto";
+import { eventually } from "../support/eventually.js";
 import { matrixRequest } from "../support/matrix-request.js";
 import { SyncChain } from "../support/sync-chain.js";
 import {
-  eventually,
   login,
   openApplication,
   register,
@@ -293,7 +294,9 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
         client.retryImmediately();
         await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last), 40_000);
         await expectAllTexts(client);
-        expect(roomOf(client, roomId).getPendingEvents()).to.deep.equal([]);
+        // The library keeps the local echo of what it got by paging over a gap, as sent.
+        const unsent = roomOf(client, roomId).getPendingEvents().filter(({ status }) => status !== EventStatus.SENT);
+        expect(unsent.map((event) => [event.getId(), event.status])).to.deep.equal([]);
       }
     });
 
