@@ -171,9 +171,9 @@ function forgetChanged({
 }
 
 function openBus(config: Config, database: Database, isEmbedded: boolean): Bus {
-  if (config.redis.url !== undefined) return new RedisBus(config.redis.url);
   // Our own PostgreSQL serves this process alone.
-  return isEmbedded ? new MemoryBus() : new PostgresBus(database.connectionConfig());
+  const bus = isEmbedded ? new MemoryBus() : new PostgresBus(database.connectionConfig());
+  return config.redis.url === undefined ? bus : new RedisBus(config.redis.url, bus);
 }
 
 async function start(config: Config, options: StartOptions, started: AsyncDisposable[]): Promise<RunningServer> {

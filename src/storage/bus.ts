@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Redis } from "ioredis";
 import { Client, type ClientConfig } from "pg";
 import { logger } from "../log.js";
+import { parseJson } from "../protocol/json.js";
 
 const log = logger("bus");
 
@@ -72,17 +73,23 @@ abstract class SharedBus extends MemoryBus {
 }
 
 const REDIS_CHANNEL = "hansa";
+/** A Redis that does not answer for so long is away. */
+const PUBLISH_MS = 1_000;
 
-/** Over Redis publish/subscribe. Without a connection messages are dropped; connections come back by themselves. */
+/** Over Redis publish/subscribe, and over another bus for as long as Redis is away; connections come back by themselves. */
 export class RedisBus extends SharedBus {
+  private readonly fallback: Bus;
   private readonly publisher: Redis;
   private readonly subscriber: Redis;
   private connected = true;
 
-  constructor(url: string) {
+  /** Owns the bus that it falls back to. */
+  constructor(url: string, fallback: Bus) {
     super();
+    this.fallback = fallback;
+    fallback.subscribe(REDIS_CHANNEL, (packet) => this.receive(packet));
     const options = { enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: (tries: number) => Math.min(tries * 50, 1_000) };
-    this.publisher = new Redis(url, options);
+    this.publisher = new Redis(url, { ...options, commandTimeout: PUBLISH_MS });
     this.subscriber = new Redis(url, { ...options, enableOfflineQueue: true, maxRetriesPerRequest: null });
     for (const connection of [this.publisher, this.subscriber]) connection.on("error", (error) => this.lost(error));
     this.publisher.on("ready", () => {
@@ -95,11 +102,18 @@ export class RedisBus extends SharedBus {
   }
 
   protected override send(packet: string): void {
-    this.publisher.publish(REDIS_CHANNEL, packet).catch((error: unknown) => this.lost(error));
+    if (this.publisher.status !== "ready") {
+      this.fallback.publish(REDIS_CHANNEL, packet);
+      return;
+    }
+    this.publisher.publish(REDIS_CHANNEL, packet).catch((error: unknown) => {
+      this.lost(error);
+      this.fallback.publish(REDIS_CHANNEL, packet);
+    });
   }
 
   private lost(error: unknown): void {
-    if (this.connected) log.warn({ err: error }, "Redis is out of reach: other processes notice changes a little later");
+    if (this.connected) log.warn({ err: error }, "Redis is out of reach: PostgreSQL carries the wake-ups meanwhile");
     this.connected = false;
   }
 
@@ -107,6 +121,7 @@ export class RedisBus extends SharedBus {
     await super[Symbol.asyncDispose]();
     this.publisher.disconnect();
     this.subscriber.disconnect();
+    await this.fallback[Symbol.asyncDispose]();
   }
 }
 
@@ -122,6 +137,7 @@ const WAITING_PACKETS = 10_000;
 export class PostgresBus extends SharedBus {
   private readonly config: ClientConfig;
   private client: Client | undefined;
+  /** Packets as JSON strings. */
   private waiting: string[] = [];
   private sending = false;
   private stopped = false;
@@ -136,7 +152,7 @@ export class PostgresBus extends SharedBus {
   private async connect(): Promise<void> {
     const client = new Client(this.config);
     client.on("notification", ({ payload }) => {
-      for (const packet of (payload ?? "").split("\n")) this.receive(packet);
+      for (const packet of packetsOf(payload ?? "")) this.receive(packet);
     });
     let lost = false;
     const onLost = (error?: unknown): void => {
@@ -152,6 +168,7 @@ export class PostgresBus extends SharedBus {
     try {
       await client.connect();
       await client.query(`LISTEN ${NOTIFY_CHANNEL}`);
+      if (this.stopped) return await client.end();
       this.client = client;
       await this.flush();
     } catch (error) {
@@ -160,8 +177,9 @@ export class PostgresBus extends SharedBus {
   }
 
   protected override send(packet: string): void {
-    if (this.waiting.length >= WAITING_PACKETS || Buffer.byteLength(packet) > NOTIFY_BYTES) return;
-    this.waiting.push(packet.replaceAll("\n", " "));
+    const text = JSON.stringify(packet);
+    if (this.waiting.length >= WAITING_PACKETS || Buffer.byteLength(text) > NOTIFY_BYTES) return;
+    this.waiting.push(text);
     void this.flush();
   }
 
@@ -173,7 +191,7 @@ export class PostgresBus extends SharedBus {
         let bytes = 0;
         const size = this.waiting.findIndex((packet) => (bytes += Buffer.byteLength(packet) + 1) > NOTIFY_BYTES);
         const packets = this.waiting.splice(0, size < 0 ? this.waiting.length : Math.max(size, 1));
-        await this.client.query("SELECT pg_notify($1, $2)", [NOTIFY_CHANNEL, packets.join("\n")]);
+        await this.client.query("SELECT pg_notify($1, $2)", [NOTIFY_CHANNEL, `[${packets.join(",")}]`]);
       }
     } catch (error) {
       log.debug({ err: error }, "a wake-up was lost");
@@ -187,5 +205,16 @@ export class PostgresBus extends SharedBus {
     clearTimeout(this.retry);
     await super[Symbol.asyncDispose]();
     await this.client?.end();
+  }
+}
+
+/** The packets of a notification; none if it is not ours: whoever may connect to the database may notify here. */
+function packetsOf(payload: string): string[] {
+  try {
+    const packets = parseJson(payload);
+    return Array.isArray(packets) ? packets.filter((packet) => typeof packet === "string") : [];
+  } catch (error) {
+    log.debug({ err: error }, "a notification is not ours");
+    return [];
   }
 }

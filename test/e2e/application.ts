@@ -12,6 +12,7 @@ import {
 } from "matrix-js-sdk";
 import { logger as sdkLogger } from "matrix-js-sdk/lib/logger.js";
 import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../support/eventually.js";
 
 for (const logger of [sdkLogger, sdkLogger.getChild("[MatrixRTCSessionManager]")]) {
   // The declared type leaves out the method that these loggers have.
@@ -36,17 +37,6 @@ export interface Session {
   readonly userId: string;
   readonly deviceId: string;
   readonly accessToken: string;
-}
-
-/** Waits until `condition` holds; what it gives then. Throws after `timeoutMs`, naming what was waited for. */
-export async function eventually<T>(what: string, condition: () => T | undefined | false, timeoutMs = 20_000): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const value = condition();
-    if (value !== undefined && value !== false) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(10);
-  }
 }
 
 function sessionOf(answer: { user_id: string; device_id?: string; access_token?: string }): Session {

@@ -1,11 +1,9 @@
 // The ways to run Hansa that the conversation is held on.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { connect } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { emptyDatabase } from "../support/postgres.js";
+import { RedisServer } from "../support/redis-server.js";
 import type { Deployment } from "./conversation.js";
 import { roundRobin } from "./round-robin.js";
-import { freePort, ServerProcess, temporaryFolder } from "./server-process.js";
+import { ServerProcess, temporaryFolder } from "./server-process.js";
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -63,51 +61,16 @@ export function twoNames(): Promise<Deployment> {
   });
 }
 
-class Redis implements AsyncDisposable {
-  readonly url: string;
-  readonly #kill: () => Promise<void>;
-
-  private constructor(url: string, kill: () => Promise<void>) {
-    this.url = url;
-    this.#kill = kill;
-  }
-
-  static async start(): Promise<Redis> {
-    const port = await freePort();
-    const child = spawn("redis-server", ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], { stdio: "ignore" });
-    const exited = once(child, "exit");
-    const redis = new Redis(`redis://127.0.0.1:${port}`, async () => {
-      child.kill("SIGKILL");
-      await exited;
-    });
-    for (let attempt = 0; attempt < 100; attempt++) {
-      const socket = connect(port, "127.0.0.1");
-      const answers = await new Promise<boolean>((settle) => {
-        socket.once("connect", () => settle(true)).once("error", () => settle(false));
-      });
-      socket.destroy();
-      if (answers) return redis;
-      await sleep(50);
-    }
-    await redis.kill();
-    throw new Error("redis-server does not answer");
-  }
-
-  kill(): Promise<void> {
-    return this.#kill();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#kill();
-  }
-}
-
 /** Two processes on one database, each request to the next of them; `redis` between them, or killed in the middle. */
 export function twoProcesses(redis: "none" | "there" | "killed"): Promise<Deployment> {
   return deploymentOf(async (keep) => {
     const folder = await keep(temporaryFolder());
-    const bus = redis === "none" ? undefined : await keep(Redis.start());
-    const settings = { ...SETTINGS, ...(bus === undefined ? {} : { redis: { url: bus.url } }) };
+    const bus = redis === "none" ? undefined : await keep(RedisServer.start());
+    const address = await emptyDatabase();
+    if (!("socketFolder" in address)) throw new Error("the database has no socket");
+    const { socketFolder, user, database } = address;
+    const url = `postgres://${user}@localhost/${database}?host=${encodeURIComponent(socketFolder)}`;
+    const settings = { ...SETTINGS, database: { url }, ...(bus === undefined ? {} : { redis: { url: bus.url } }) };
     const servers = [await keep(ServerProcess.start(folder.path, settings)), await keep(ServerProcess.start(folder.path, settings))];
     const front = await keep(roundRobin(servers.map((server) => server.url)));
     return {
