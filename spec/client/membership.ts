@@ -1,11 +1,11 @@
 // Client-server API, "Room membership".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
-import { RoomId, UserId } from "../types/identifiers.js";
+import { RoomId, RoomIdOrAlias, UserId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
 
 const inRoom = Type.Object({ roomId: RoomId });
-const roomIdOrAlias = Type.Object({ roomIdOrAlias: Type.String({ minLength: 1 }) });
+const roomIdOrAlias = Type.Object({ roomIdOrAlias: RoomIdOrAlias });
 const reason = Type.Optional(Type.String());
 const nothing = Type.Object({});
 const servers = Type.Optional(Type.Array(Type.String()));

@@ -14,7 +14,7 @@ const events = {
   types: list(Type.String()),
 };
 
-export const EventFilter = Type.Object(events);
+const EventFilter = Type.Object(events);
 
 export const RoomEventFilter = Type.Object({
   ...events,

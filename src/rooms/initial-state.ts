@@ -146,7 +146,7 @@ function powerLevels(version: RoomVersion, creator: UserId, trusted: readonly Us
 }
 
 /** The content of `m.room.topic` for a plain text topic. */
-export function topicContent(topic: string): JsonObject {
+function topicContent(topic: string): JsonObject {
   return { topic, "m.topic": { "m.text": [{ body: topic, mimetype: "text/plain" }] } };
 }
 
