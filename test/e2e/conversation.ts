@@ -14,6 +14,7 @@ import {
 } from "matrix-js-sdk";
 import { randomBytes } from "node:crypto";
 import { eventually } from "../support/eventually.js";
+import { stringAt } from "../support/json-path.js";
 import { matrixRequest } from "../support/matrix-request.js";
 import { SyncChain } from "../support/sync-chain.js";
 import {
@@ -310,7 +311,7 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
         async () => {
           const answers = [];
           for (let turn = 0; turn < 4; turn++) answers.push(await ask("GET", "/_matrix/client/v3/account/whoami"));
-          return answers.every(({ status, body }) => status === 401 && body["errcode"] === "M_UNKNOWN_TOKEN");
+          return answers.every(({ status, body }) => status === 401 && stringAt(body, "errcode") === "M_UNKNOWN_TOKEN");
         },
         2_000,
       );
