@@ -12,6 +12,7 @@ import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
+import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
 import { sideStreams } from "./push/side-streams.js";
@@ -32,9 +33,9 @@ import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.
 import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
-import { UnreadLoader } from "./sync/fast-sync.js";
 import { SentMembers } from "./sync/sent-members.js";
 import type { SyncDependencies } from "./sync/sync.js";
+import { TurnLoader } from "./sync/turn-loader.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
@@ -138,7 +139,11 @@ async function startEngine(
     streams,
     sentMembers: new SentMembers(),
     members: new CurrentMembers(database),
-    unread: new UnreadLoader((pairs, perThread) => streams.unread(database, pairs, perThread)),
+    unread: {
+      whole: new TurnLoader(unreadKey, (pairs) => streams.unread(database, pairs, false)),
+      parted: new TurnLoader(unreadKey, (pairs) => streams.unread(database, pairs, true)),
+    },
+    presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
   return { ...services, bus, follower, owners, events, sync, typing, presence };
 }

@@ -11,6 +11,7 @@ import {
   presenceChanged,
   presenceOf,
   presenceOfMet,
+  presenceOfUsers,
   presentUsers,
   storePresence,
   type UserPresence,
@@ -171,11 +172,17 @@ export class Presence implements AsyncDisposable {
       range.after === 0 || fresh.length + changed.length === 0 ? [] : presenceOfMet(reads, range, fresh, changed),
     ]);
     const users = new Map([...met, ...told].map((user) => [user.user_nid, user]));
-    return [...users.values()].map((user) => ({
-      type: "m.presence",
-      sender: user.user_id,
-      content: JSON.stringify(this.#content(user)),
-    }));
+    return [...users.values()].map((user) => this.#event(user));
+  }
+
+  /** `m.presence` events of users as they are now, by number. */
+  async of(reads: Reads, userNids: readonly number[]): Promise<Map<number, SideEvent>> {
+    const users = this.#enabled ? await presenceOfUsers(reads, userNids) : [];
+    return new Map(users.map((user) => [user.user_nid, this.#event(user)]));
+  }
+
+  #event(user: UserPresence): SideEvent {
+    return { type: "m.presence", sender: user.user_id, content: JSON.stringify(this.#content(user)) };
   }
 
   /** Lets time pass: clients that were not heard of are gone, users that do nothing are idle. */

@@ -46,6 +46,8 @@ export interface SideStreams {
   ): Promise<{ readonly global: readonly SideEvent[]; readonly rooms: ReadonlyMap<number, readonly SideEvent[]> }>;
   /** Presence of those who share a room with the user, as `m.presence` events: what changed, and that of whom the user met. */
   presence(reads: Reads, userNid: number, range: Range, met: Met): Promise<readonly SideEvent[]>;
+  /** Presence of users as it is now, by number; `m.presence` events. */
+  presenceOf(reads: Reads, userNids: readonly number[]): Promise<Map<number, SideEvent>>;
   /** Unread counts of (user, room) pairs, by `unreadKey`; `perThread` parts them by thread. Pairs without any may be left out. */
   unread(reads: Reads, pairs: readonly UserRoom[], perThread: boolean): Promise<Map<string, UnreadCounts>>;
 }

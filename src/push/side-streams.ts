@@ -25,6 +25,7 @@ export function sideStreams({ typing, presence, interning }: SideStreamServices)
     typingChanged: (rooms, serial) => typing.changed(rooms, serial),
     typingSerial: () => typing.serial,
     presence: (reads, userNid, range, met) => presence.changed(reads, userNid, range, met),
+    presenceOf: (reads, userNids) => presence.of(reads, userNids),
     unread: unreadCounts,
     accountData: (reads, userNid, range) => accountData(interning, reads, userNid, range),
   };

@@ -27,6 +27,10 @@ const OF_USER: Statement<PresenceRow> = {
   name: "presence_of_user", // presence_pkey
   text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid WHERE user_nid = $1`,
 };
+const OF_USERS: Statement<PresenceRow> = {
+  name: "presence_of_users", // presence_pkey
+  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid WHERE user_nid = ANY($1)`,
+};
 const SHARES_ROOM = `EXISTS (SELECT FROM current_state AS reader JOIN current_state AS other
   ON other.room_nid = reader.room_nid AND other.user_nid = presence.user_nid AND other.membership = 1
   WHERE reader.user_nid = $1 AND reader.membership = 1)`;
@@ -77,6 +81,11 @@ function named(row: PresenceRow): UserPresence {
 export async function presenceOf(reads: Reads, userNid: number): Promise<UserPresence | undefined> {
   const [row] = await reads.read(OF_USER, [userNid]);
   return row && named(row);
+}
+
+/** The presence of users; those who never had any are left out. */
+export async function presenceOfUsers(reads: Reads, userNids: readonly number[]): Promise<UserPresence[]> {
+  return (await reads.read(OF_USERS, [userNids])).map(named);
 }
 
 /** The presence of the reader and of those who share a room with the reader, as far as it changed in (after, upTo]. */

@@ -9,13 +9,24 @@ import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
 import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
-import { unreadKey, type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
-import type { WatchedUser } from "./watched-users.js";
+import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import type { TurnLoader } from "./turn-loader.js";
+import type { WatchedUser, WatchedUsers } from "./watched-users.js";
 
 export interface FastServices extends SyncServices {
   readonly follower: LogFollower;
-  readonly unread: UnreadLoader;
+  /** Unread counts of one room: of the whole room, or parted by thread. */
+  readonly unread: { readonly whole: TurnLoader<UserRoom, UnreadCounts>; readonly parted: TurnLoader<UserRoom, UnreadCounts> };
+  /** Presence of one user. */
+  readonly presences: TurnLoader<number, SideEvent>;
+  readonly users: WatchedUsers;
   readonly members: CurrentMembers;
+}
+
+interface News {
+  readonly rooms: Map<number, RoomNews>;
+  /** Users whose presence changed, whoever they are. */
+  readonly presences: Set<number>;
 }
 
 interface RoomNews {
@@ -23,6 +34,8 @@ interface RoomNews {
   changes: number;
   receipts: boolean;
 }
+
+const NOTHING: News = { rooms: new Map(), presences: new Set() };
 
 /** Above this many entries since the token the rooms of the user are looked up one by one instead. */
 const FEW_ENTRIES = 256;
@@ -42,22 +55,24 @@ export async function fastSync(
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
-  const news = upTo <= since.position ? new Map<number, RoomNews>() : newsOf(follower, watched, rooms, since.position, upTo);
+  const news = upTo <= since.position ? NOTHING : newsOf(follower, watched, rooms, since.position, upTo);
   if (news === undefined) return undefined;
   const typingRooms = since.ephemeral === typingSerial ? [] : streams.typingChanged(rooms.keys(), since.ephemeral);
   const next: SyncToken = { kind: "sync", epoch: request.epoch, position, ephemeral: typingSerial };
   const head = `{"next_batch":${JSON.stringify(formatToken(next))}`;
 
   const texts: string[] = [];
-  for (const room of new Set([...news.keys(), ...typingRooms])) {
+  for (const room of new Set([...news.rooms.keys(), ...typingRooms])) {
     const roomId = rooms.get(room);
     if (roomId === undefined || !filter.room(roomId)) continue;
-    const text = await roomText(services, reader, request, room, news.get(room), typingRooms.includes(room), upTo);
+    const text = await roomText(services, reader, request, room, news.rooms.get(room), typingRooms.includes(room), upTo);
     if (text === undefined) return undefined;
     if (text !== "") texts.push(`${JSON.stringify(roomId)}:${text}`);
   }
   const body = texts.length === 0 ? "" : `,"rooms":{"join":{${texts.join(",")}}}`;
-  return { text: `${head}${body},${ENCRYPTION}}`, empty: texts.length === 0, next };
+  const presences = sideEvents(await presencesOf(services, watched, news.presences), filter.presence);
+  const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
+  return { text: `${head}${body}${presence},${ENCRYPTION}}`, empty: body === "" && presence === "", next };
 }
 
 /** What happened in the user's rooms; undefined if anything else happened to the user, or if memory does not reach back. */
@@ -67,19 +82,22 @@ function newsOf(
   rooms: ReadonlyMap<number, string>,
   after: number,
   upTo: number,
-): Map<number, RoomNews> | undefined {
+): News | undefined {
   const range = { after, upTo };
   const all = follower.allEntries(range);
   if (all === undefined) return undefined;
   const own = follower.userEntries(user_nid, range) ?? [];
-  if (own.some(({ kind, room_nid }) => room_nid === undefined || (kind !== "event" && kind !== "receipt"))) return undefined;
-  const news = new Map<number, RoomNews>();
+  if (own.some(({ kind, room_nid }) => !(kind === "presence" || (room_nid !== undefined && (kind === "event" || kind === "receipt"))))) {
+    return undefined;
+  }
+  const news: News = { rooms: new Map(), presences: new Set() };
   const take = (entry: PositionedEntry): boolean => {
-    const { room_nid, kind, reference } = entry;
-    if (room_nid === undefined) return kind !== "presence";
+    const { room_nid, user_nid: other, kind, reference } = entry;
+    if (kind === "presence" && other !== undefined) news.presences.add(other);
+    if (room_nid === undefined) return true;
     if (!rooms.has(room_nid)) return true;
-    let room = news.get(room_nid);
-    if (room === undefined) news.set(room_nid, (room = { events: [], changes: 0, receipts: false }));
+    let room = news.rooms.get(room_nid);
+    if (room === undefined) news.rooms.set(room_nid, (room = { events: [], changes: 0, receipts: false }));
     if (kind === "event" && reference !== undefined) room.events.push(reference);
     else if (kind === "receipt") room.receipts = true;
     else if (kind === "state_change") room.changes += 1;
@@ -90,8 +108,21 @@ function newsOf(
   for (const room of rooms.keys()) {
     for (const entry of follower.roomEntries(room, range) ?? []) if (!take(entry)) return undefined;
   }
-  // Presence has no room: if there was any, the database tells whose.
-  return all.some(({ kind }) => kind === "presence") ? undefined : news;
+  for (const { kind, user_nid: other } of all) if (kind === "presence" && other !== undefined) news.presences.add(other);
+  return news;
+}
+
+/** Presence events of those among these users who share a room with the reader, and of the reader. */
+async function presencesOf(
+  { users, presences }: FastServices,
+  watched: WatchedUser,
+  changed: ReadonlySet<number>,
+): Promise<SideEvent[]> {
+  const shown: Promise<SideEvent | undefined>[] = [];
+  for (const other of changed) {
+    if (other === watched.user_nid || (await users.shareRoom(watched, other))) shown.push(presences.load(other));
+  }
+  return (await Promise.all(shown)).filter((event) => event !== undefined);
 }
 
 /** JSON text of a joined room; undefined if the database is needed, empty if the filter leaves nothing. */
@@ -150,7 +181,7 @@ async function roomText(
   }
   if (parts.length === 0) return "";
   const pair = { user_nid: reader.user_nid, room_nid };
-  parts.push(unreadText(await services.unread.load(pair, filter.threadNotifications), filter.threadNotifications));
+  parts.push(unreadText(await (filter.threadNotifications ? services.unread.parted : services.unread.whole).load(pair), filter.threadNotifications));
   return `{${parts.join(",")}}`;
 }
 
@@ -179,37 +210,4 @@ async function lazyMembers(
   return [...(await cache.load(database, missing)).values()]
     .filter(({ event, room_id }) => filter.state?.({ ...event, room_id }) !== false)
     .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, now - read.event.origin_server_ts)}}` }));
-}
-
-type LoadUnread = (pairs: readonly UserRoom[], perThread: boolean) => Promise<Map<string, UnreadCounts>>;
-
-interface Waiting {
-  readonly pairs: UserRoom[];
-  readonly result: Promise<Map<string, UnreadCounts>>;
-}
-
-/** Unread counts for many woken syncs with one statement: what is asked in one turn of the loop is read together. */
-export class UnreadLoader {
-  readonly #load: LoadUnread;
-  readonly #waiting = new Map<boolean, Waiting>();
-
-  constructor(load: LoadUnread) {
-    this.#load = load;
-  }
-
-  async load(pair: UserRoom, perThread: boolean): Promise<UnreadCounts | undefined> {
-    let waiting = this.#waiting.get(perThread);
-    if (waiting === undefined) {
-      const pairs: UserRoom[] = [];
-      const result = new Promise<void>((resolve) => {
-        setImmediate(resolve);
-      }).then(() => {
-        this.#waiting.delete(perThread);
-        return this.#load(pairs, perThread);
-      });
-      this.#waiting.set(perThread, (waiting = { pairs, result }));
-    }
-    waiting.pairs.push(pair);
-    return (await waiting.result).get(unreadKey(pair));
-  }
 }

@@ -10,6 +10,8 @@ const log = logger("sync");
 
 const IDLE_MS = 5 * 60_000;
 const SWEEP_MS = 60_000;
+/** How long changes of presence are collected before anyone is woken for them. */
+const PRESENCE_MS = 500;
 
 /** A user with open or recent syncs. */
 export class WatchedUser {
@@ -65,6 +67,9 @@ export class WatchedUsers implements Disposable {
   readonly #byRoom = new Map<number, Set<WatchedUser>>();
   readonly #sweep: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
+  /** Users whose presence changed and whose acquaintances have not been woken for it. */
+  readonly #presences = new Set<number>();
+  #presenceTimer: NodeJS.Timeout | undefined;
   #seen: number;
 
   constructor(database: Database, follower: LogFollower) {
@@ -97,11 +102,30 @@ export class WatchedUsers implements Disposable {
     for (const user of this.#byRoom.get(roomNid) ?? []) user.wake();
   }
 
-  /** Wakes everyone who shares a room with a user. */
-  wakeSharing(userNid: number): void {
+  /** Whether a user shares a room with one who is watched. */
+  async shareRoom({ rooms }: WatchedUser, other: number): Promise<boolean> {
+    const theirs = (await this.#roomsOf(other)) ?? new Map<number, string>();
+    if (rooms === undefined) return true;
+    const [few, many] = rooms.size < theirs.size ? [rooms, theirs] : [theirs, rooms];
+    for (const room of few.keys()) if (many.has(room)) return true;
+    return false;
+  }
+
+  async #roomsOf(userNid: number): Promise<ReadonlyMap<number, string> | undefined> {
+    const known = this.#users.get(userNid)?.user.rooms;
+    if (known !== undefined) return known;
+    const user = await this.watch(userNid);
+    this.release(user);
+    return user.rooms;
+  }
+
+  /** Wakes everyone who shares a room with these users. */
+  async #wakeAcquaintances(users: readonly number[]): Promise<void> {
     const woken = new Set<WatchedUser>();
-    for (const room of this.#users.get(userNid)?.user.rooms?.keys() ?? []) {
-      for (const user of this.#byRoom.get(room) ?? []) woken.add(user);
+    for (const userNid of users) {
+      for (const room of (await this.#roomsOf(userNid))?.keys() ?? []) {
+        for (const user of this.#byRoom.get(room) ?? []) woken.add(user);
+      }
     }
     for (const user of woken) user.wake();
   }
@@ -112,6 +136,7 @@ export class WatchedUsers implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#sweep);
+    clearTimeout(this.#presenceTimer);
     this.#unsubscribe();
     this.#users.clear();
     this.#byRoom.clear();
@@ -130,13 +155,24 @@ export class WatchedUsers implements Disposable {
     for (const { kind, room_nid, user_nid } of entries) {
       for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) woken.add(user);
       if (user_nid === undefined) continue;
-      if (kind === "presence") this.wakeSharing(user_nid);
+      if (kind === "presence") this.#presenceChanged(user_nid);
       const watched = this.#users.get(user_nid);
-      if (watched === undefined) continue;
+      if (watched === undefined || kind === "presence") continue;
       if (kind === "state_change") this.#outdated(watched);
       else woken.add(watched.user);
     }
     for (const user of woken) user.wake();
+  }
+
+  /** Presence is told in company: in a large room someone's changes all the time, and each would wake everybody. */
+  #presenceChanged(userNid: number): void {
+    this.#presences.add(userNid);
+    this.#presenceTimer ??= setTimeout(() => {
+      this.#presenceTimer = undefined;
+      const users = [...this.#presences];
+      this.#presences.clear();
+      this.#wakeAcquaintances(users).catch((error: unknown) => log.warn({ err: error }, "presence could not be told"));
+    }, PRESENCE_MS).unref();
   }
 
   /** A membership may have changed: until it is known which, the user's syncs ask the database. */

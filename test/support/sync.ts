@@ -5,11 +5,11 @@ import { EventCache } from "../../src/rooms/event-cache.js";
 import { MemoryBus, type Bus } from "../../src/storage/bus.js";
 import { LogFollower } from "../../src/storage/log.js";
 import { CurrentMembers } from "../../src/sync/current-members.js";
-import { UnreadLoader } from "../../src/sync/fast-sync.js";
 import type { SyncReader } from "../../src/sync/read-sync.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
-import type { SideStreams } from "../../src/ephemeral/side-streams.js";
+import { unreadKey, type SideStreams } from "../../src/ephemeral/side-streams.js";
 import type { SyncDependencies } from "../../src/sync/sync.js";
+import { TurnLoader } from "../../src/sync/turn-loader.js";
 import { WatchedUsers } from "../../src/sync/watched-users.js";
 import type { TestProcess } from "./rooms.js";
 
@@ -20,6 +20,7 @@ const QUIET: SideStreams = {
   typingSerial: () => 0,
   accountData: () => Promise.resolve({ global: [], rooms: new Map() }),
   presence: () => Promise.resolve([]),
+  presenceOf: () => Promise.resolve(new Map()),
   unread: () => Promise.resolve(new Map()),
 };
 
@@ -47,7 +48,11 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     members,
     streams: QUIET,
     sentMembers: new SentMembers(),
-    unread: new UnreadLoader(() => Promise.resolve(new Map())),
+    unread: {
+      whole: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
+      parted: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
+    },
+    presences: new TurnLoader((nid) => nid, () => Promise.resolve(new Map())),
     clock: systemClock,
   };
   return {
