@@ -68,6 +68,15 @@ export class ServerProcess implements AsyncDisposable {
     }
   }
 
+  /** What another command, such as `fsck --json`, prints under the same settings, however it judges. */
+  async command(...words: readonly string[]): Promise<string> {
+    const child = spawn(process.execPath, [MAIN, ...words, "--config", this.#configFile], { stdio: ["ignore", "pipe", "ignore"] });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
+    await once(child, "close");
+    return output;
+  }
+
   async #answers(): Promise<boolean> {
     try {
       return (await fetch(`${this.url}/_matrix/client/versions`)).ok;

@@ -1,9 +1,9 @@
-// kill -9 of the engine and of PostgreSQL: twenty rounds here, two hundred by `npm run faults:kill`.
+// kill -9 of the server and of PostgreSQL: twenty rounds here, two hundred by `npm run faults:kill`.
 import { expect } from "chai";
 import { killRounds } from "./kill.js";
 
 describe("faults: kill", () => {
-  it("nothing that was acknowledged is lost, and nothing is half done", async function () {
+  it("nothing that was acknowledged is lost, nothing is half done, and every sync goes on", async function () {
     this.timeout(180_000);
     const seed = Date.now() % 1_000_000;
     const report = await killRounds({ rounds: 20, seed });
