@@ -129,10 +129,10 @@ export async function inspectRooms(traffic: Traffic): Promise<string[]> {
       const event_id = await traffic.attempt(attempt);
       if (event_id === undefined) problems.push(`${marker} is not answered by a quiet server`);
       else if (there !== undefined && there !== event_id) problems.push(`${marker} was ${there} and is ${event_id} when it is sent again`);
-    } else if (there !== undefined) {
-      traffic.acknowledged.set(marker, { ...attempt, event_id: there });
+    } else {
+      traffic.unknown.delete(marker);
+      if (there !== undefined) traffic.acknowledged.set(marker, { ...attempt, event_id: there });
     }
-    traffic.unknown.delete(marker);
   }
   await read();
   return problems;
