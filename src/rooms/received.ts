@@ -245,6 +245,8 @@ async function resolveStates(
     return named;
   });
   const batch = new Map([...inBatch.values()].map((event) => [event.event_id, event]));
+  // The result may hold events that no state has: those of the auth chains take part in the resolution too.
+  for (const [nid, event] of inBatch) numbers.set(event.event_id, nid);
   const resolved = await resolve(memory.version, sets, async (wanted) => {
     const found = new Map<EventId, { readonly event: RoomEvent; readonly rejected: boolean }>();
     const unknown: EventId[] = [];
@@ -254,6 +256,7 @@ async function resolveStates(
       else found.set(id, { event, rejected: false });
     }
     for (const row of (await eventsById(database, unknown)).values()) {
+      numbers.set(row.event_id, row.nid);
       found.set(row.event_id, { event: asEvent(memory, row), rejected: (row.flags & FLAGS.rejected) !== 0 });
     }
     return found;
@@ -262,7 +265,8 @@ async function resolveStates(
   const result = new Map<number, number>();
   for (const [tuple, id] of resolved) {
     const [tupleNid, nid] = [tupleNids.get(tuple), numbers.get(id)];
-    if (tupleNid !== undefined && nid !== undefined) result.set(tupleNid, nid);
+    if (tupleNid === undefined || nid === undefined) throw new Error(`the resolved state of room ${memory.roomId} names the unknown event ${id}`);
+    result.set(tupleNid, nid);
   }
   return result;
 }
