@@ -1,6 +1,6 @@
 // The engine of rooms as one process of a deployment has it, on a database that a test gives.
 import { createHash } from "node:crypto";
-import { systemClock } from "../../src/clock.js";
+import { type Clock, systemClock } from "../../src/clock.js";
 import { type EventId, parseServerName, parseUserId, type ServerName, type UserId } from "../../src/protocol/identifiers.js";
 import { DEFAULT_ROOM_VERSION, type RoomVersion } from "../../src/protocol/room-version.js";
 import { signingKey } from "../../src/protocol/signing.js";
@@ -55,7 +55,7 @@ let started = 0;
 
 export async function startProcess(
   address: DatabaseAddress,
-  options: { readonly onCommit?: (position: number) => void } = {},
+  options: { readonly onCommit?: (position: number) => void; /** The time that events get. */ readonly clock?: Clock } = {},
 ): Promise<TestProcess> {
   const database = await Database.open({ address, poolSize: 4 });
   const name = `process-${++started}`;
@@ -65,7 +65,7 @@ export async function startProcess(
     committer: new Committer(database, options.onCommit ?? (() => undefined)),
     interning: new Interning(database),
     numbers: new Numbers(database),
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     ruleChanges: new RuleChanges(),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
