@@ -142,7 +142,7 @@ export async function persistReceived(
   };
 
   // Events of this batch are not in the tables yet.
-  const inBatch = new Map<number, RoomEvent>();
+  const inBatch = new Map<number, Known>();
   const meet = async (chains: readonly SnapshotChain[]): Promise<SnapshotChain> => {
     const [first = EMPTY_CHAIN, ...others] = chains;
     const states = [first, ...others].map(foldChain);
@@ -181,10 +181,11 @@ export async function persistReceived(
       replaces,
       relation: relationIn(memory, event),
     });
-    inBatch.set(nid, event);
     const changed = tuple !== undefined && outcome !== "rejected" && outcome !== "outlier";
     const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;
-    known.set(event.event_id, { nid, event, flags, state_before: null, thread_root: null, slot, after: following });
+    const added: Known = { nid, event, flags, state_before: null, thread_root: null, slot, after: following };
+    known.set(event.event_id, added);
+    inBatch.set(nid, added);
     if (outcome !== "live") continue;
     const merged = new Set(previous.map((one) => one.nid));
     ends = [...ends.filter((end) => !merged.has(end.nid)), { nid, event }];
@@ -218,12 +219,15 @@ function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<number, n
   return changes;
 }
 
-/** The resolution of states, by numbers. */
+/**
+ * The resolution of states, by numbers. It may hold events that none of the states has: what their auth chains differ in,
+ * or what lies between conflicting events, takes part as well.
+ */
 async function resolveStates(
   memory: RoomMemory,
   { database, interning }: RoomServices,
   states: readonly ReadonlyMap<number, number>[],
-  inBatch: ReadonlyMap<number, RoomEvent>,
+  inBatch: ReadonlyMap<number, Known>,
 ): Promise<Map<number, number>> {
   const tupleNames = await interning.tupleNames(states.flatMap((state) => [...state.keys()]));
   const nids = [...new Set(states.flatMap((state) => [...state.values()]))];
@@ -231,7 +235,7 @@ async function resolveStates(
   const ids = new Map<number, EventId>();
   const numbers = new Map<EventId, number>();
   for (const nid of nids) {
-    const id = inBatch.get(nid)?.event_id ?? rows.get(nid)?.event_id;
+    const id = inBatch.get(nid)?.event.event_id ?? rows.get(nid)?.event_id;
     if (id === undefined) throw new Error(`state of room ${memory.roomId} names the unknown event ${nid}`);
     ids.set(nid, id);
     numbers.set(id, nid);
@@ -244,16 +248,18 @@ async function resolveStates(
     }
     return named;
   });
-  const batch = new Map([...inBatch.values()].map((event) => [event.event_id, event]));
-  // The result may hold events that no state has: those of the auth chains take part in the resolution too.
-  for (const [nid, event] of inBatch) numbers.set(event.event_id, nid);
+  const batch = new Map([...inBatch.values()].map((known) => [known.event.event_id, known]));
   const resolved = await resolve(memory.version, sets, async (wanted) => {
     const found = new Map<EventId, { readonly event: RoomEvent; readonly rejected: boolean }>();
     const unknown: EventId[] = [];
     for (const id of wanted) {
-      const event = batch.get(id);
-      if (event === undefined) unknown.push(id);
-      else found.set(id, { event, rejected: false });
+      const own = batch.get(id);
+      if (own === undefined) {
+        unknown.push(id);
+        continue;
+      }
+      numbers.set(id, own.nid);
+      found.set(id, { event: own.event, rejected: (own.flags & FLAGS.rejected) !== 0 });
     }
     for (const row of (await eventsById(database, unknown)).values()) {
       numbers.set(row.event_id, row.nid);
@@ -265,6 +271,7 @@ async function resolveStates(
   const result = new Map<number, number>();
   for (const [tuple, id] of resolved) {
     const [tupleNid, nid] = [tupleNids.get(tuple), numbers.get(id)];
+    // To leave it out would be another state than the one that other servers have.
     if (tupleNid === undefined || nid === undefined) throw new Error(`the resolved state of room ${memory.roomId} names the unknown event ${id}`);
     result.set(tupleNid, nid);
   }
@@ -299,7 +306,7 @@ async function namedChanges(
   { database, interning }: RoomServices,
   memory: RoomMemory,
   changes: ReadonlyMap<number, number>,
-  inBatch: ReadonlyMap<number, RoomEvent>,
+  inBatch: ReadonlyMap<number, Known>,
 ): Promise<StateChangeRow[]> {
   const before = foldChain(memory.chain);
   const names = await interning.tupleNames(changes.keys());
@@ -309,7 +316,7 @@ async function namedChanges(
     if (name === undefined) throw new Error("a state key has no name");
     const [type, state_key] = splitStateTuple(name);
     const row = rows.get(nid);
-    const event = inBatch.get(nid) ?? (row === undefined ? undefined : asEvent(memory, row));
+    const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
     return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
   });
 }
