@@ -30,6 +30,10 @@ export interface Operation {
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */
   readonly guests?: boolean;
+  /** Those whose account is locked may call it ("Account locking"). */
+  readonly whileLocked?: boolean;
+  /** Those whose account is suspended may not call it ("Account suspension"): it takes part in rooms or shows something of the user. */
+  readonly refusedWhileSuspended?: boolean;
 }
 
 type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;

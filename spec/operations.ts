@@ -2,6 +2,7 @@
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
+import * as admin from "./client/admin.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -26,6 +27,7 @@ export const operations: readonly Operation[] = [
   adminRegister,
   account,
   accountData,
+  admin,
   capabilities,
   createRoom,
   devices,

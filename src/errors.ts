@@ -38,6 +38,12 @@ export const invalidUsername = (message: string): MatrixError => new MatrixError
 export const weakPassword = (message: string): MatrixError => new MatrixError(400, "M_WEAK_PASSWORD", message);
 export const userDeactivated = (): MatrixError =>
   new MatrixError(403, "M_USER_DEACTIVATED", "This account has been deactivated.");
+export const userLocked = (): MatrixError =>
+  new MatrixError(401, "M_USER_LOCKED", "This account has been locked: ask the administrator of the server.", {
+    extra: { soft_logout: true },
+  });
+export const userSuspended = (): MatrixError =>
+  new MatrixError(403, "M_USER_SUSPENDED", "This account is suspended: it can read and leave rooms, but not take part in them.");
 export const limitExceeded = (waitMs: number): MatrixError =>
   new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests: wait a little and try again.", {
     extra: { retry_after_ms: Math.ceil(waitMs) },

@@ -66,6 +66,7 @@ export const logout = operation({
   paths: clientPaths("/logout"),
   auth: "user",
   guests: true,
+  whileLocked: true,
   summary: "Ends the session of the access token and deletes its device.",
   response: Type.Object({}),
 });
@@ -76,6 +77,7 @@ export const logout_all = operation({
   paths: clientPaths("/logout/all"),
   auth: "user",
   guests: true,
+  whileLocked: true,
   summary: "Ends all sessions of the user and deletes their devices.",
   response: Type.Object({}),
 });

@@ -1,7 +1,7 @@
 // Proving who one is by a password (client-server API, "Password-based").
 import type { Static } from "typebox";
 import type { AuthenticationData, UserIdentifier } from "../../spec/types/authentication.js";
-import { forbidden, missingParam, unknownError, userDeactivated } from "../errors.js";
+import { forbidden, missingParam, unknownError, userDeactivated, userLocked } from "../errors.js";
 import { logger } from "../log.js";
 import { parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { findAccount, replacePasswordHash, type Account } from "../storage/accounts.js";
@@ -47,6 +47,7 @@ export async function checkPassword(context: AccountContext, userId: UserId, pas
     throw wrong();
   }
   if (account.deactivated) throw userDeactivated();
+  if (account.locked) throw userLocked();
   if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
     await rehash(context, account, account.password_hash, password);
   }

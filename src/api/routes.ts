@@ -2,6 +2,7 @@
 import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
+import * as adminSpec from "../../spec/client/admin.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
@@ -23,6 +24,7 @@ import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
+import * as admin from "./client/admin.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -47,6 +49,7 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminSpec, admin),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),

@@ -9,13 +9,16 @@ export interface Account {
   readonly user_id: UserId;
   readonly password_hash: string | null;
   readonly is_admin: boolean;
+  readonly is_guest: boolean;
+  readonly locked: boolean;
+  readonly suspended: boolean;
   readonly deactivated: boolean;
 }
 
 const FIND: Statement = {
   name: "accounts_find",
   // users_user_id_key, then accounts_pkey
-  text: `SELECT user_nid, password_hash, is_admin, deactivated_ts IS NOT NULL AS deactivated
+  text: `SELECT user_nid, password_hash, is_admin, is_guest, locked, suspended, deactivated_ts IS NOT NULL AS deactivated
     FROM accounts JOIN users ON users.nid = accounts.user_nid WHERE users.user_id = $1`,
 };
 
@@ -46,6 +49,16 @@ const SET_ADMIN: Statement = {
   text: "UPDATE accounts SET is_admin = $2 WHERE user_nid = $1",
 };
 
+const SET_LOCKED: Statement = {
+  name: "accounts_set_locked",
+  text: "UPDATE accounts SET locked = $2 WHERE user_nid = $1",
+};
+
+const SET_SUSPENDED: Statement = {
+  name: "accounts_set_suspended",
+  text: "UPDATE accounts SET suspended = $2 WHERE user_nid = $1",
+};
+
 const DEACTIVATE: Statement = {
   name: "accounts_deactivate",
   text: `UPDATE accounts SET deactivated_ts = coalesce(deactivated_ts, $2), erased = erased OR $3,
@@ -59,6 +72,9 @@ function toAccount(userId: UserId, row: Row): Account {
     user_id: userId,
     password_hash: typeof row["password_hash"] === "string" ? row["password_hash"] : null,
     is_admin: row["is_admin"] === true,
+    is_guest: row["is_guest"] === true,
+    locked: row["locked"] === true,
+    suspended: row["suspended"] === true,
     deactivated: row["deactivated"] === true,
   };
 }
@@ -93,6 +109,14 @@ export async function replacePasswordHash(tx: Tx, userNid: number, old: string, 
 
 export async function setAdmin(tx: Tx, userNid: number, isAdmin: boolean): Promise<void> {
   await tx.query(SET_ADMIN, [userNid, isAdmin]);
+}
+
+export async function setLocked(tx: Tx, userNid: number, locked: boolean): Promise<void> {
+  await tx.query(SET_LOCKED, [userNid, locked]);
+}
+
+export async function setSuspended(tx: Tx, userNid: number, suspended: boolean): Promise<void> {
+  await tx.query(SET_SUSPENDED, [userNid, suspended]);
 }
 
 /** Ends an account. With `erase` the password goes too. */

@@ -9,6 +9,7 @@ export interface Device {
   readonly display_name: string | undefined;
   readonly last_seen_ip: string | undefined;
   readonly last_seen_ts: number | undefined;
+  readonly last_seen_user_agent: string | undefined;
 }
 
 /** When and from where a device was last used. */
@@ -20,7 +21,7 @@ export interface Sighting {
   readonly user_agent: string;
 }
 
-const COLUMNS = "device_id, display_name, last_seen_ip, last_seen_ts";
+const COLUMNS = "device_id, display_name, last_seen_ip, last_seen_ts, last_seen_user_agent";
 
 const LIST: Statement = {
   name: "devices_list",
@@ -57,12 +58,13 @@ const SAW: Statement = {
 };
 
 function toDevice(row: Row): Device {
-  const { device_id, display_name, last_seen_ip, last_seen_ts } = row;
+  const { device_id, display_name, last_seen_ip, last_seen_ts, last_seen_user_agent } = row;
   return {
     device_id: device_id as DeviceId,
     display_name: typeof display_name === "string" ? fromText(display_name) : undefined,
     last_seen_ip: typeof last_seen_ip === "string" ? last_seen_ip : undefined,
     last_seen_ts: typeof last_seen_ts === "number" ? last_seen_ts : undefined,
+    last_seen_user_agent: typeof last_seen_user_agent === "string" ? fromText(last_seen_user_agent) : undefined,
   };
 }
 
