@@ -10,6 +10,7 @@ import {
   lockRefreshToken,
   noteFirstUse,
 } from "../storage/access-tokens.js";
+import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
 import { deleteAllDevices, deleteDevices, ensureDevice } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
@@ -29,6 +30,9 @@ export interface SessionRequest {
   /** The client can refresh its token: it gets one that expires. */
   readonly refresh: boolean;
 }
+
+/** Account data that belongs to one device and goes with it (MSC3890). */
+const LOCAL_NOTIFICATION_SETTINGS = "org.matrix.msc3890.local_notification_settings";
 
 const DEVICE_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -101,7 +105,7 @@ export function refreshSession(context: AccountContext, refreshToken: string): P
 /** Deletes devices and with them their sessions. */
 export function endSessions(context: AccountContext, userNid: number, devices: readonly DeviceId[]): Promise<void> {
   return context.database.transaction(async (tx) => {
-    devicesDeleted(context, tx, userNid, await deleteDevices(tx, userNid, devices));
+    await devicesDeleted(context, tx, userNid, await deleteDevices(tx, userNid, devices));
   });
 }
 
@@ -112,12 +116,17 @@ export async function endAllSessions(
   userNid: number,
   except?: DeviceId,
 ): Promise<void> {
-  devicesDeleted(context, tx, userNid, await deleteAllDevices(tx, userNid, except));
+  await devicesDeleted(context, tx, userNid, await deleteAllDevices(tx, userNid, except));
 }
 
-function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): void {
+async function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): Promise<void> {
   if (devices.length === 0) return;
-  appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
+  const settings = await keptAccountData(tx, user_nid, devices.map((device) => `${LOCAL_NOTIFICATION_SETTINGS}.${device}`));
+  for (const type of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
+  appendToLog(context, tx, [
+    { kind: "device_list", user_nid },
+    ...(settings.length > 0 ? [{ kind: "account_data", user_nid } as const] : []),
+  ]);
   for (const device of devices) tokensChanged(context, tx, user_nid, device);
 }
 
