@@ -18,6 +18,7 @@ const RateLimits = Type.Object(
     enabled: Type.Boolean({ default: true, description: "false switches all of them off." }),
     login: rate(1, 20, "Attempts to log in, per network address."),
     login_failure: rate(0.1, 10, "Wrong passwords, per account."),
+    login_token: rate(0.05, 5, "Tokens with which a user's further clients log in, per user."),
     registration: rate(0.2, 10, "New accounts, per network address."),
     lookup: rate(5, 50, "Questions about names, tokens and profiles, per user or network address."),
     account: rate(2, 30, "Changes of account, profile, devices and filters, per user."),
@@ -172,6 +173,16 @@ export const ConfigSchema = Type.Object(
           maximum: 315_360_000,
           default: 15_552_000,
           description: "Seconds after which a refresh token that was not used is void.",
+        }),
+        login_tokens: Type.Boolean({
+          default: true,
+          description: "Users may let a further client in with a token that a client of theirs asks for.",
+        }),
+        login_token_lifetime: Type.Integer({
+          minimum: 10,
+          maximum: 3600,
+          default: 120,
+          description: "Seconds for which such a token can be used.",
         }),
         authentication_session_lifetime: Type.Integer({
           minimum: 30,

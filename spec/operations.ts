@@ -10,6 +10,7 @@ import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
+import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
@@ -21,6 +22,7 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationOpenid from "./federation/openid.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -32,9 +34,11 @@ export const operations: readonly Operation[] = [
   createRoom,
   devices,
   directory,
+  federationOpenid,
   filter,
   login,
   membership,
+  openid,
   presence,
   profile,
   pushRules,

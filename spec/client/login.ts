@@ -1,7 +1,7 @@
 // Client-server API, "Login", "Refreshing access tokens", "Logout".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
-import { UserIdentifier } from "../types/authentication.js";
+import { AuthenticationData, UserIdentifier } from "../types/authentication.js";
 import { DeviceId, ServerName, UserId } from "../types/identifiers.js";
 import { WellKnown } from "../types/well-known.js";
 
@@ -12,7 +12,7 @@ export const getLoginFlows = operation({
   auth: "none",
   limit: "login",
   summary: "The ways to log in.",
-  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String() })) }),
+  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()) })) }),
 });
 
 export const login = operation({
@@ -43,6 +43,17 @@ export const login = operation({
     device_id: DeviceId,
     well_known: Type.Optional(WellKnown),
   }),
+});
+
+export const generateLoginToken = operation({
+  operationId: "generateLoginToken",
+  method: "POST",
+  paths: ["/_matrix/client/v1/login/get_token"],
+  auth: "user",
+  limit: "login_token",
+  summary: "A token with which a further client can log in once, after user-interactive authentication.",
+  body: Type.Object({ auth: Type.Optional(AuthenticationData) }),
+  response: Type.Object({ login_token: Type.String(), expires_in_ms: Type.Integer() }),
 });
 
 export const refresh = operation({

@@ -10,9 +10,12 @@ import type { Requester } from "./requester.js";
 
 const MAX_CACHED = 50_000;
 
+/** They tell tools that look for leaked secrets what they have found. */
+const PREFIXES = { access: "hsa", refresh: "hsr", login: "hsl", openid: "hso" } as const;
+
 /** A new token: 256 random bits. */
-export function newToken(kind: "access" | "refresh"): string {
-  return `${kind === "access" ? "hsa" : "hsr"}_${randomBytes(32).toString("base64url")}`;
+export function newToken(kind: keyof typeof PREFIXES): string {
+  return `${PREFIXES[kind]}_${randomBytes(32).toString("base64url")}`;
 }
 
 /** What is stored of a token. It is random, so that a plain hash gives nothing away. */

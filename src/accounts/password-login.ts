@@ -46,12 +46,17 @@ export async function checkPassword(context: AccountContext, userId: UserId, pas
     limiter.count("login_failure", userId);
     throw wrong();
   }
-  if (account.deactivated) throw userDeactivated();
-  if (account.locked) throw userLocked();
+  requireUsable(account);
   if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
     await rehash(context, account, account.password_hash, password);
   }
   return account;
+}
+
+/** For accounts whose owner has proved to be that. Throws M_USER_DEACTIVATED, M_USER_LOCKED. */
+export function requireUsable(account: Account): void {
+  if (account.deactivated) throw userDeactivated();
+  if (account.locked) throw userLocked();
 }
 
 async function rehash({ database, passwords }: AccountContext, account: Account, old: string, password: string): Promise<void> {

@@ -10,6 +10,7 @@ import * as directorySpec from "../../spec/client/directory.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as membershipSpec from "../../spec/client/membership.js";
+import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
@@ -21,6 +22,7 @@ import * as syncSpec from "../../spec/client/sync.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
@@ -32,6 +34,7 @@ import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
+import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
@@ -43,6 +46,7 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationOpenid from "./federation/openid.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
@@ -54,9 +58,11 @@ export const routes: readonly Route[] = [
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
+  bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(loginSpec, login),
   bind(membershipSpec, membership),
+  bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
   bind(pushRulesSpec, pushRules),

@@ -243,7 +243,9 @@ describe("accounts", () => {
     before(() => server.register("login_user"));
 
     it("offers passwords", async () => {
-      expect((await anonymous.get(`${V3}/login`)).body).to.deep.equal({ flows: [{ type: "m.login.password" }] });
+      expect((await anonymous.get(`${V3}/login`)).body).to.deep.equal({
+        flows: [{ type: "m.login.password" }, { type: "m.login.token", get_login_token: true }],
+      });
     });
 
     it("takes a localpart, a whole id, any case, and the old field", async () => {

@@ -15,7 +15,7 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ co
     "m.set_displayname": { enabled: true },
     "m.set_avatar_url": { enabled: true },
     "m.3pid_changes": { enabled: false },
-    "m.get_login_token": { enabled: false },
+    "m.get_login_token": { enabled: config.tokens.login_tokens && !auth.is_guest },
     "m.forget_forced_upon_leave": { enabled: false },
   },
 });
