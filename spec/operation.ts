@@ -26,6 +26,8 @@ export interface Operation {
   readonly query?: TObject;
   /** Type of the JSON body; absent means that a body is ignored. */
   readonly body?: TSchema;
+  /** The body may come as a web form: never for what a page of another site must not be able to do to a user. */
+  readonly form?: boolean;
   /** Type of the JSON answer with status 200. */
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */

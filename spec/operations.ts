@@ -7,6 +7,7 @@ import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
+import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
@@ -19,7 +20,9 @@ import * as registration from "./client/registration.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationOpenid from "./federation/openid.js";
@@ -34,6 +37,7 @@ export const operations: readonly Operation[] = [
   createRoom,
   devices,
   directory,
+  fallbackPages,
   federationOpenid,
   filter,
   login,
@@ -47,7 +51,9 @@ export const operations: readonly Operation[] = [
   roomEvents,
   send,
   sync,
+  thirdPartyIdentifiers,
   typing,
+  validationPages,
   versions,
   wellknown,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -34,6 +34,8 @@ export const unknownToken = (message: string, softLogout = false): MatrixError =
 export const missingToken = (): MatrixError =>
   new MatrixError(401, "M_MISSING_TOKEN", "This needs an access token in the Authorization header.");
 export const userInUse = (): MatrixError => new MatrixError(400, "M_USER_IN_USE", "This user name is taken.");
+export const threepidInUse = (): MatrixError =>
+  new MatrixError(400, "M_THREEPID_IN_USE", "This address belongs to an account already.");
 export const invalidUsername = (message: string): MatrixError => new MatrixError(400, "M_INVALID_USERNAME", message);
 export const weakPassword = (message: string): MatrixError => new MatrixError(400, "M_WEAK_PASSWORD", message);
 export const userDeactivated = (): MatrixError =>

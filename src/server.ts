@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
@@ -201,7 +202,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
+  const outbox = new Outbox({ config, clock, database, secret });
+  started.push(outbox);
+  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox, signingKeyOf };
   const app = createApp(
     {
       config,

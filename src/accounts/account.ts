@@ -1,11 +1,17 @@
 // What users do to their own account: change the password, end it.
+import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
-import type { DeviceId } from "../protocol/identifiers.js";
-import { deactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import type { DeviceId, ServerName } from "../protocol/identifiers.js";
+import { deactivateAccount, findAccount, setPasswordHash } from "../storage/accounts.js";
 import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfile } from "../storage/profiles.js";
+import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
 import { appendToLog, type AccountContext } from "./context.js";
+import type { Challenge } from "./interactive-authentication.js";
+import { requireUsable } from "./password-login.js";
 import { endAllSessions, tokensChanged } from "./sessions.js";
+import { thirdPartyChecks, thirdPartyStages } from "./third-party-ids.js";
+import { useValidation } from "./validation.js";
 
 const log = logger("accounts");
 
@@ -21,6 +27,38 @@ export async function changePassword(
     await setPasswordHash(tx, userNid, hash);
     if (options.logout_devices) await endAllSessions(context, tx, userNid, options.keep);
   });
+}
+
+/** The challenge by which somebody who has forgotten the password proves an address of the account. */
+export function resetChallenge(
+  context: AccountContext,
+  server: ServerName,
+  body: Challenge["body"],
+): Challenge {
+  const flows = thirdPartyStages(context).map((stage) => [stage]);
+  return { operation: "resetPassword", user: server, body, flows, stages: thirdPartyChecks(context, server, "password") };
+}
+
+/** Gives the account that has the proved address another password. Throws M_THREEPID_NOT_FOUND, M_USER_LOCKED. */
+export async function resetPassword(
+  context: AccountContext,
+  server: ServerName,
+  sid: string,
+  password: string,
+  logoutDevices: boolean,
+): Promise<void> {
+  const hash = await context.passwords.hash(password);
+  const account = await context.database.transaction(async (tx) => {
+    const proved = await useValidation(context, tx, sid);
+    const userId = await ownerOfThirdPartyId(context.database, server, proved);
+    const found = userId && (await findAccount(context.database, userId));
+    if (found === undefined) throw new MatrixError(400, "M_THREEPID_NOT_FOUND", "No account has this address.");
+    requireUsable(found);
+    await setPasswordHash(tx, found.user_nid, hash);
+    if (logoutDevices) await endAllSessions(context, tx, found.user_nid);
+    return found;
+  });
+  log.info({ user: account.user_id }, "a password was reset");
 }
 
 /**

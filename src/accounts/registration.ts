@@ -17,6 +17,7 @@ import { setProfileField } from "../storage/profiles.js";
 import type { AccountContext } from "./context.js";
 import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
 import { openSession, type Tokens } from "./sessions.js";
+import { addValidated, thirdPartyChecks, thirdPartyStages, validationsIn } from "./third-party-ids.js";
 
 const log = logger("accounts");
 
@@ -70,6 +71,7 @@ export async function registerUser(
     password: body.password,
     is_admin: false,
     token: completed.get("m.login.registration_token"),
+    validations: validationsIn(completed),
     session: body.inhibit_login === true ? undefined : body,
   });
 }
@@ -81,14 +83,19 @@ interface NewAccount {
   readonly displayname?: string | undefined;
   /** A registration token to be used up. */
   readonly token?: string | undefined;
+  /** Sessions that proved addresses of the user. */
+  readonly validations?: readonly string[];
   /** The session to open with it, if any. */
   readonly session?: Pick<Static<(typeof register)["body"]>, "device_id" | "initial_device_display_name" | "refresh_token"> | undefined;
 }
 
-/** Makes an account without asking who wants it: for administrators. Throws M_USER_IN_USE and M_FORBIDDEN (its token). */
+/**
+ * Makes an account without asking who wants it: for administrators. Throws M_USER_IN_USE, M_FORBIDDEN (its token),
+ * M_THREEPID_IN_USE.
+ */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, token, session, displayname } = account;
+  const { user_id, is_admin, token, validations = [], session, displayname } = account;
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
   const registered = await database.transaction(async (tx): Promise<Registered> => {
     const now = clock.now();
@@ -98,6 +105,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
     const user_nid = await createAccount(tx, { user_id, password_hash, is_admin, created_ts: now });
     if (user_nid === undefined) throw userInUse();
     if (displayname !== undefined) await setProfileField(tx, user_nid, "displayname", JSON.stringify(displayname));
+    for (const sid of validations) await addValidated(context, tx, { user_id, user_nid }, sid);
     if (session === undefined) return { user_id };
     const opened = await openSession(context, tx, {
       user_nid,
@@ -117,33 +125,48 @@ function randomUserId(server: ServerName): UserId {
 }
 
 function registrationChallenge(
-  { config, database, clock }: AccountContext,
+  context: AccountContext,
   server: ServerName,
   body: Static<(typeof register)["body"]>,
 ): Challenge {
-  const { terms, require_token } = config.registration;
-  const stages: Record<string, Stage> = { "m.login.dummy": { check: () => Promise.resolve("") } };
+  const { config, database, clock } = context;
+  const { terms, require_token, require_email } = config.registration;
+  const stages: Record<string, Stage> = {
+    "m.login.dummy": { check: () => Promise.resolve("") },
+    ...thirdPartyChecks(context, server, "register"),
+  };
   const flow: string[] = [];
   if (require_token) {
     flow.push("m.login.registration_token");
     stages["m.login.registration_token"] = {
       check: async ({ token }) => {
         if (token === undefined) throw missingParam('"token" is missing.');
-        if (await isRegistrationTokenValid(database, token, clock.now())) return token;
-        throw forbidden("This registration token is not valid.");
+        await requireRegistrationToken({ clock, database }, token);
+        return token;
       },
     };
   }
   if (terms !== undefined) {
     flow.push("m.login.terms");
-    const { version, name, url } = terms;
+    const { version, translations } = terms;
+    const documents = [terms, ...translations].map(({ language, name, url }) => [language, { name, url }] as const);
     stages["m.login.terms"] = {
       check: () => Promise.resolve(version),
-      params: { policies: { terms: { version, en: { name, url } } } },
+      params: { policies: { terms: { version, ...Object.fromEntries(documents) } } },
     };
   }
-  if (flow.length === 0) flow.push("m.login.dummy");
-  return { operation: "register", user: server, body, flows: [flow], stages };
+  const plain = flow.length === 0 ? ["m.login.dummy"] : flow;
+  const proving = thirdPartyStages(context).map((stage) => [stage, ...flow]);
+  const flows = require_email ? [["m.login.email.identity", ...flow]] : [plain, ...proving];
+  return { operation: "register", user: server, body, flows, stages };
+}
+
+/** Throws M_FORBIDDEN for a registration token that cannot be used. */
+export async function requireRegistrationToken(
+  { clock, database }: Pick<AccountContext, "clock" | "database">,
+  token: string,
+): Promise<void> {
+  if (!(await isRegistrationTokenValid(database, token, clock.now()))) throw forbidden("This registration token is not valid.");
 }
 
 /** A number for one registration by shared secret. Throws M_UNKNOWN if that is not configured. */

@@ -168,12 +168,13 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
     query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
     body: (operation.body
-      ? check(operation.body, "body", await readJson(ctx, config.limits))
+      ? check(operation.body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, config.limits))
       : undefined) as undefined,
     auth: auth as Requester,
     token,
     signal: goneSignal(edge, ctx.req.socket),
     address,
+    acceptedLanguages: ctx.get("accept-language"),
     server: servers.forHost(ctx.get("host")),
   };
   const answer = await give(request);
@@ -221,6 +222,16 @@ async function authenticate(
     throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
   }
   return requester;
+}
+
+function isForm(operation: Operation, ctx: Context): boolean {
+  return operation.form === true && ctx.get("content-type").startsWith("application/x-www-form-urlencoded");
+}
+
+/** The fields of a web form. */
+async function readForm(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+  const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
+  return Object.fromEntries(new URLSearchParams(bytes.toString()));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

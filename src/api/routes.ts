@@ -7,6 +7,7 @@ import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
+import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -19,7 +20,9 @@ import * as registrationSpec from "../../spec/client/registration.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
+import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
@@ -31,6 +34,7 @@ import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
+import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as membership from "./client/membership.js";
@@ -43,7 +47,9 @@ import * as registration from "./client/registration.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationOpenid from "./federation/openid.js";
@@ -58,6 +64,7 @@ export const routes: readonly Route[] = [
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
+  bind(fallbackPagesSpec, fallbackPages),
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(loginSpec, login),
@@ -71,7 +78,9 @@ export const routes: readonly Route[] = [
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),
+  bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
 ].flat();

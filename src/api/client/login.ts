@@ -24,7 +24,7 @@ async function accountOf(services: Services, body: BodyOf<typeof spec.login>, se
   switch (body.type) {
     case "m.login.password":
       if (body.password === undefined) throw missingParam('"password" is missing.');
-      return await checkPassword(services, namedUser(body, server), body.password);
+      return await checkPassword(services, await namedUser(services, body, server), body.password);
     case "m.login.token":
       if (body.token === undefined) throw missingParam('"token" is missing.');
       return await useLoginToken(services, body.token);
