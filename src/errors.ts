@@ -29,6 +29,7 @@ export class MatrixError extends Error {
 }
 
 export const forbidden = (message: string): MatrixError => new MatrixError(403, "M_FORBIDDEN", message);
+export const guestsForbidden = (message: string): MatrixError => new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", message);
 export const unknownToken = (message: string, softLogout = false): MatrixError =>
   new MatrixError(401, "M_UNKNOWN_TOKEN", message, softLogout ? { extra: { soft_logout: true } } : {});
 export const missingToken = (): MatrixError =>

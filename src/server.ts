@@ -18,6 +18,7 @@ import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
 import { sideStreams } from "./push/side-streams.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
@@ -199,6 +200,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(lastSeen);
   started.push(forgetChanged(engine));
   started.push(new MembershipUpkeep({ ...engine, config, servers }));
+  started.push(new GuestUpkeep({ ...engine, config, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);

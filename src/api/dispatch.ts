@@ -7,7 +7,7 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
 import { logger, requestContext } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
@@ -219,7 +219,7 @@ async function authenticate(
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
+    throw guestsForbidden("Guests may not do this: register an account.");
   }
   return requester;
 }

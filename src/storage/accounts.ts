@@ -29,9 +29,15 @@ const INTERN_USER: Statement = {
 
 const CREATE: Statement = {
   name: "accounts_create",
-  text: `INSERT INTO accounts (user_nid, password_hash, is_admin, created_ts)
-    SELECT nid, $2, $3, $4 FROM users WHERE user_id = $1
+  text: `INSERT INTO accounts (user_nid, password_hash, is_admin, is_guest, created_ts)
+    SELECT nid, $2, $3, $4, $5 FROM users WHERE user_id = $1
     ON CONFLICT (user_nid) DO NOTHING RETURNING user_nid`,
+};
+
+const UPGRADE_GUEST: Statement = {
+  name: "accounts_upgrade_guest",
+  text: `UPDATE accounts SET is_guest = false, password_hash = $2
+    WHERE user_nid = $1 AND is_guest AND deactivated_ts IS NULL RETURNING user_nid`,
 };
 
 const SET_PASSWORD: Statement = {
@@ -88,14 +94,19 @@ export async function findAccount(database: Database, userId: UserId): Promise<A
 /** Makes an account and gives its user's nid; undefined if the user has one, deactivated or not. */
 export async function createAccount(
   tx: Tx,
-  account: { user_id: UserId; password_hash: string | null; is_admin: boolean; created_ts: number },
+  account: { user_id: UserId; password_hash: string | null; is_admin: boolean; is_guest?: boolean; created_ts: number },
 ): Promise<number | undefined> {
   const userId = toText(account.user_id);
   const [, created] = await Promise.all([
     tx.query(INTERN_USER, [userId]),
-    tx.query(CREATE, [userId, account.password_hash, account.is_admin, account.created_ts]),
+    tx.query(CREATE, [userId, account.password_hash, account.is_admin, account.is_guest ?? false, account.created_ts]),
   ]);
   return created[0] && Number(created[0]["user_nid"]);
+}
+
+/** Makes a guest's account that of a user; false if it is none. */
+export async function upgradeGuest(tx: Tx, userNid: number, hash: string | null): Promise<boolean> {
+  return (await tx.query(UPGRADE_GUEST, [userNid, hash])).length > 0;
 }
 
 export async function setPasswordHash(tx: Tx, userNid: number, hash: string): Promise<void> {
