@@ -17,6 +17,7 @@ import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
 import { sideStreams } from "./push/side-streams.js";
+import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
@@ -199,6 +200,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(await followErasedUsers(database, engine.follower, engine.events));
   started.push(new MembershipUpkeep({ ...engine, config, servers }));
   started.push(new GuestUpkeep({ ...engine, config, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);

@@ -2,7 +2,9 @@
 import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { DeviceId, ServerName } from "../protocol/identifiers.js";
-import { deactivateAccount, findAccount, setPasswordHash } from "../storage/accounts.js";
+import { deactivateAccount, findAccount, reactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import type { Tx } from "../storage/database.js";
+import { deleteBelongings } from "../storage/ended-accounts.js";
 import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfile } from "../storage/profiles.js";
 import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
@@ -62,19 +64,37 @@ export async function resetPassword(
 }
 
 /**
- * Ends an account for good: its sessions, its memberships (in the background), and with `erase` its profile and password hash. The hash is kept otherwise, so
- * that its owner can be told why logging in fails. The id is never given to anybody else.
+ * Ends an account for good: its sessions, what it had set and was known by, its memberships (in the background). With `erase`
+ * also its profile and password hash go, and what the user said is hidden from those who were not there. The hash is kept
+ * otherwise, so that its owner can be told why logging in fails. The id is never given to anybody else.
  */
 export async function deactivate(context: AccountContext, userNid: number, erase: boolean): Promise<void> {
   await context.database.transaction(async (tx) => {
     await deactivateAccount(tx, userNid, context.clock.now(), erase);
+    await deleteBelongings(tx, userNid);
     await endAllSessions(context, tx, userNid);
     await requestMembershipUpkeep(tx, userNid);
-    if (erase) {
-      await deleteProfile(tx, userNid);
-      appendToLog(context, tx, [{ kind: "profile", user_nid: userNid }]);
-    }
-    tokensChanged(context, tx, userNid);
+    if (erase) await deleteProfile(tx, userNid);
+    accountChanged(context, tx, userNid);
   });
   log.info({ user_nid: userNid, erase }, "an account was deactivated");
+}
+
+/** Gives an account that has ended back to its user, with another password and nothing else. Its messages are seen again. */
+export async function reactivate(context: AccountContext, userNid: number, password: string): Promise<void> {
+  const hash = await context.passwords.hash(password);
+  await context.database.transaction(async (tx) => {
+    await reactivateAccount(tx, userNid, hash);
+    accountChanged(context, tx, userNid);
+  });
+  log.info({ user_nid: userNid }, "an account was reactivated");
+}
+
+/** Tells everybody who remembers something of an account. */
+function accountChanged(context: AccountContext, tx: Tx, user_nid: number): void {
+  appendToLog(context, tx, [
+    { kind: "profile", user_nid },
+    { kind: "push_rule", user_nid },
+  ]);
+  tokensChanged(context, tx, user_nid);
 }

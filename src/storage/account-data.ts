@@ -34,10 +34,6 @@ const KEPT: Statement<{ type: string }> = {
   name: "account_data_kept", // account_data_pkey
   text: "SELECT type FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = ANY($2::text[]) AND content <> '{}'",
 };
-const DELETE_OF_USER: Statement = {
-  name: "account_data_delete_of_user",
-  text: "DELETE FROM account_data WHERE user_nid = $1",
-};
 const LOCK: Statement = {
   name: "account_data_lock",
   // Two changes of what is read first must not meet.
@@ -74,11 +70,6 @@ export async function lockAccount(tx: Queryable, userNid: number): Promise<void>
 /** Those of these types of which the account as a whole has data. */
 export async function keptAccountData(tx: Queryable, userNid: number, types: readonly string[]): Promise<string[]> {
   return (await tx.query(KEPT, [userNid, types.map(toText)])).map(({ type }) => fromText(type));
-}
-
-/** Deletes all data of an account that has ended. */
-export async function deleteAllAccountData(tx: Queryable, userNid: number): Promise<void> {
-  await tx.query(DELETE_OF_USER, [userNid]);
 }
 
 /** What sets data, to be given to the committer. */

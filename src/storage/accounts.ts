@@ -72,6 +72,11 @@ const DEACTIVATE: Statement = {
     WHERE user_nid = $1`,
 };
 
+const REACTIVATE: Statement = {
+  name: "accounts_reactivate",
+  text: "UPDATE accounts SET deactivated_ts = NULL, erased = false, password_hash = $2 WHERE user_nid = $1",
+};
+
 function toAccount(userId: UserId, row: Row): Account {
   return {
     user_nid: Number(row["user_nid"]),
@@ -133,4 +138,9 @@ export async function setSuspended(tx: Tx, userNid: number, suspended: boolean):
 /** Ends an account. With `erase` the password goes too. */
 export async function deactivateAccount(tx: Tx, userNid: number, at: number, erase: boolean): Promise<void> {
   await tx.query(DEACTIVATE, [userNid, at, erase]);
+}
+
+/** Begins an account anew that had ended. */
+export async function reactivateAccount(tx: Tx, userNid: number, hash: string): Promise<void> {
+  await tx.query(REACTIVATE, [userNid, hash]);
 }

@@ -32,10 +32,6 @@ const DELETE: Statement = {
   name: "third_party_ids_delete", // third_party_ids_user
   text: "DELETE FROM third_party_ids WHERE user_nid = $1 AND medium = $2 AND address = $3",
 };
-const DELETE_ALL: Statement = {
-  name: "third_party_ids_delete_all", // third_party_ids_user
-  text: "DELETE FROM third_party_ids WHERE user_nid = $1",
-};
 
 /** Those of a user, oldest first. */
 export async function listThirdPartyIds(database: Database, userNid: number): Promise<AddedId[]> {
@@ -63,8 +59,4 @@ export async function addThirdPartyId(
 
 export async function deleteThirdPartyId(tx: Tx, userNid: number, { medium, address }: ThirdPartyId): Promise<void> {
   await tx.query(DELETE, [userNid, medium, address]);
-}
-
-export async function deleteThirdPartyIds(tx: Tx, userNid: number): Promise<void> {
-  await tx.query(DELETE_ALL, [userNid]);
 }

@@ -26,10 +26,6 @@ const TAKE: Statement<{ user_id: string }> = {
   text: `DELETE FROM user_tokens USING users
     WHERE users.nid = user_nid AND digest = $1 AND kind = $2 AND expires_ts > $3 RETURNING user_id`,
 };
-const DELETE_OF_USER: Statement = {
-  name: "user_tokens_delete_of_user", // user_tokens_user
-  text: "DELETE FROM user_tokens WHERE user_nid = $1",
-};
 
 /** Stores a token of a user. Expired ones are dropped on the way. */
 export async function putUserToken(
@@ -50,8 +46,4 @@ export async function findUserToken(database: Database, kind: UserTokenKind, dig
 export async function takeUserToken(tx: Tx, kind: UserTokenKind, digest: Buffer, now: number): Promise<UserId | undefined> {
   const [row] = await tx.query(TAKE, [digest, KINDS[kind], now]);
   return row && (fromText(row.user_id) as UserId);
-}
-
-export async function deleteUserTokens(tx: Tx, userNid: number): Promise<void> {
-  await tx.query(DELETE_OF_USER, [userNid]);
 }

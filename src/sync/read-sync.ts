@@ -583,7 +583,7 @@ class SyncRead {
 
   #stateText(state: ReadonlyMap<number, number>, contents: ReadonlyMap<number, ReadEvent>): string {
     const test = this.#request.filter.state;
-    const context = { others: new Map<number, ReadEvent>(), transactions: new Map<number, string>() };
+    const context = { others: new Map<number, ReadEvent>(), transactions: new Map<number, string>(), erased: new Set<number>() };
     const texts: string[] = [];
     for (const nid of state.values()) {
       const read = contents.get(nid);
