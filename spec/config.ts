@@ -250,6 +250,13 @@ export const ConfigSchema = Type.Object(
           default: 15_552_000,
           description: "Seconds after which a refresh token that was not used is void.",
         }),
+        unused_session_lifetime: Type.Optional(
+          Type.Integer({
+            minimum: 86_400,
+            maximum: 315_360_000,
+            description: "Seconds after which a device that was not used is logged out. Absent: never.",
+          }),
+        ),
         login_tokens: Type.Boolean({
           default: true,
           description: "Users may let a further client in with a token that a client of theirs asks for.",

@@ -4,6 +4,7 @@ import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
+import { keepSessions } from "./accounts/session-upkeep.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
@@ -209,6 +210,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
   const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox, signingKeyOf };
+  started.push(keepSessions(services));
   const app = createApp(
     {
       config,

@@ -12,7 +12,7 @@ import {
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
-import { deleteAllDevices, deleteDevices, ensureDevice } from "../storage/devices.js";
+import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
 
@@ -105,7 +105,7 @@ export function refreshSession(context: AccountContext, refreshToken: string): P
 /** Deletes devices and with them their sessions. */
 export function endSessions(context: AccountContext, userNid: number, devices: readonly DeviceId[]): Promise<void> {
   return context.database.transaction(async (tx) => {
-    await devicesDeleted(context, tx, userNid, await deleteDevices(tx, userNid, devices));
+    await devicesDeleted(context, tx, await deleteDevices(tx, userNid, devices));
   });
 }
 
@@ -116,18 +116,31 @@ export async function endAllSessions(
   userNid: number,
   except?: DeviceId,
 ): Promise<void> {
-  await devicesDeleted(context, tx, userNid, await deleteAllDevices(tx, userNid, except));
+  await devicesDeleted(context, tx, await deleteAllDevices(tx, userNid, except));
 }
 
-async function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): Promise<void> {
+/** Deletes the devices that have not been used since a time, at most so many; gives how many those were. */
+export async function endUnusedSessions(context: AccountContext, since: number, most: number): Promise<number> {
+  return await context.database.transaction(async (tx) => {
+    const devices = await deleteUnusedDevices(tx, since, most);
+    await devicesDeleted(context, tx, devices);
+    return devices.length;
+  });
+}
+
+async function devicesDeleted(context: AccountContext, tx: Tx, devices: readonly DeviceKey[]): Promise<void> {
   if (devices.length === 0) return;
-  const settings = await keptAccountData(tx, user_nid, devices.map((device) => `${LOCAL_NOTIFICATION_SETTINGS}.${device}`));
-  for (const type of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
+  const settings = await keptAccountData(
+    tx,
+    devices.map(({ user_nid, device_id }) => ({ user_nid, type: `${LOCAL_NOTIFICATION_SETTINGS}.${device_id}` })),
+  );
+  for (const { user_nid, type } of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
+  const users = new Set(devices.map(({ user_nid }) => user_nid));
   appendToLog(context, tx, [
-    { kind: "device_list", user_nid },
-    ...(settings.length > 0 ? [{ kind: "account_data", user_nid } as const] : []),
+    ...[...users].map((user_nid) => ({ kind: "device_list", user_nid }) as const),
+    ...settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const),
   ]);
-  for (const device of devices) tokensChanged(context, tx, user_nid, device);
+  for (const { user_nid, device_id } of devices) tokensChanged(context, tx, user_nid, device_id);
 }
 
 /** Tells every process, this one at once, that tokens of a device are no longer what they were. */

@@ -33,6 +33,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "sms.authorization": "Bearer a-secret",
   "sms.url": "https://sms.example.org/send",
   "third_party_ids.allowed": ["*@example.org"],
+  "tokens.unused_session_lifetime": 15_552_000,
   "registration.shared_secret": "a long random text",
   "metrics.port": 9008,
 };

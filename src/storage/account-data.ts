@@ -30,9 +30,10 @@ const SET: Statement = {
     VALUES ($1, $2, $3, $4, currval('log_position'))
     ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, last_position = excluded.last_position`,
 };
-const KEPT: Statement<{ type: string }> = {
+const KEPT: Statement<{ user_nid: number; type: string }> = {
   name: "account_data_kept", // account_data_pkey
-  text: "SELECT type FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = ANY($2::text[]) AND content <> '{}'",
+  text: `SELECT user_nid, type FROM account_data JOIN unnest($1::bigint[], $2::text[]) AS wanted (user_nid, type) USING (user_nid, type)
+    WHERE room_nid = 0 AND content <> '{}'`,
 };
 const LOCK: Statement = {
   name: "account_data_lock",
@@ -67,9 +68,13 @@ export async function lockAccount(tx: Queryable, userNid: number): Promise<void>
   await tx.query(LOCK, [userNid]);
 }
 
-/** Those of these types of which the account as a whole has data. */
-export async function keptAccountData(tx: Queryable, userNid: number, types: readonly string[]): Promise<string[]> {
-  return (await tx.query(KEPT, [userNid, types.map(toText)])).map(({ type }) => fromText(type));
+/** Those of these (user, type) pairs of which the account as a whole has data. */
+export async function keptAccountData(
+  tx: Queryable,
+  pairs: readonly { readonly user_nid: number; readonly type: string }[],
+): Promise<{ user_nid: number; type: string }[]> {
+  const rows = await tx.query(KEPT, [pairs.map(({ user_nid }) => user_nid), pairs.map(({ type }) => toText(type))]);
+  return rows.map(({ user_nid, type }) => ({ user_nid, type: fromText(type) }));
 }
 
 /** What sets data, to be given to the committer. */

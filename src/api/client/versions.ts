@@ -32,6 +32,7 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3440.stable": ["getThreadRoots"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.msc3026.busy_presence": ["setPresence"],
   "org.matrix.msc3391": ["deleteAccountData"],
   "uk.tcpip.msc4133": ["deleteProfileField"],
   "uk.tcpip.msc4133.stable": ["deleteProfileField"],
