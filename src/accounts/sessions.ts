@@ -1,7 +1,7 @@
 // Sessions: a device with its access token, opened by logging in and ended by logging out (client-server API, "Login",
 // "Refreshing access tokens", "Logout").
 import { randomInt } from "node:crypto";
-import { unknownToken } from "../errors.js";
+import { unknownToken, userLocked } from "../errors.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import {
   deleteTokensOfDevice,
@@ -86,7 +86,7 @@ async function giveTokens(
 
 /**
  * New tokens for a refresh token. The old ones stay valid until one of the new is used, so that a lost answer costs
- * nothing; asking again meanwhile voids what was given before. Throws M_UNKNOWN_TOKEN.
+ * nothing; asking again meanwhile voids what was given before. Throws M_UNKNOWN_TOKEN, M_USER_LOCKED.
  */
 export function refreshSession(context: AccountContext, refreshToken: string): Promise<Tokens> {
   return context.database.transaction(async (tx) => {
@@ -94,6 +94,7 @@ export function refreshSession(context: AccountContext, refreshToken: string): P
     if (pair === undefined || pair.expires_ts <= context.clock.now()) {
       throw unknownToken("This refresh token is not known or has been used: log in again.");
     }
+    if (pair.locked) throw userLocked();
     const { nid, user_nid, device_id, replaces } = pair;
     if (replaces !== undefined) await noteFirstUse(tx, nid, replaces);
     await deleteUnusedReplacements(tx, nid);

@@ -22,6 +22,7 @@ export interface StoredRefreshToken {
   readonly nid: number;
   readonly user_nid: number;
   readonly device_id: DeviceId;
+  readonly locked: boolean;
   readonly expires_ts: number;
   readonly replaces: number | undefined;
 }
@@ -47,7 +48,7 @@ const FIND: Statement = {
 const FIND_REFRESH: Statement = {
   name: "access_tokens_find_refresh",
   // access_tokens_refresh_digest_key. The row is locked: of two refreshes at once the second sees what the first did.
-  text: `SELECT access_tokens.nid, access_tokens.user_nid, device_id, refresh_expires_ts, replaces
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, device_id, locked, refresh_expires_ts, replaces
     FROM access_tokens JOIN accounts USING (user_nid)
     WHERE refresh_digest = $1 AND deactivated_ts IS NULL FOR UPDATE OF access_tokens`,
 };
@@ -100,6 +101,7 @@ export async function lockRefreshToken(tx: Tx, digest: Buffer): Promise<StoredRe
     nid: Number(row["nid"]),
     user_nid: Number(row["user_nid"]),
     device_id: row["device_id"] as DeviceId,
+    locked: row["locked"] === true,
     expires_ts: Number(row["refresh_expires_ts"]),
     replaces: optionalNumber(row["replaces"]),
   };

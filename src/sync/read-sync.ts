@@ -486,7 +486,8 @@ class SyncRead {
       const name = this.#request.stateAfter ? "state_after" : "state";
       const noState = stateText === "" && !this.#request.stateAfter;
       const account = sideEvents(accountData.get(room_nid) ?? [], filter.roomAccountData);
-      if (account !== "") parts.push(`"account_data":{"events":[${account}]}`);
+      // A client that begins has nothing to compare with: it is told where there is none.
+      if (account !== "" || (section === "join" && this.#after === 0)) parts.push(`"account_data":{"events":[${account}]}`);
       if (section === "leave") {
         if (!noState) parts.push(`"${name}":{"events":[${stateText}]}`);
         if (parts.length > 0) leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);

@@ -7,6 +7,8 @@ const V3 = "/_matrix/client/v3";
 const V1 = "/_matrix/client/v1";
 const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
+const LOGIN = { type: "m.login.password", user: "locked_alice", password: passwordOf("locked_alice") };
+
 describe("account moderation", () => {
   let server: TestServer;
   let admin: TestClient;
@@ -47,6 +49,7 @@ describe("account moderation", () => {
     await using second = await startTestServer({}, server.address);
     const alice = await server.register("locked_alice");
     const elsewhere = second.client(alice);
+    const refreshable = await server.anonymous.post(`${V3}/login`, { ...LOGIN, refresh_token: true });
     expect((await elsewhere.get(`${V3}/account/whoami`)).status).to.equal(200);
     expect((await admin.put(path("lock", alice), { locked: true })).body).to.deep.equal({ locked: true });
     const answer = await alice.get(`${V3}/sync`);
@@ -56,9 +59,10 @@ describe("account moderation", () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     expect(refusal(await elsewhere.get(`${V3}/account/whoami`))).to.deep.equal([401, "M_USER_LOCKED"]);
-    const login = { type: "m.login.password", user: "locked_alice", password: passwordOf("locked_alice") };
-    expect(refusal(await server.anonymous.post(`${V3}/login`, login))).to.deep.equal([401, "M_USER_LOCKED"]);
-    expect(refusal(await server.anonymous.post(`${V3}/login`, { ...login, password: "x" }))).to.deep.equal([403, "M_FORBIDDEN"]);
+    expect(refusal(await server.anonymous.post(`${V3}/login`, LOGIN))).to.deep.equal([401, "M_USER_LOCKED"]);
+    expect(refusal(await server.anonymous.post(`${V3}/login`, { ...LOGIN, password: "x" }))).to.deep.equal([403, "M_FORBIDDEN"]);
+
+    expect(refusal(await server.anonymous.post(`${V3}/refresh`, { refresh_token: refreshable.body["refresh_token"] }))).to.deep.equal([401, "M_USER_LOCKED"]);
 
     expect((await admin.get(path("lock", alice))).body).to.deep.equal({ locked: true });
     await admin.put(path("lock", alice), { locked: false });

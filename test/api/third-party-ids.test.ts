@@ -116,6 +116,7 @@ describe("third-party identifiers", () => {
     const deleted = await alice.post(`${V3}/account/3pid/delete`, { medium: "email", address: "ALICE@example.org" });
     expect([deleted.status, deleted.body]).to.deep.equal([200, { id_server_unbind_result: "no-support" }]);
     expect((await alice.get(`${V3}/account/3pid`)).body).to.deep.equal({ threepids: [] });
+    expect((await alice.get(`${V3}/capabilities`)).body["capabilities"]).to.deep.include({ "m.3pid_changes": { enabled: true } });
   });
 
   it("belong to one account, and log it in", async () => {
@@ -272,6 +273,22 @@ describe("third-party identifiers", () => {
     const answer = await ask("/register/email/requestToken", { client_secret: "x", email: "a@example.org", send_attempt: 1 }, plain);
     expect(refusal(answer)).to.deep.equal([400, "M_THREEPID_MEDIUM_NOT_SUPPORTED"]);
     expect(refusal(await plain.anonymous.post(`${V3}/account/password`, { new_password: "long enough" }))).to.deep.equal([401, "M_MISSING_TOKEN"]);
+  });
+
+  it("are written to only so often, whoever asks", async () => {
+    const limits = { rate_limits: { validation: { per_second: 0.001, burst: 3 } }, listen: { port: 0, trusted_proxies: ["127.0.0.1"] } };
+    await using limited = await startTestServer(settings(limits));
+    const request = async (email: string, from: number): Promise<number> => {
+      const body = { client_secret: newSecret(), email, send_attempt: 1 };
+      const headers = { "x-forwarded-for": `192.0.2.${from}` };
+      return (await limited.anonymous.request("POST", `${V3}/register/email/requestToken`, body, headers)).status;
+    };
+    const toOne: number[] = [];
+    for (let from = 0; from < 4; from++) toOne.push(await request("often@example.org", from));
+    expect(toOne, "to one address").to.deep.equal([200, 200, 200, 429]);
+    const fromOne: number[] = [];
+    for (let to = 0; to < 4; to++) fromOne.push(await request(`often${to}@example.org`, 9));
+    expect(fromOne, "from one address").to.deep.equal([200, 200, 200, 429]);
   });
 
   it("is sent later, by whichever process lives, when the mail server refuses it at first", async () => {

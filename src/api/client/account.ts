@@ -32,6 +32,6 @@ export const changePassword: Handler<typeof spec.changePassword> = async (servic
 export const deactivateAccount: Handler<typeof spec.deactivateAccount> = async (services, { auth, body }) => {
   await requireAuthentication(services, passwordChallenge(services, "deactivateAccount", auth.user_id, body));
   await account.deactivate(services, auth.user_nid, body.erase ?? false);
-  // There are no third-party identifiers that an identity server would have to be told of.
+  // Nothing was ever bound to an identity server that would have to be told.
   return { id_server_unbind_result: "success" };
 };

@@ -1,12 +1,13 @@
 // Client-server API, "Capabilities negotiation".
 import type * as spec from "../../../spec/client/capabilities.js";
+import { thirdPartyStages } from "../../accounts/third-party-ids.js";
 import { roomVersions } from "../../protocol/room-version.js";
 import type { Handler } from "../handler.js";
 
-export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ config }, { auth }) => ({
+export const getCapabilities: Handler<typeof spec.getCapabilities> = async (services, { auth }) => ({
   capabilities: {
     "m.room_versions": {
-      default: config.rooms.default_version,
+      default: services.config.rooms.default_version,
       available: Object.fromEntries(roomVersions().map(({ id, stable }) => [id, stable ? "stable" : "unstable"])),
     },
     "m.change_password": { enabled: true },
@@ -14,8 +15,8 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ co
     "m.profile_fields": { enabled: true },
     "m.set_displayname": { enabled: true },
     "m.set_avatar_url": { enabled: true },
-    "m.3pid_changes": { enabled: false },
-    "m.get_login_token": { enabled: config.tokens.login_tokens && !auth.is_guest },
+    "m.3pid_changes": { enabled: thirdPartyStages(services).length > 0 },
+    "m.get_login_token": { enabled: services.config.tokens.login_tokens },
     "m.forget_forced_upon_leave": { enabled: false },
   },
 });
