@@ -3,6 +3,7 @@ import { unknownError } from "../errors.js";
 import type { Database, Tx } from "./database.js";
 import { isConnectionLoss, sqlState } from "./database.js";
 import type { LogEntry } from "./log-entry.js";
+import { loneMessage } from "./lone-message.js";
 import { type BoundStatement, type RoomRows, writeChanges } from "./room-rows.js";
 
 /** A change that happens wholly or not at all. */
@@ -103,10 +104,9 @@ async function boarding(lastCommitMs: number): Promise<void> {
 
 /** Writes a group: its position. Without statements of their own it is one statement, which is its own transaction. */
 async function write(database: Database, items: readonly CommitItem[]): Promise<number> {
-  const { statement, values } = writeChanges(
-    items.flatMap(({ rows }) => rows ?? []),
-    items.flatMap(({ entries }) => entries),
-  );
+  const changes = items.flatMap(({ rows }) => rows ?? []);
+  const entries = items.flatMap((item) => item.entries);
+  const { statement, values } = loneMessage(changes, entries) ?? writeChanges(changes, entries);
   const others = items.flatMap((item) => item.statements ?? []);
   const [row] = await (others.length === 0
     ? database.execute(statement, values)
