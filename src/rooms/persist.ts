@@ -66,7 +66,7 @@ export interface AcceptedEvent {
   readonly relation?: Relation;
   /** The event that it redacts, if it may. */
   readonly redacts?: number;
-  readonly transaction?: { readonly key: Buffer; readonly device_id: string; readonly txn_id: string };
+  readonly transaction?: { readonly key: string; readonly device_id: string; readonly txn_id: string };
 }
 
 /** A tuple of the current state that changes otherwise than by one of our events. */
@@ -158,7 +158,7 @@ export class RoomChange {
     if (accepted.transaction !== undefined) {
       const { key, device_id, txn_id } = accepted.transaction;
       const user_nid = this.#names.user(event.sender);
-      this.#transactions.push({ key: key.toString("hex"), event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
+      this.#transactions.push({ key, event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
     }
     const entry: LogEntry = { kind: "event", room_nid: memory.nid, reference: nid };
     if (isState(event) && tupleNid !== null) {

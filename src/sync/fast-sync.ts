@@ -70,7 +70,8 @@ export async function fastSync(
     if (text !== "") texts.push(`${JSON.stringify(roomId)}:${text}`);
   }
   const body = texts.length === 0 ? "" : `,"rooms":{"join":{${texts.join(",")}}}`;
-  const presences = sideEvents(await presencesOf(services, watched, news.presences), filter.presence);
+  const changed = filter.wantsPresence ? news.presences : NOTHING.presences;
+  const presences = changed.size === 0 ? "" : sideEvents(await presencesOf(services, watched, changed), filter.presence);
   const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
   return { text: `${head}${body}${presence},${ENCRYPTION}}`, empty: body === "" && presence === "", next };
 }

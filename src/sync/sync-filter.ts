@@ -18,6 +18,8 @@ export interface SyncFilter {
   readonly roomAccountData: EventTest | undefined;
   readonly accountData: EventTest | undefined;
   readonly presence: EventTest | undefined;
+  /** Whether any presence passes. */
+  readonly wantsPresence: boolean;
   readonly lazyLoadMembers: boolean;
   readonly includeRedundantMembers: boolean;
   readonly threadNotifications: boolean;
@@ -45,6 +47,7 @@ export function compileSyncFilter(filter: Filter): SyncFilter {
     roomAccountData: test(room.account_data),
     accountData: test(filter.account_data),
     presence: test(filter.presence),
+    wantsPresence: filter.presence?.types?.length !== 0,
     lazyLoadMembers: lazy.some((part) => part?.lazy_load_members === true),
     includeRedundantMembers: lazy.some((part) => part?.include_redundant_members === true),
     threadNotifications: room.timeline?.unread_thread_notifications ?? false,

@@ -67,6 +67,19 @@ describe("room owner", () => {
     expect(new Set(made.map(({ room_id }) => room_id)).size).to.equal(8);
   });
 
+  it("a removal that a ban has overtaken does not lift the ban, and what it expects is looked up in its turn", async () => {
+    const { room_id, room_nid } = await createRoom(process, ALICE);
+    await process.owners.submit(room_id, [member(BOB, BOB, "join")]);
+    const removal = { ...member(ALICE, BOB, "leave"), while_membership: ["join", "invite", "knock"] } as const;
+    const unban = { ...member(ALICE, BOB, "leave"), while_membership: ["ban"] } as const;
+    const results = await process.owners.submit(room_id, [unban, member(ALICE, BOB, "ban"), removal, member(ALICE, BOB, "ban"), unban, unban]);
+    expect(results.map((result) => "error" in result)).to.deep.equal([true, false, true, false, false, true]);
+    expect(refusal(results[2])).to.include({ status: 403, errcode: "M_FORBIDDEN" });
+    expect((await roomMembers(process.database, room_nid, ["leave"])).length).to.equal(1);
+    const never = { ...member(ALICE, EVE, "leave"), while_membership: ["join"] } as const;
+    expect(refusal((await process.owners.submit(room_id, [never]))[0])).to.include({ status: 403 });
+  });
+
   it("refuses what the rules refuse, one by one, and says why", async () => {
     const { room_id, room_nid } = await createRoom(process, ALICE, undefined, "invite");
     const results = await process.owners.submit(room_id, [

@@ -140,7 +140,7 @@ describe("committer", () => {
     const sending = outcome(process.owners.submit(room_id, [message(ALICE, "once", "t1")]));
     await new Promise((resolve) => setTimeout(resolve, 100));
     await holder.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%write_changes%' AND pid <> pg_backend_pid()",
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%write_%' AND pid <> pg_backend_pid()",
     );
     expect(await sending).to.equal("M_UNKNOWN");
     await holder.query(`SELECT pg_advisory_unlock(${LOG_LOCK})`);

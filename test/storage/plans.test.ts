@@ -179,7 +179,7 @@ describe("plans of hot queries", () => {
     await chainPlaces(explaining, [5, 6]);
     await authChain(explaining, [50_000]);
     await authDifference(explaining, [[50_000], [50_005]]);
-    await eventsSentUnder(explaining, [Buffer.from("00", "hex")]);
+    await eventsSentUnder(explaining, ["00"]);
     await transactionIdsOf(explaining, [5, 6], 7, "D");
     await lastThreadOrdinals(explaining, [5, 6]);
     await findAliases(explaining, ["#a5:example.org", "#a6:example.org"] as never);
