@@ -3,7 +3,7 @@ import { hash } from "node:crypto";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import type { Reads, Statement } from "./statement.js";
-import { fromText } from "./text.js";
+import { fromText, toText } from "./text.js";
 
 /** A digest of the scope of a transaction id, in hexadecimal: one device of one user, one endpoint ("Transaction identifiers"). */
 export function transactionKey(user: string, device: string, endpoint: string, txnId: string): string {
@@ -39,7 +39,7 @@ export async function transactionIdsOf(
   userNid: number,
   device: string,
 ): Promise<Map<number, string>> {
-  const rows = eventNids.length === 0 ? [] : await database.read(OF_EVENTS, [eventNids, userNid, device]);
+  const rows = eventNids.length === 0 ? [] : await database.read(OF_EVENTS, [eventNids, userNid, toText(device)]);
   return new Map(rows.map((row) => [row.event_nid, fromText(row.txn_id)]));
 }
 
