@@ -172,7 +172,7 @@ export class RoomChange {
     this.#count(event, nid, threadRoot, slot?.event);
     if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
     memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
-    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
   }
 
   /** The change as the committer takes it. The memory's revision is then what the room's will be. */
@@ -273,7 +273,7 @@ export class RoomChange {
     }
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
-    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
     if (!isState(event)) return { nid, slot: undefined };
     const replaced = received.auth.find(
       (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,
