@@ -14,6 +14,7 @@ import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
@@ -38,6 +39,7 @@ export const operations: readonly Operation[] = [
   pushRules,
   receipts,
   registration,
+  relations,
   roomEvents,
   send,
   sync,

@@ -14,6 +14,7 @@ import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
@@ -35,6 +36,7 @@ import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
@@ -59,6 +61,7 @@ export const routes: readonly Route[] = [
   bind(pushRulesSpec, pushRules),
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
+  bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),

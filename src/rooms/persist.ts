@@ -238,7 +238,7 @@ export class RoomChange {
       thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
     });
     (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
-    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
     return { nid, tupleNid, threadRoot };
   }
 

@@ -249,7 +249,8 @@ export class RoomWorker {
     ]);
     for (const target of targets.values()) {
       if (target.room_nid === memory.nid) {
-        memory.known.set(target.event_id, { nid: target.nid, thread_root: target.thread_root });
+        const { nid, thread_root, relates_to } = target;
+        memory.known.set(target.event_id, { nid, thread_root, relates_to });
       }
     }
     await this.#loadThreads(drafts, counting);
@@ -312,6 +313,15 @@ export class RoomWorker {
     return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
   }
 
+  /** Throws M_UNKNOWN for a thread that would begin at an event which relates to another itself ("Validation of `m.thread`"). */
+  #requireThreadRoot(content: JsonObject): void {
+    const relation = relationOf(content);
+    const target = relation?.rel_type === "m.thread" ? this.memory.known.get(relation.event_id) : undefined;
+    if (target !== undefined && target.relates_to !== null) {
+      throw new MatrixError(400, "M_UNKNOWN", "A thread cannot begin at an event that relates to another: name the thread's root.");
+    }
+  }
+
   /** Builds, checks and adds one draft; a refusal is its outcome. */
   #attempt(draft: RoomDraft, prepared: Prepared, change: RoomChange, key?: string): Outcome {
     try {
@@ -359,6 +369,7 @@ export class RoomWorker {
     const verdict = authorise(memory.version, event, eventsOf(memory, authorisingTuples(memory.version, event)));
     if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
     const relation = this.#relation(event.content);
+    this.#requireThreadRoot(event.content);
     const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
     return {
       event,
