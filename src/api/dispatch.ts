@@ -7,7 +7,7 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
 import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
@@ -168,12 +168,13 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
     query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
     body: (operation.body
-      ? check(operation.body, "body", await readJson(ctx, config.limits))
+      ? check(operation.body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, config.limits))
       : undefined) as undefined,
     auth: auth as Requester,
     token,
     signal: goneSignal(edge, ctx.req.socket),
     address,
+    acceptedLanguages: ctx.get("accept-language"),
     server: servers.forHost(ctx.get("host")),
   };
   const answer = await give(request);
@@ -214,11 +215,23 @@ async function authenticate(
   if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
   if (token === undefined) throw missingToken();
   const requester = await edge.authenticate(token);
+  if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
+  if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
+    throw guestsForbidden("Guests may not do this: register an account.");
   }
   return requester;
+}
+
+function isForm(operation: Operation, ctx: Context): boolean {
+  return operation.form === true && ctx.get("content-type").startsWith("application/x-www-form-urlencoded");
+}
+
+/** The fields of a web form. */
+async function readForm(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+  const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
+  return Object.fromEntries(new URLSearchParams(bytes.toString()));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

@@ -27,6 +27,13 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "internal.advertise": "10.0.0.5:8010",
   "registration.open": false,
   "registration.terms": { version: "1", name: "Terms of use", url: "https://example.org/terms" },
+  "mail.host": "smtp.example.org",
+  "mail.password": "a secret",
+  "mail.user": "hansa",
+  "sms.authorization": "Bearer a-secret",
+  "sms.url": "https://sms.example.org/send",
+  "third_party_ids.allowed": ["*@example.org"],
+  "tokens.unused_session_lifetime": 15_552_000,
   "registration.shared_secret": "a long random text",
   "metrics.port": 9008,
 };

@@ -1,5 +1,6 @@
 // Events as one reader sees them: the shared part with `unsigned` spliced in (client-server API, "Room event format").
 import { completeEvent, eventHead, memberText, type EventFormat } from "../protocol/client-event.js";
+import { redactEvent } from "../protocol/event-format.js";
 import { isObject, type JsonObject, type JsonValue } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import type { EventId } from "../protocol/identifiers.js";
@@ -39,11 +40,13 @@ export interface EventContext {
   readonly others: ReadonlyMap<number, ReadEvent>;
   readonly transactions: ReadonlyMap<number, string>;
   readonly aggregations: Aggregations;
+  /** Senders whose accounts were erased. */
+  readonly erased: ReadonlySet<number>;
 }
 
 const NOTHING: Aggregation = { replacement: undefined, references: [], thread: undefined };
 
-export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map() };
+export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map(), erased: new Set() };
 
 /** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most two statements. */
 export async function eventContext(
@@ -69,7 +72,13 @@ export async function eventContext(
         ? new Map()
         : await transactionIdsOf(reads, own, reader.user_nid, device_id),
     aggregations,
+    erased: cache.erased,
   };
+}
+
+function redacted(read: ReadEvent): ReadEvent {
+  const event = redactEvent(read.version, read.event);
+  return { ...read, event, head: eventHead(read.version, event, "client") };
 }
 
 /** The JSON text of an event for a reader. `withRoomId` is for places that do not imply the room. */
@@ -81,18 +90,21 @@ export function shownEvent(shown: ShownEvent, reader: EventReader, context: Even
 }
 
 function eventText(
-  { read, membership }: ShownEvent,
+  { read: whole, membership }: ShownEvent,
   reader: EventReader,
   context: EventContext,
   withRoomId: boolean,
   aggregation: Aggregation | undefined,
 ): string {
+  // Who was not there when it was sent never sees what users said who have had themselves erased.
+  const hidden = context.erased.has(whole.row.sender_nid) && membership !== undefined && membership !== "join";
+  const read = hidden ? redacted(whole) : whole;
   const { row, event } = read;
   let unsigned = `{"age":${Math.max(0, reader.now - event.origin_server_ts)}`;
   const transaction = context.transactions.get(row.nid);
   if (transaction !== undefined) unsigned += `,"transaction_id":${JSON.stringify(transaction)}`;
   if (membership !== undefined) unsigned += `,"membership":"${membership}"`;
-  const replaced = row.replaces === null ? undefined : context.others.get(row.replaces);
+  const replaced = row.replaces === null || hidden ? undefined : context.others.get(row.replaces);
   if (replaced !== undefined) {
     unsigned +=
       `,"prev_content":${memberText(replaced.event.json, "content") ?? "{}"}` +

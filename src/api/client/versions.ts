@@ -38,6 +38,9 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3874": ["getRelatingEvents"],
   "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.msc3026.busy_presence": ["setPresence"],
+  "org.matrix.msc3391": ["deleteAccountData"],
+  "uk.tcpip.msc4133": ["deleteProfileField"],
   "uk.tcpip.msc4133.stable": ["deleteProfileField"],
 };
 
