@@ -39,10 +39,10 @@ type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;
 export type ParamsOf<Op extends Operation> = Part<Op["params"]>;
 export type QueryOf<Op extends Operation> = Part<Op["query"]>;
 export type HeadersOf<Op extends Operation> = Part<Op["headers"]>;
-export type BodyOf<Op extends Operation> = Op["body"] extends TSchema
-  ? Static<Op["body"]>
-  : Op["body"] extends "bytes"
-    ? Readable
+export type BodyOf<Op extends Operation> = Op["body"] extends "bytes"
+  ? Readable
+  : Op["body"] extends TSchema
+    ? Static<Op["body"]>
     : undefined;
 export type AnswerOf<Op extends Operation> = Static<Op["response"]>;
 

@@ -8,6 +8,7 @@ import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -32,6 +33,7 @@ export const operations: readonly Operation[] = [
   directory,
   filter,
   login,
+  media,
   membership,
   presence,
   profile,

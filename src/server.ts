@@ -14,7 +14,10 @@ import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
+import { Outgoing } from "./federation/outgoing.js";
 import { logger, setLogLevel } from "./log.js";
+import { openMedia } from "./media/parts.js";
+import { MediaUpkeep } from "./media/upkeep.js";
 import { sideStreams } from "./push/side-streams.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
@@ -201,7 +204,24 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
+  const outgoing = new Outgoing(config.outgoing);
+  started.push(outgoing);
+  const media = openMedia(config, undefined);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const services: Services = {
+    ...engine,
+    config,
+    clock,
+    servers,
+    secret,
+    passwords,
+    tokens,
+    limiter,
+    signingKeyOf,
+    outgoing,
+    media,
+  };
+  started.push(new MediaUpkeep(services));
   const app = createApp(
     {
       config,

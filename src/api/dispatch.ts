@@ -118,7 +118,9 @@ function noRoute(router: TrieRouter, ctx: Context): MatrixError {
 function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
-  if (error.status >= 500) log.error({ err: known ? (cause.cause ?? cause) : cause, path: ctx.path }, "a request failed");
+  // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
+  const reason = known ? cause.cause : cause;
+  if (error.status >= 500 && reason !== undefined) log.error({ err: reason, path: ctx.path }, "a request failed");
   ctx.status = error.status;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);

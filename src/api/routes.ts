@@ -8,6 +8,7 @@ import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
+import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -29,6 +30,7 @@ import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -53,6 +55,7 @@ export const routes: readonly Route[] = [
   bind(directorySpec, directory),
   bind(filterSpec, filter),
   bind(loginSpec, login),
+  bind(mediaSpec, media),
   bind(membershipSpec, membership),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
