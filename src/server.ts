@@ -206,7 +206,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
-  const media = openMedia(config, undefined);
+  const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const services: Services = {
     ...engine,

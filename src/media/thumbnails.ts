@@ -16,7 +16,7 @@ const MAX_LENGTH = 4096;
  * The size that a request gets: the smallest configured one of its method that is nowhere smaller, else the next powers of
  * two. So the number of different sizes has a bound.
  */
-export function thumbnailSize(sizes: Config["media"]["thumbnail_sizes"], wanted: ThumbnailKey): ThumbnailKey {
+function thumbnailSize(sizes: Config["media"]["thumbnail_sizes"], wanted: ThumbnailKey): ThumbnailKey {
   const [best] = sizes
     .filter(({ width, height, method }) => method === wanted.method && width >= wanted.width && height >= wanted.height)
     .sort((a, b) => a.width * a.height - b.width * b.height);

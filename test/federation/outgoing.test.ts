@@ -1,7 +1,10 @@
 // Requests to other machines: who may be asked, and what bounds the answer.
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { checkConfig } from "../../src/config.js";
 import { addressPolicy, Outgoing, OutgoingError, type OutgoingRequest } from "../../src/federation/outgoing.js";
+import { LOCAL_CERTIFICATE, LOCAL_KEY } from "../support/certificate.js";
 import { startWebServer, type WebServer } from "../support/web-server.js";
 
 const open = (settings: Record<string, unknown> = { allowed_addresses: ["127.0.0.0/8"] }): Outgoing =>
@@ -146,6 +149,23 @@ describe("outgoing requests", () => {
     const work = failure(get(outgoing, `${web.url}/drip`, { signal: caller.signal }));
     setTimeout(() => caller.abort(), 50);
     expect(await work).to.equal("failed");
+  });
+
+  it("trusts the certificates of the settings besides the usual ones, and no others", async () => {
+    const server = createServer({ key: LOCAL_KEY, cert: LOCAL_CERTIFICATE }, (_request, response) => response.end("safe"));
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    try {
+      const url = `https://localhost:${(server.address() as AddressInfo).port}/`;
+      await using trusting = open({ allowed_addresses: ["127.0.0.1"], ca: LOCAL_CERTIFICATE });
+      expect(await get(trusting, url)).to.equal("200 / safe");
+      await using usual = open();
+      expect(await failure(get(usual, url))).to.equal("failed");
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   it("says that nobody answers", async () => {
