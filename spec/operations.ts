@@ -10,6 +10,7 @@ import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -42,6 +43,7 @@ export const operations: readonly Operation[] = [
   federationOpenid,
   filter,
   login,
+  media,
   membership,
   openid,
   presence,

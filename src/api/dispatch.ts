@@ -12,7 +12,7 @@ import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
-import { readBody } from "./body.js";
+import { bodyStream, readBody } from "./body.js";
 import { Reply, type Request } from "./handler.js";
 import type { RateLimiter } from "./rate-limit.js";
 import { TrieRouter } from "./router.js";
@@ -120,7 +120,11 @@ function noRoute(router: TrieRouter, ctx: Context): MatrixError {
 function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
-  if (error.status >= 500) log.error({ err: known ? (cause.cause ?? cause) : cause, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
+  // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
+  const reason = known ? cause.cause : cause;
+  if (error.status >= 500 && reason !== undefined) {
+    log.error({ err: reason, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
+  }
   ctx.status = error.status;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
@@ -167,9 +171,8 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
   const request: Request<Operation> = {
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
     query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    body: (operation.body
-      ? check(operation.body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, config.limits))
-      : undefined) as undefined,
+    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    body: (await bodyOf(operation, ctx, config)) as undefined,
     auth: auth as Requester,
     token,
     signal: goneSignal(edge, ctx.req.socket),
@@ -222,6 +225,13 @@ async function authenticate(
     throw guestsForbidden("Guests may not do this: register an account.");
   }
   return requester;
+}
+
+async function bodyOf(operation: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
+  const { body } = operation;
+  if (body === undefined) return undefined;
+  if (body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
+  return check(body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
 }
 
 function isForm(operation: Operation, ctx: Context): boolean {

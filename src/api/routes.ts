@@ -10,6 +10,7 @@ import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
+import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
@@ -38,6 +39,7 @@ import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -70,6 +72,7 @@ export const routes: readonly Route[] = [
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(loginSpec, login),
+  bind(mediaSpec, media),
   bind(membershipSpec, membership),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
