@@ -10,6 +10,7 @@ import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -17,6 +18,7 @@ import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
@@ -41,6 +43,7 @@ export const operations: readonly Operation[] = [
   federationOpenid,
   filter,
   login,
+  media,
   membership,
   openid,
   presence,
@@ -48,6 +51,7 @@ export const operations: readonly Operation[] = [
   pushRules,
   receipts,
   registration,
+  relations,
   roomEvents,
   send,
   sync,

@@ -16,7 +16,10 @@ import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
+import { Outgoing } from "./federation/outgoing.js";
 import { logger, setLogLevel } from "./log.js";
+import { openMedia } from "./media/parts.js";
+import { MediaUpkeep } from "./media/upkeep.js";
 import { sideStreams } from "./push/side-streams.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
@@ -209,7 +212,25 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
-  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox, signingKeyOf };
+  const outgoing = new Outgoing(config.outgoing);
+  started.push(outgoing);
+  const media = await openMedia(config, undefined);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const services: Services = {
+    ...engine,
+    config,
+    clock,
+    servers,
+    secret,
+    passwords,
+    tokens,
+    limiter,
+    outbox,
+    signingKeyOf,
+    outgoing,
+    media,
+  };
+  started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
   const app = createApp(
     {

@@ -10,6 +10,7 @@ import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
+import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
@@ -17,6 +18,7 @@ import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
@@ -37,6 +39,7 @@ import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
+import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -44,6 +47,7 @@ import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
@@ -68,6 +72,7 @@ export const routes: readonly Route[] = [
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(loginSpec, login),
+  bind(mediaSpec, media),
   bind(membershipSpec, membership),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
@@ -75,6 +80,7 @@ export const routes: readonly Route[] = [
   bind(pushRulesSpec, pushRules),
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
+  bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),
