@@ -92,6 +92,7 @@ describe("account moderation", () => {
       ["invite", alice.post(`${at}/invite`, { user_id: admin.user_id })],
       ["create", alice.post(`${V3}/createRoom`)],
       ["profile", alice.put(`${V3}/profile/${encodeURIComponent(alice.user_id)}/displayname`, { displayname: "x" })],
+      ["upload", alice.request("POST", "/_matrix/media/v3/upload", "x")],
       ["redact another's", alice.put(`${at}/redact/${theirs}/3`)],
       ["send a redaction of another's", alice.put(`${at}/send/m.room.redaction/4`, { redacts: theirs })],
     ];
