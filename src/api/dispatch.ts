@@ -7,9 +7,11 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
+import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
 import { logger, requestContext } from "../log.js";
 import { requestStarted } from "../metrics.js";
+import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
 import { readBody } from "./body.js";
@@ -36,6 +38,8 @@ export interface Edge {
   readonly limiter: RateLimiter;
   /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
   readonly authenticate: (token: string) => Promise<Requester>;
+  /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
+  readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
   /** Notes that a device was used. */
   readonly seen: (requester: Requester, address: string, userAgent: string) => void;
   /** Checks our own answers against the contract: for tests. */
@@ -82,6 +86,7 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
             ms: Math.round(performance.now() - start),
             address,
             user: (ctx.state["requester"] as Requester | undefined)?.user_id,
+            origin: ctx.state["origin"] as string | undefined,
           },
           "request",
         );
@@ -155,6 +160,10 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
   ctx.state["operation"] = operation;
+  if (operation.auth === "server") {
+    await serveServer(edge, operation, give, ctx, address);
+    return;
+  }
   const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
@@ -176,7 +185,34 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     address,
     server: servers.forHost(ctx.get("host")),
   };
-  const answer = await give(request);
+  reply(edge, operation, ctx, await give(request));
+}
+
+/** A request of another server: its body is part of what was signed, so it is read first. */
+async function serveServer(edge: Edge, operation: Operation, give: Answerer["answer"], ctx: Context, address: string): Promise<void> {
+  const { config, limiter } = edge;
+  // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
+  const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
+  const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  const auth = await edge.authenticateServer(received, edge.servers.forHost(ctx.get("host")));
+  ctx.state["origin"] = auth.origin;
+  if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
+  const params: unknown = ctx["params"];
+  const request: Request<Operation> = {
+    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
+    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
+    body: (operation.body ? check(operation.body, "body", content ?? {}) : undefined) as undefined,
+    auth: auth as unknown as Requester,
+    token: undefined,
+    signal: goneSignal(edge, ctx.req.socket),
+    address,
+    server: auth.destination,
+  };
+  reply(edge, operation, ctx, await give(request));
+}
+
+function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown): void {
   if (answer instanceof Reply) {
     ctx.status = answer.status;
     if (typeof answer.body === "string") {
