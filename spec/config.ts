@@ -30,8 +30,144 @@ const RateLimits = Type.Object(
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
+    upload: rate(5, 50, "Uploads of media, per user."),
+    download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
+    url_preview: rate(2, 20, "Previews of web pages, per user."),
   },
   { ...closed, description: "Callers who go over a limit get 429 M_LIMIT_EXCEEDED with the time to wait." },
+);
+
+const Media = Type.Object(
+  {
+    max_upload_bytes: Type.Integer({
+      minimum: 1024,
+      maximum: 1_099_511_627_776,
+      default: 104_857_600,
+      description: "Largest upload, in bytes.",
+    }),
+    unauthenticated_access: Type.Boolean({
+      default: false,
+      description: "Whether downloads at the old paths, without an access token, are answered. Their links can be shared by anybody.",
+    }),
+    unused_seconds: Type.Integer({
+      minimum: 60,
+      maximum: 2_592_000,
+      default: 86_400,
+      description: "How long a client may take to upload the content of a URI that it has reserved.",
+    }),
+    max_pending_uploads: Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      default: 20,
+      description: "URIs that a user may have reserved and not used yet.",
+    }),
+    quota: Type.Object(
+      {
+        total_bytes: Type.Optional(Type.Integer({ minimum: 0, description: "What all media of a user may take. Absent: no limit." })),
+        period_bytes: Type.Optional(Type.Integer({ minimum: 0, description: "What a user may upload within a period. Absent: no limit." })),
+        period_seconds: Type.Integer({ minimum: 60, maximum: 31_536_000, default: 86_400 }),
+        info_uri: Type.Optional(
+          Type.String({ format: "http-url", description: "A page about the limits, which clients show to users who reach one." }),
+        ),
+      },
+      closed,
+    ),
+    retention: Type.Object(
+      {
+        local_days: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Uploads that nobody asked for in so many days are deleted. Absent: never." }),
+        ),
+        remote_days: Type.Optional(
+          Type.Integer({ minimum: 1, description: "The same for copies of other servers' media, which can be fetched again." }),
+        ),
+      },
+      closed,
+    ),
+    max_image_pixels: Type.Integer({
+      minimum: 1_000_000,
+      maximum: 1_000_000_000,
+      default: 60_000_000,
+      description: "Images with more pixels, all frames counted, get no thumbnails. Each takes about four bytes while it is made.",
+    }),
+    thumbnail_sizes: Type.Array(
+      Type.Object(
+        {
+          width: Type.Integer({ minimum: 1, maximum: 4096 }),
+          height: Type.Integer({ minimum: 1, maximum: 4096 }),
+          method: Type.Union([Type.Literal("crop"), Type.Literal("scale")]),
+        },
+        { additionalProperties: false },
+      ),
+      {
+        maxItems: 32,
+        default: [
+          { width: 32, height: 32, method: "crop" },
+          { width: 96, height: 96, method: "crop" },
+          { width: 320, height: 240, method: "scale" },
+          { width: 640, height: 480, method: "scale" },
+          { width: 800, height: 600, method: "scale" },
+        ],
+        description: "A request gets the smallest of these that is not smaller than what it asks for.",
+      },
+    ),
+    folder: Type.Optional(
+      Type.String({ minLength: 1, description: "Where media lie. Absent: media in the data folder. Several processes need the same." }),
+    ),
+    s3: Type.Optional(
+      Type.Object(
+        {
+          bucket: Type.String({ minLength: 1 }),
+          region: Type.String({ minLength: 1, default: "us-east-1" }),
+          endpoint: Type.Optional(Type.String({ format: "http-url", description: "Absent: that of Amazon for the region." })),
+          path_style: Type.Boolean({ default: false, description: "Puts the bucket into the path; most other providers need it." }),
+          prefix: Type.String({ default: "", description: "What the names of all objects begin with." }),
+          access_key_id: Type.Optional(Type.String({ minLength: 1, description: "Absent: from the surroundings, as Amazon's tools do." })),
+          secret_access_key: Type.Optional(Type.String({ minLength: 1 })),
+        },
+        { additionalProperties: false, description: "Keeps media in a store that speaks S3 instead of the folder, which then holds only what is on its way." },
+      ),
+    ),
+  },
+  closed,
+);
+
+const UrlPreviews = Type.Object(
+  {
+    enabled: Type.Boolean({ default: true, description: "Lets clients ask this server for the titles and pictures of web pages." }),
+    denied_hosts: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: "Hosts that are never asked; * stands for anything, as in *.example.org.",
+    }),
+    cache_seconds: Type.Integer({ minimum: 1, maximum: 2_592_000, default: 3600, description: "How long a preview is given again." }),
+    image_days: Type.Integer({ minimum: 1, maximum: 3650, default: 30, description: "How long pictures of previews are kept." }),
+    page_bytes: Type.Integer({
+      minimum: 1024,
+      maximum: 67_108_864,
+      default: 1_048_576,
+      description: "How much of a page is read; what a preview needs is near its start.",
+    }),
+    image_bytes: Type.Integer({ minimum: 1024, maximum: 67_108_864, default: 10_485_760, description: "Larger pictures are left out." }),
+  },
+  closed,
+);
+
+const Outgoing = Type.Object(
+  {
+    allowed_addresses: Type.Array(Type.String({ format: "ip-range" }), {
+      default: [],
+      description: "Private addresses or ranges that may be asked all the same. Without them only the public Internet is.",
+    }),
+    denied_addresses: Type.Array(Type.String({ format: "ip-range" }), {
+      default: [],
+      description: "Addresses or ranges that are never asked, also where they are allowed above.",
+    }),
+    connect_seconds: Type.Integer({ minimum: 1, maximum: 120, default: 10, description: "For a connection to come about." }),
+    idle_seconds: Type.Integer({ minimum: 1, maximum: 600, default: 15, description: "A server that sends nothing for so long is given up." }),
+    ca: Type.Optional(
+      Type.String({ minLength: 1, description: "Certificates (PEM) to trust besides the usual ones; ca_file names a file that holds them." }),
+    ),
+  },
+  { ...closed, description: "Requests that this server makes." },
 );
 
 export const ConfigSchema = Type.Object(
@@ -282,6 +418,9 @@ export const ConfigSchema = Type.Object(
       { enabled: Type.Boolean({ default: true, description: "Tells users who of those they share a room with is online." }) },
       closed,
     ),
+    media: Media,
+    url_previews: UrlPreviews,
+    outgoing: Outgoing,
     rate_limits: RateLimits,
     metrics: Type.Object(
       {

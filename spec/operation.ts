@@ -1,4 +1,5 @@
 // What an operation is: one entry of the contract, from which routes, validation, types and the published OpenAPI come.
+import type { Readable } from "node:stream";
 import type { Static, TObject, TSchema } from "typebox";
 import type { RateLimit } from "./config.js";
 
@@ -24,8 +25,10 @@ export interface Operation {
   readonly params?: TObject;
   /** Types of query parameters; values are converted from text. */
   readonly query?: TObject;
-  /** Type of the JSON body; absent means that a body is ignored. */
-  readonly body?: TSchema;
+  /** Types of the request's headers that it reads, named in lower case. */
+  readonly headers?: TObject;
+  /** Type of the JSON body, or `bytes` for any content as it comes; absent means that a body is ignored. */
+  readonly body?: TSchema | "bytes";
   /** Type of the JSON answer with status 200. */
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */
@@ -35,7 +38,12 @@ export interface Operation {
 type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;
 export type ParamsOf<Op extends Operation> = Part<Op["params"]>;
 export type QueryOf<Op extends Operation> = Part<Op["query"]>;
-export type BodyOf<Op extends Operation> = Op["body"] extends TSchema ? Static<Op["body"]> : undefined;
+export type HeadersOf<Op extends Operation> = Part<Op["headers"]>;
+export type BodyOf<Op extends Operation> = Op["body"] extends TSchema
+  ? Static<Op["body"]>
+  : Op["body"] extends "bytes"
+    ? Readable
+    : undefined;
 export type AnswerOf<Op extends Operation> = Static<Op["response"]>;
 
 /** Declares an operation; keeps the literal types of its schemas. */

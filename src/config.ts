@@ -75,6 +75,13 @@ function conflictsOf(config: Config): string[] {
   if (config.registration.require_token && config.registration.open === false) {
     conflicts.push("registration.require_token needs registration.open: with registration closed no token helps.");
   }
+  const { s3, quota } = config.media;
+  if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
+    conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");
+  }
+  if (quota.total_bytes !== undefined && quota.period_bytes !== undefined && quota.period_bytes > quota.total_bytes) {
+    conflicts.push("media.quota.period_bytes is more than total_bytes, so that it could never be reached.");
+  }
   return conflicts;
 }
 

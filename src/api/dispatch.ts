@@ -14,7 +14,7 @@ import { requestStarted } from "../metrics.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
-import { readBody } from "./body.js";
+import { bodyStream, readBody } from "./body.js";
 import { Reply, type Request } from "./handler.js";
 import type { RateLimiter } from "./rate-limit.js";
 import { TrieRouter } from "./router.js";
@@ -176,9 +176,8 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
   const request: Request<Operation> = {
     params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
     query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    body: (operation.body
-      ? check(operation.body, "body", await readJson(ctx, config.limits))
-      : undefined) as undefined,
+    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    body: (await bodyOf(operation, ctx, config)) as undefined,
     auth: auth as Requester,
     token,
     signal: goneSignal(edge, ctx.req.socket),
@@ -255,6 +254,12 @@ async function authenticate(
     throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
   }
   return requester;
+}
+
+async function bodyOf({ body }: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
+  if (body === undefined) return undefined;
+  if (body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
+  return check(body, "body", await readJson(ctx, limits));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

@@ -1,5 +1,5 @@
 // What a handler takes and gives.
-import type { AnswerOf, BodyOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
+import type { AnswerOf, BodyOf, HeadersOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { RemoteServer } from "../federation/remote-server.js";
 import type { ServerName } from "../protocol/identifiers.js";
@@ -16,6 +16,7 @@ type AuthOf<Op extends Operation> = Op["auth"] extends "none"
 export interface Request<Op extends Operation> {
   readonly params: ParamsOf<Op>;
   readonly query: QueryOf<Op>;
+  readonly headers: HeadersOf<Op>;
   readonly body: BodyOf<Op>;
   readonly auth: AuthOf<Op>;
   /** The access token as sent, for operations on the token itself. */

@@ -20,15 +20,15 @@ function openApi(all: readonly Operation[]): Record<string, unknown> {
 }
 
 function describeOperation(operation: Operation, index: number): Record<string, unknown> {
-  const { operationId, summary, auth, params, query, body, response } = operation;
+  const { operationId, summary, auth, params, query, headers, body, response } = operation;
   return {
     // Further paths of an operation need ids of their own.
     operationId: index === 0 ? operationId : `${operationId}_${index + 1}`,
     summary,
     ...(index > 0 && { deprecated: true }),
     security: auth === "none" ? [] : auth === "optional" ? [{}, { token: [] }] : [{ token: [] }],
-    parameters: [...parameters("path", params), ...parameters("query", query)],
-    ...(body !== undefined && { requestBody: { content: { "application/json": { schema: body } } } }),
+    parameters: [...parameters("path", params), ...parameters("query", query), ...parameters("header", headers)],
+    ...(body !== undefined && { requestBody: { content: contentOf(body) } }),
     responses: {
       "200": { description: "Success", content: { "application/json": { schema: response } } },
       default: { description: "A Matrix error" },
@@ -36,7 +36,11 @@ function describeOperation(operation: Operation, index: number): Record<string, 
   };
 }
 
-function parameters(place: "path" | "query", schema: TObject | undefined): Record<string, unknown>[] {
+function contentOf(body: NonNullable<Operation["body"]>): Record<string, unknown> {
+  return body === "bytes" ? { "*/*": {} } : { "application/json": { schema: body } };
+}
+
+function parameters(place: "path" | "query" | "header", schema: TObject | undefined): Record<string, unknown>[] {
   const needed: readonly string[] = schema?.required ?? [];
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => ({
     name,
