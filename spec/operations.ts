@@ -20,6 +20,9 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationKeys from "./federation/keys.js";
+import * as federationQuery from "./federation/query.js";
+import * as federationServer from "./federation/server.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -44,4 +47,7 @@ export const operations: readonly Operation[] = [
   typing,
   versions,
   wellknown,
+  federationKeys,
+  federationQuery,
+  federationServer,
 ].flatMap((module): Operation[] => Object.values(module));

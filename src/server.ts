@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { Passwords } from "./accounts/passwords.js";
+import { certificateOf } from "./api/certificate.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
@@ -12,6 +13,9 @@ import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
+import { openFederation } from "./federation/federation.js";
+import { Outgoing } from "./federation/outgoing.js";
+import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
@@ -193,6 +197,10 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
   const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  const outgoing = new Outgoing(config.outgoing);
+  started.push(outgoing);
+  const { signingKey } = engine;
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -201,13 +209,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
+  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf, federation };
   const app = createApp(
     {
       config,
       servers,
       limiter,
       authenticate: (token) => tokens.authenticate(token),
+      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,
@@ -229,6 +238,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
         (request, response) => {
           if (!answerProbe({ trouble, metrics: true }, request, response)) response.writeHead(404).end();
         },
+      ),
+    );
+  }
+  const certificate = certificateOf(config.federation.listen);
+  if (config.federation.enabled && certificate !== undefined) {
+    const { address, port } = config.federation.listen;
+    started.push(
+      await listen(
+        { address, port, setting: "federation.listen.address or federation.listen.port", certificate },
+        publicLimits(config),
+        (request, response) => void answer(request, response),
       ),
     );
   }

@@ -156,14 +156,15 @@ function goneSignal(edge: Edge, socket: Socket): AbortSignal {
 const GONE = new Error("The caller has gone, or the server stops.");
 
 async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
+  ctx.state["operation"] = operation;
+  const request = operation.auth === "server" ? await requestOfServer(edge, operation, ctx) : await requestOfClient(edge, operation, ctx);
+  reply(edge, operation, ctx, await give(request));
+}
+
+async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
   const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
-  ctx.state["operation"] = operation;
-  if (operation.auth === "server") {
-    await serveServer(edge, operation, give, ctx, address);
-    return;
-  }
   const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
@@ -172,43 +173,49 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
-  const params: unknown = ctx["params"];
-  const request: Request<Operation> = {
-    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
-    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+  return {
+    ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, config)) as undefined,
     auth: auth as Requester,
     token,
-    signal: goneSignal(edge, ctx.req.socket),
-    address,
     server: servers.forHost(ctx.get("host")),
   };
-  reply(edge, operation, ctx, await give(request));
 }
 
 /** A request of another server: its body is part of what was signed, so it is read first. */
-async function serveServer(edge: Edge, operation: Operation, give: Answerer["answer"], ctx: Context, address: string): Promise<void> {
-  const { config, limiter } = edge;
+async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
+  const { config, limiter, servers } = edge;
   // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
   const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
   const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
   const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
-  const auth = await edge.authenticateServer(received, edge.servers.forHost(ctx.get("host")));
+  const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
   if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
-  const params: unknown = ctx["params"];
-  const request: Request<Operation> = {
-    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
-    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    body: (operation.body ? check(operation.body, "body", content ?? {}) : undefined) as undefined,
+  const { body } = operation;
+  return {
+    ...partsOf(edge, operation, ctx),
+    body: (body === undefined || body === "bytes" ? undefined : check(body, "body", content ?? {})) as undefined,
     auth: auth as unknown as Requester,
     token: undefined,
-    signal: goneSignal(edge, ctx.req.socket),
-    address,
     server: auth.destination,
   };
-  reply(edge, operation, ctx, await give(request));
+}
+
+/** What all requests have, checked. */
+function partsOf(
+  edge: Edge,
+  operation: Operation,
+  ctx: Context,
+): Pick<Request<Operation>, "params" | "query" | "headers" | "signal" | "address"> {
+  const params: unknown = ctx["params"];
+  return {
+    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
+    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
+    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    signal: goneSignal(edge, ctx.req.socket),
+    address: String(ctx.state["address"]),
+  };
 }
 
 function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown): void {

@@ -20,6 +20,9 @@ import * as syncSpec from "../../spec/client/sync.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationKeysSpec from "../../spec/federation/keys.js";
+import * as federationQuerySpec from "../../spec/federation/query.js";
+import * as federationServerSpec from "../../spec/federation/server.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
@@ -41,6 +44,9 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationKeys from "./federation/keys.js";
+import * as federationQuery from "./federation/query.js";
+import * as federationServer from "./federation/server.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
@@ -65,4 +71,7 @@ export const routes: readonly Route[] = [
   bind(typingSpec, typing),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
+  bind(federationKeysSpec, federationKeys),
+  bind(federationQuerySpec, federationQuery),
+  bind(federationServerSpec, federationServer),
 ].flat();
