@@ -20,6 +20,7 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationEvents from "./federation/events.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -47,6 +48,7 @@ export const operations: readonly Operation[] = [
   typing,
   versions,
   wellknown,
+  federationEvents,
   federationKeys,
   federationQuery,
   federationServer,

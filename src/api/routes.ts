@@ -20,6 +20,7 @@ import * as syncSpec from "../../spec/client/sync.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationEventsSpec from "../../spec/federation/events.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
@@ -44,6 +45,7 @@ import * as sync from "./client/sync.js";
 import * as typing from "./client/typing.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationEvents from "./federation/events.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -71,6 +73,7 @@ export const routes: readonly Route[] = [
   bind(typingSpec, typing),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
+  bind(federationEventsSpec, federationEvents),
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),

@@ -29,7 +29,7 @@ describe("server discovery", () => {
         return network.srv[name] ?? [];
       },
     };
-    const clock: Clock = { now: () => now };
+    const clock: Clock = { now: () => now, monotonic: () => now };
     discovery = new Discovery(lookups, clock);
   });
 
