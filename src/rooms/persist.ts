@@ -23,6 +23,7 @@ import {
   type NewRoomRow,
   type RedactionRow,
   type SnapshotRow,
+  removeOutliers,
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { toText } from "../storage/text.js";
@@ -99,6 +100,7 @@ export class RoomChange {
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
+  readonly #promoted: number[] = [];
   readonly #counts = new CountedRows();
   // The last change of a tuple wins: one statement cannot touch a row twice.
   readonly #currentState = new Map<number, CurrentStateRow>();
@@ -205,6 +207,7 @@ export class RoomChange {
         memberships: [...this.#memberships.values()],
         counts: this.#counts.rows(),
       },
+      ...(this.#promoted.length > 0 && { statements: [removeOutliers(this.#promoted)] }),
       entries: this.#entries,
     };
   }
@@ -230,10 +233,15 @@ export class RoomChange {
     readonly auth: readonly StateSlot[];
     readonly replaces: number | undefined;
     readonly relation: Relation | undefined;
+    /** The event that it redacts, if it may and we have it. */
+    readonly redacts: number | undefined;
+    /** Set where it was an outlier until now. */
+    readonly outlier: { readonly nid: number; readonly slot: StateSlot | undefined } | undefined;
   }): { readonly nid: number; readonly slot: StateSlot | undefined } {
     const { event, live, relation } = received;
     const memory = this.#memory;
-    const nid = this.#numbers.events.take();
+    const nid = received.outlier?.nid ?? this.#numbers.events.take();
+    if (received.outlier !== undefined) this.#promoted.push(nid);
     const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
     const threadRoot = live ? (relation?.thread_root ?? null) : null;
     if (live) memory.ordinal += 1;
@@ -257,7 +265,7 @@ export class RoomChange {
       thread_root: threadRoot,
       thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
     });
-    (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
+    if (received.outlier === undefined) (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
     for (const event_id of received.missing) {
       this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
     }
@@ -274,7 +282,9 @@ export class RoomChange {
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
     memory.known.set(event.event_id, { nid, thread_root: threadRoot });
+    if (live && received.redacts !== undefined) this.#redact(received.redacts, nid);
     if (!isState(event)) return { nid, slot: undefined };
+    if (received.outlier?.slot !== undefined) return { nid, slot: received.outlier.slot };
     const replaced = received.auth.find(
       (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,
     );
