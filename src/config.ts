@@ -75,6 +75,14 @@ function conflictsOf(config: Config): string[] {
   if (config.registration.require_token && config.registration.open === false) {
     conflicts.push("registration.require_token needs registration.open: with registration closed no token helps.");
   }
+  const { mail, sms, servers } = config;
+  if (config.registration.require_email && mail.host === undefined) {
+    conflicts.push("registration.require_email needs mail.host: nobody could prove an address.");
+  }
+  if ((mail.host !== undefined || sms.url !== undefined) && servers.some(({ public_base_url }) => public_base_url === undefined)) {
+    conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
+  }
+  if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
   const { s3, quota } = config.media;
   if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
     conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");

@@ -46,7 +46,7 @@ export interface OutgoingAnswer {
   readonly headers: Readonly<Record<string, string>>;
   /** Where the answer came from in the end. */
   readonly url: URL;
-  /** The body; it fails with `too_large` or `too_slow`. Whoever does not read it to its end destroys it. */
+  /** The body; it fails with `too_slow`, or with `too_large` after the most bytes that it may have. Whoever does not read it to its end destroys it. */
   readonly body: Readable;
 }
 
@@ -169,8 +169,8 @@ async function* bounded(body: Readable, url: URL, maxBytes: number): AsyncGenera
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       left -= chunk.length;
+      yield left < 0 ? chunk.subarray(0, left) : chunk;
       if (left < 0) throw new OutgoingError("too_large", `The answer of ${url.host} has more than ${maxBytes} bytes.`);
-      yield chunk;
     }
   } catch (cause) {
     throw asOutgoingError(cause, url);
