@@ -64,6 +64,10 @@ function conflictsOf(config: Config): string[] {
     ({ matrix_id, email_address }) => matrix_id === undefined && email_address === undefined,
   );
   if (contact !== undefined) conflicts.push("servers.contacts needs a matrix_id or an email_address in each contact.");
+  const { certificate_path, key_path } = config.federation.listen;
+  if ((certificate_path === undefined) !== (key_path === undefined)) {
+    conflicts.push("federation.listen needs certificate_path and key_path, or neither.");
+  }
   if (config.metrics.enabled && config.metrics.port !== undefined && config.metrics.port !== 0) {
     const same = config.metrics.port === config.listen.port && config.metrics.address === config.listen.address;
     if (same) conflicts.push("metrics.port is the port of listen.port: choose another, or leave it out to share the listener.");
