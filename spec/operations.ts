@@ -32,6 +32,7 @@ import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -68,4 +69,5 @@ export const operations: readonly Operation[] = [
   federationKeys,
   federationQuery,
   federationServer,
+  federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -40,7 +40,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
@@ -206,7 +206,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
+  const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);

@@ -32,6 +32,7 @@ import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
+import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
@@ -65,6 +66,7 @@ import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
@@ -101,4 +103,5 @@ export const routes: readonly Route[] = [
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
+  bind(federationTransactionsSpec, federationTransactions),
 ].flat();

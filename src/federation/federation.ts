@@ -22,6 +22,8 @@ const KEYS_BYTES = 256 * 1024;
 
 export interface FederationOptions {
   readonly config: Config;
+  /** All keys with which our servers ever signed. */
+  readonly ownKeys: ReadonlyMap<ServerName, ReadonlyMap<string, string>>;
   readonly servers: LocalServers;
   readonly database: Database;
   readonly clock: Clock;
@@ -30,7 +32,7 @@ export interface FederationOptions {
 }
 
 /** Makes the parts. Nothing is asked of anybody yet. */
-export function openFederation({ config, servers, database, clock, outgoing, signingKey }: FederationOptions): Federation {
+export function openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys }: FederationOptions): Federation {
   const policy = federationPolicy(config.federation, servers);
   const discovery = new Discovery(networkLookups(outgoing, clock), clock);
   const client = new FederationClient({ discovery, policy, outgoing, signingKey });
@@ -39,6 +41,7 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
   const keyRing = new KeyRing({
     database,
     clock,
+    ownKeys: (server) => ownKeys.get(server),
     notaries: config.federation.trusted_key_servers.flatMap((name) => parseServerName(name) ?? []),
     refused: new Set(config.federation.refused_keys.map((key) => key.replace(/=+$/, ""))),
     sources: {
