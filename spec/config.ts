@@ -3,6 +3,13 @@ import { Type, type Static } from "typebox";
 
 const closed = { additionalProperties: false, default: {} } as const;
 
+const LANGUAGE_TAG = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
+
+const Language = Type.Union([Type.Literal("en"), Type.Literal("es"), Type.Literal("pt")], {
+  default: "en",
+  description: "Language of messages to users whose client names none that we have: en, es or pt.",
+});
+
 /** A token bucket: how often on average, and how many at once. */
 const rate = (per_second: number, burst: number, description: string) =>
   Type.Object(
@@ -18,7 +25,9 @@ const RateLimits = Type.Object(
     enabled: Type.Boolean({ default: true, description: "false switches all of them off." }),
     login: rate(1, 20, "Attempts to log in, per network address."),
     login_failure: rate(0.1, 10, "Wrong passwords, per account."),
+    login_token: rate(0.05, 5, "Tokens with which a user's further clients log in, per user."),
     registration: rate(0.2, 10, "New accounts, per network address."),
+    validation: rate(0.005, 10, "Mails and text messages with a link or code, per network address and per address they go to."),
     lookup: rate(5, 50, "Questions about names, tokens and profiles, per user or network address."),
     account: rate(2, 30, "Changes of account, profile, devices and filters, per user."),
     message: rate(10, 50, "Events sent into rooms, per user."),
@@ -26,11 +35,148 @@ const RateLimits = Type.Object(
     invite: rate(1, 50, "Invitations, per user."),
     room_creation: rate(0.5, 20, "New rooms, per user."),
     history: rate(20, 100, "Pages of history, searches and lists of rooms, per user."),
+    federation_query: rate(10, 100, "Questions of other servers that need no signature, per network address."),
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
+    upload: rate(5, 50, "Uploads of media, per user."),
+    download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
+    url_preview: rate(2, 20, "Previews of web pages, per user."),
   },
   { ...closed, description: "Callers who go over a limit get 429 M_LIMIT_EXCEEDED with the time to wait." },
+);
+
+const Media = Type.Object(
+  {
+    max_upload_bytes: Type.Integer({
+      minimum: 1024,
+      maximum: 1_099_511_627_776,
+      default: 104_857_600,
+      description: "Largest upload, in bytes.",
+    }),
+    unauthenticated_access: Type.Boolean({
+      default: false,
+      description: "Whether downloads at the old paths, without an access token, are answered. Their links can be shared by anybody.",
+    }),
+    unused_seconds: Type.Integer({
+      minimum: 60,
+      maximum: 2_592_000,
+      default: 86_400,
+      description: "How long a client may take to upload the content of a URI that it has reserved.",
+    }),
+    max_pending_uploads: Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      default: 20,
+      description: "URIs that a user may have reserved and not used yet.",
+    }),
+    quota: Type.Object(
+      {
+        total_bytes: Type.Optional(Type.Integer({ minimum: 0, description: "What all media of a user may take. Absent: no limit." })),
+        period_bytes: Type.Optional(Type.Integer({ minimum: 0, description: "What a user may upload within a period. Absent: no limit." })),
+        period_seconds: Type.Integer({ minimum: 60, maximum: 31_536_000, default: 86_400 }),
+        info_uri: Type.Optional(
+          Type.String({ format: "http-url", description: "A page about the limits, which clients show to users who reach one." }),
+        ),
+      },
+      closed,
+    ),
+    retention: Type.Object(
+      {
+        local_days: Type.Optional(
+          Type.Integer({ minimum: 1, description: "Uploads that nobody asked for in so many days are deleted. Absent: never." }),
+        ),
+        remote_days: Type.Optional(
+          Type.Integer({ minimum: 1, description: "The same for copies of other servers' media, which can be fetched again." }),
+        ),
+      },
+      closed,
+    ),
+    max_image_pixels: Type.Integer({
+      minimum: 1_000_000,
+      maximum: 1_000_000_000,
+      default: 60_000_000,
+      description: "Images with more pixels, all frames counted, get no thumbnails. Each takes about four bytes while it is made.",
+    }),
+    thumbnail_sizes: Type.Array(
+      Type.Object(
+        {
+          width: Type.Integer({ minimum: 1, maximum: 4096 }),
+          height: Type.Integer({ minimum: 1, maximum: 4096 }),
+          method: Type.Union([Type.Literal("crop"), Type.Literal("scale")]),
+        },
+        { additionalProperties: false },
+      ),
+      {
+        maxItems: 32,
+        default: [
+          { width: 32, height: 32, method: "crop" },
+          { width: 96, height: 96, method: "crop" },
+          { width: 320, height: 240, method: "scale" },
+          { width: 640, height: 480, method: "scale" },
+          { width: 800, height: 600, method: "scale" },
+        ],
+        description: "A request gets the smallest of these that is not smaller than what it asks for.",
+      },
+    ),
+    folder: Type.Optional(
+      Type.String({ minLength: 1, description: "Where media lie. Absent: media in the data folder. Several processes need the same." }),
+    ),
+    s3: Type.Optional(
+      Type.Object(
+        {
+          bucket: Type.String({ minLength: 1 }),
+          region: Type.String({ minLength: 1, default: "us-east-1" }),
+          endpoint: Type.Optional(Type.String({ format: "http-url", description: "Absent: that of Amazon for the region." })),
+          path_style: Type.Boolean({ default: false, description: "Puts the bucket into the path; most other providers need it." }),
+          prefix: Type.String({ default: "", description: "What the names of all objects begin with." }),
+          access_key_id: Type.Optional(Type.String({ minLength: 1, description: "Absent: from the surroundings, as Amazon's tools do." })),
+          secret_access_key: Type.Optional(Type.String({ minLength: 1 })),
+        },
+        { additionalProperties: false, description: "Keeps media in a store that speaks S3 instead of the folder, which then holds only what is on its way." },
+      ),
+    ),
+  },
+  closed,
+);
+
+const UrlPreviews = Type.Object(
+  {
+    enabled: Type.Boolean({ default: true, description: "Lets clients ask this server for the titles and pictures of web pages." }),
+    denied_hosts: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: "Hosts that are never asked; * stands for anything, as in *.example.org.",
+    }),
+    cache_seconds: Type.Integer({ minimum: 1, maximum: 2_592_000, default: 3600, description: "How long a preview is given again." }),
+    image_days: Type.Integer({ minimum: 1, maximum: 3650, default: 30, description: "How long pictures of previews are kept." }),
+    page_bytes: Type.Integer({
+      minimum: 1024,
+      maximum: 67_108_864,
+      default: 1_048_576,
+      description: "How much of a page is read; what a preview needs is near its start.",
+    }),
+    image_bytes: Type.Integer({ minimum: 1024, maximum: 67_108_864, default: 10_485_760, description: "Larger pictures are left out." }),
+  },
+  closed,
+);
+
+const Outgoing = Type.Object(
+  {
+    allowed_addresses: Type.Array(Type.String({ format: "ip-range" }), {
+      default: [],
+      description: "Private addresses or ranges that may be asked all the same. Without them only the public Internet is.",
+    }),
+    denied_addresses: Type.Array(Type.String({ format: "ip-range" }), {
+      default: [],
+      description: "Addresses or ranges that are never asked, also where they are allowed above.",
+    }),
+    connect_seconds: Type.Integer({ minimum: 1, maximum: 120, default: 10, description: "For a connection to come about." }),
+    idle_seconds: Type.Integer({ minimum: 1, maximum: 600, default: 15, description: "A server that sends nothing for so long is given up." }),
+    ca: Type.Optional(
+      Type.String({ minLength: 1, description: "Certificates (PEM) to trust besides the usual ones; ca_file names a file that holds them." }),
+    ),
+  },
+  { ...closed, description: "Requests that this server makes." },
 );
 
 export const ConfigSchema = Type.Object(
@@ -39,6 +185,12 @@ export const ConfigSchema = Type.Object(
       Type.Object(
         {
           name: Type.String({ format: "mx-server-name", description: "The part of user ids after the colon." }),
+          federation_address: Type.Optional(
+            Type.String({
+              format: "mx-server-name",
+              description: "host:port where other servers reach this one; published in the well-known document.",
+            }),
+          ),
           public_base_url: Type.Optional(
             Type.String({
               format: "http-url",
@@ -132,14 +284,28 @@ export const ConfigSchema = Type.Object(
           default: false,
           description: "New users need a token; `hansa registration-token create` makes one.",
         }),
+        require_email: Type.Boolean({ default: false, description: "New users need an e-mail address; it takes `mail`." }),
+        guests: Type.Boolean({ default: false, description: "Whether anybody may use the server as a guest, in rooms that allow it." }),
         terms: Type.Optional(
           Type.Object(
             {
               version: Type.String({ minLength: 1 }),
               name: Type.String({ minLength: 1 }),
               url: Type.String({ format: "http-url" }),
+              language: Type.String({ pattern: LANGUAGE_TAG, default: "en" }),
+              translations: Type.Array(
+                Type.Object(
+                  {
+                    language: Type.String({ pattern: LANGUAGE_TAG }),
+                    name: Type.String({ minLength: 1 }),
+                    url: Type.String({ format: "http-url" }),
+                  },
+                  { additionalProperties: false },
+                ),
+                { default: [] },
+              ),
             },
-            { additionalProperties: false, description: "A document that new users have to accept." },
+            { additionalProperties: false, description: "A document that new users have to accept, and its translations." },
           ),
         ),
         shared_secret: Type.Optional(
@@ -148,6 +314,60 @@ export const ConfigSchema = Type.Object(
             description: "Lets tools that know it create users and administrators at /_synapse/admin/v1/register.",
           }),
         ),
+      },
+      closed,
+    ),
+    third_party_ids: Type.Object(
+      {
+        validation_lifetime: Type.Integer({
+          minimum: 60,
+          maximum: 604_800,
+          default: 3600,
+          description: "Seconds for which a link or code proves an address.",
+        }),
+        hide_registered: Type.Boolean({
+          default: false,
+          description: "Answers alike whether an address belongs to an account or not; its owner is told by mail.",
+        }),
+        allowed: Type.Optional(
+          Type.Array(Type.String({ minLength: 1 }), {
+            description: "Addresses that users may have, with * for any characters: *@example.org. Absent: all.",
+          }),
+        ),
+        next_link_hosts: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "Hosts of web clients to which the page that proves an address may lead back.",
+        }),
+        language: Language,
+      },
+      closed,
+    ),
+    mail: Type.Object(
+      {
+        host: Type.Optional(Type.String({ minLength: 1, description: "The SMTP server that takes our mails. Absent: none are sent." })),
+        port: Type.Integer({ minimum: 1, maximum: 65535, default: 587 }),
+        security: Type.Union([Type.Literal("starttls"), Type.Literal("tls"), Type.Literal("none")], {
+          default: "starttls",
+          description: "starttls (usually port 587), tls (usually 465), or none.",
+        }),
+        user: Type.Optional(Type.String({ minLength: 1 })),
+        password: Type.Optional(Type.String({ minLength: 1 })),
+        from: Type.String({ minLength: 3, default: "Matrix <noreply@localhost>", description: "The sender of our mails." }),
+      },
+      closed,
+    ),
+    sms: Type.Object(
+      {
+        url: Type.Optional(
+          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON. Absent: none are sent." }),
+        ),
+        authorization: Type.Optional(
+          Type.String({ minLength: 1, description: "The Authorization header that the gateway asks for." }),
+        ),
+        body: Type.Record(Type.String(), Type.String(), {
+          default: { to: "{to}", text: "{text}" },
+          description: "The fields of the JSON; {to} is the number with its plus sign, {text} the message.",
+        }),
       },
       closed,
     ),
@@ -173,6 +393,23 @@ export const ConfigSchema = Type.Object(
           default: 15_552_000,
           description: "Seconds after which a refresh token that was not used is void.",
         }),
+        unused_session_lifetime: Type.Optional(
+          Type.Integer({
+            minimum: 86_400,
+            maximum: 315_360_000,
+            description: "Seconds after which a device that was not used is logged out. Absent: never.",
+          }),
+        ),
+        login_tokens: Type.Boolean({
+          default: true,
+          description: "Users may let a further client in with a token that a client of theirs asks for.",
+        }),
+        login_token_lifetime: Type.Integer({
+          minimum: 10,
+          maximum: 3600,
+          default: 120,
+          description: "Seconds for which such a token can be used.",
+        }),
         authentication_session_lifetime: Type.Integer({
           minimum: 30,
           maximum: 86_400,
@@ -197,6 +434,12 @@ export const ConfigSchema = Type.Object(
           default: 30,
           description: "A JSON body that takes longer to arrive is refused.",
         }),
+        transaction_bytes: Type.Integer({
+          minimum: 1_048_576,
+          maximum: 268_435_456,
+          default: 16_777_216,
+          description: "Largest JSON body of another server's request, in bytes.",
+        }),
         connections_per_address: Type.Integer({
           minimum: 1,
           maximum: 1_000_000,
@@ -216,6 +459,44 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    federation: Type.Object(
+      {
+        enabled: Type.Boolean({ default: true, description: "false: no other server is asked or answered." }),
+        listen: Type.Object(
+          {
+            address: Type.String({ default: "0.0.0.0", description: "Where the TLS listener for other servers listens." }),
+            port: Type.Integer({ minimum: 0, maximum: 65535, default: 8448 }),
+            certificate_path: Type.Optional(
+              Type.String({
+                minLength: 1,
+                description:
+                  "Certificate chain in PEM. Absent: no TLS listener; other servers come through a reverse proxy to the main one.",
+              }),
+            ),
+            key_path: Type.Optional(Type.String({ minLength: 1, description: "Private key of the certificate in PEM." })),
+          },
+          closed,
+        ),
+        allowed_servers: Type.Optional(
+          Type.Array(Type.String({ minLength: 1 }), {
+            description: "Names (with * and ?) of the servers to federate with. Absent: all.",
+          }),
+        ),
+        denied_servers: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "Names (with * and ?) of servers not to federate with.",
+        }),
+        trusted_key_servers: Type.Array(Type.String({ format: "mx-server-name" }), {
+          default: [],
+          description: "Servers whose word is taken for the keys of servers that cannot be reached.",
+        }),
+        refused_keys: Type.Array(Type.String({ minLength: 43, maxLength: 44 }), {
+          default: [],
+          description: "Public keys (base64) that are believed of no server, because others than their owners know them.",
+        }),
+      },
+      closed,
+    ),
     caches: Type.Object(
       {
         events_bytes: Type.Integer({
@@ -231,6 +512,9 @@ export const ConfigSchema = Type.Object(
       { enabled: Type.Boolean({ default: true, description: "Tells users who of those they share a room with is online." }) },
       closed,
     ),
+    media: Media,
+    url_previews: UrlPreviews,
+    outgoing: Outgoing,
     rate_limits: RateLimits,
     metrics: Type.Object(
       {

@@ -1,4 +1,5 @@
 // What an operation is: one entry of the contract, from which routes, validation, types and the published OpenAPI come.
+import type { Readable } from "node:stream";
 import type { Static, TObject, TSchema } from "typebox";
 import type { RateLimit } from "./config.js";
 
@@ -6,9 +7,9 @@ export type Method = "GET" | "PUT" | "POST" | "DELETE";
 
 /**
  * Who may call: anybody (`none`), anybody but a sent token must be valid (`optional`), a user (`user`), an administrator
- * of the deployment (`admin`).
+ * of the deployment (`admin`), another server that signs its request (`server`).
  */
-export type Auth = "none" | "optional" | "user" | "admin";
+export type Auth = "none" | "optional" | "user" | "admin" | "server";
 
 export interface Operation {
   /** The specification's operationId. Handlers are functions of this name. */
@@ -24,18 +25,31 @@ export interface Operation {
   readonly params?: TObject;
   /** Types of query parameters; values are converted from text. */
   readonly query?: TObject;
-  /** Type of the JSON body; absent means that a body is ignored. */
-  readonly body?: TSchema;
+  /** Types of the request's headers that it reads, named in lower case. */
+  readonly headers?: TObject;
+  /** Type of the JSON body, or `bytes` for any content as it comes; absent means that a body is ignored. */
+  readonly body?: TSchema | "bytes";
+  /** The body may come as a web form: never for what a page of another site must not be able to do to a user. */
+  readonly form?: boolean;
   /** Type of the JSON answer with status 200. */
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */
   readonly guests?: boolean;
+  /** Those whose account is locked may call it ("Account locking"). */
+  readonly whileLocked?: boolean;
+  /** Those whose account is suspended may not call it ("Account suspension"): it takes part in rooms or shows something of the user. */
+  readonly refusedWhileSuspended?: boolean;
 }
 
 type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;
 export type ParamsOf<Op extends Operation> = Part<Op["params"]>;
 export type QueryOf<Op extends Operation> = Part<Op["query"]>;
-export type BodyOf<Op extends Operation> = Op["body"] extends TSchema ? Static<Op["body"]> : undefined;
+export type HeadersOf<Op extends Operation> = Part<Op["headers"]>;
+export type BodyOf<Op extends Operation> = Op["body"] extends "bytes"
+  ? Readable
+  : Op["body"] extends TSchema
+    ? Static<Op["body"]>
+    : undefined;
 export type AnswerOf<Op extends Operation> = Static<Op["response"]>;
 
 /** Declares an operation; keeps the literal types of its schemas. */

@@ -2,7 +2,10 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
+import { keepSessions } from "./accounts/session-upkeep.js";
+import { certificateOf } from "./api/certificate.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
@@ -12,11 +15,18 @@ import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
+import { openFederation } from "./federation/federation.js";
+import { Outgoing } from "./federation/outgoing.js";
+import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { openMedia } from "./media/parts.js";
+import { MediaUpkeep } from "./media/upkeep.js";
 import { sideStreams } from "./push/side-streams.js";
+import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
@@ -195,21 +205,48 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
   const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  const outgoing = new Outgoing(config.outgoing);
+  started.push(outgoing);
+  const { signingKey } = engine;
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(await followErasedUsers(database, engine.follower, engine.events));
   started.push(new MembershipUpkeep({ ...engine, config, servers }));
+  started.push(new GuestUpkeep({ ...engine, config, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const services: Services = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, signingKeyOf };
+  const outbox = new Outbox({ config, clock, database, secret });
+  started.push(outbox);
+  const media = await openMedia(config, undefined);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const services: Services = {
+    ...engine,
+    config,
+    clock,
+    servers,
+    secret,
+    passwords,
+    tokens,
+    limiter,
+    outbox,
+    signingKeyOf,
+    outgoing,
+    federation,
+    media,
+  };
+  started.push(new MediaUpkeep(services));
+  started.push(keepSessions(services));
   const app = createApp(
     {
       config,
       servers,
       limiter,
       authenticate: (token) => tokens.authenticate(token),
+      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,
@@ -231,6 +268,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
         (request, response) => {
           if (!answerProbe({ trouble, metrics: true }, request, response)) response.writeHead(404).end();
         },
+      ),
+    );
+  }
+  const certificate = certificateOf(config.federation.listen);
+  if (config.federation.enabled && certificate !== undefined) {
+    const { address, port } = config.federation.listen;
+    started.push(
+      await listen(
+        { address, port, setting: "federation.listen.address or federation.listen.port", certificate },
+        publicLimits(config),
+        (request, response) => void answer(request, response),
       ),
     );
   }

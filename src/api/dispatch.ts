@@ -7,12 +7,14 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
+import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
+import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
-import { readBody } from "./body.js";
+import { bodyStream, readBody } from "./body.js";
 import { Reply, type Request } from "./handler.js";
 import type { RateLimiter } from "./rate-limit.js";
 import { TrieRouter } from "./router.js";
@@ -36,6 +38,8 @@ export interface Edge {
   readonly limiter: RateLimiter;
   /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
   readonly authenticate: (token: string) => Promise<Requester>;
+  /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
+  readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
   /** Notes that a device was used. */
   readonly seen: (requester: Requester, address: string, userAgent: string) => void;
   /** Checks our own answers against the contract: for tests. */
@@ -81,6 +85,7 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
           ms: Math.round(performance.now() - start),
           address,
           user: userOf(ctx),
+          origin: ctx.state["origin"] as string | undefined,
         },
         "request",
       );
@@ -120,7 +125,11 @@ function noRoute(router: TrieRouter, ctx: Context): MatrixError {
 function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
-  if (error.status >= 500) log.error({ err: known ? (cause.cause ?? cause) : cause, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
+  // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
+  const reason = known ? cause.cause : cause;
+  if (error.status >= 500 && reason !== undefined) {
+    log.error({ err: reason, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
+  }
   ctx.status = error.status;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
@@ -153,30 +162,68 @@ function goneSignal(edge: Edge, socket: Socket): AbortSignal {
 const GONE = new Error("The caller has gone, or the server stops.");
 
 async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
+  ctx.state["operation"] = operation;
+  const request = operation.auth === "server" ? await requestOfServer(edge, operation, ctx) : await requestOfClient(edge, operation, ctx);
+  reply(edge, operation, ctx, await give(request));
+}
+
+async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
   const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
-  ctx.state["operation"] = operation;
   const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
-  const params: unknown = ctx["params"];
-  const request: Request<Operation> = {
-    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
-    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    body: (operation.body
-      ? check(operation.body, "body", await readJson(ctx, config.limits))
-      : undefined) as undefined,
+  return {
+    ...partsOf(edge, operation, ctx),
+    body: (await bodyOf(operation, ctx, config)) as undefined,
     auth: auth as Requester,
     token,
-    signal: goneSignal(edge, ctx.req.socket),
-    address,
     server: servers.forHost(ctx.get("host")),
   };
-  const answer = await give(request);
+}
+
+/** A request of another server: its body is part of what was signed, so it is read first. */
+async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
+  const { config, limiter, servers } = edge;
+  // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
+  const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
+  const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
+  ctx.state["origin"] = auth.origin;
+  if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
+  const { body } = operation;
+  return {
+    ...partsOf(edge, operation, ctx),
+    body: (body === undefined || body === "bytes" ? undefined : check(body, "body", content ?? {})) as undefined,
+    auth: auth as unknown as Requester,
+    token: undefined,
+    server: auth.destination,
+  };
+}
+
+/** What all requests have, checked. */
+function partsOf(
+  edge: Edge,
+  operation: Operation,
+  ctx: Context,
+): Pick<Request<Operation>, "params" | "query" | "headers" | "signal" | "address" | "acceptedLanguages"> {
+  const params: unknown = ctx["params"];
+  return {
+    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
+    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
+    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    signal: goneSignal(edge, ctx.req.socket),
+    address: String(ctx.state["address"]),
+    acceptedLanguages: ctx.get("accept-language"),
+  };
+}
+
+function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown): void {
   if (answer instanceof Reply) {
     ctx.status = answer.status;
     if (typeof answer.body === "string") {
@@ -214,11 +261,30 @@ async function authenticate(
   if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
   if (token === undefined) throw missingToken();
   const requester = await edge.authenticate(token);
+  if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
+  if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
+    throw guestsForbidden("Guests may not do this: register an account.");
   }
   return requester;
+}
+
+async function bodyOf(operation: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
+  const { body } = operation;
+  if (body === undefined) return undefined;
+  if (body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
+  return check(body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
+}
+
+function isForm(operation: Operation, ctx: Context): boolean {
+  return operation.form === true && ctx.get("content-type").startsWith("application/x-www-form-urlencoded");
+}
+
+/** The fields of a web form. */
+async function readForm(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+  const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
+  return Object.fromEntries(new URLSearchParams(bytes.toString()));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

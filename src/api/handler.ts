@@ -1,6 +1,7 @@
 // What a handler takes and gives.
-import type { AnswerOf, BodyOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
+import type { AnswerOf, BodyOf, HeadersOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
+import type { RemoteServer } from "../federation/remote-server.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import type { Services } from "./services.js";
 
@@ -8,11 +9,14 @@ type AuthOf<Op extends Operation> = Op["auth"] extends "none"
   ? undefined
   : Op["auth"] extends "optional"
     ? Requester | undefined
-    : Requester;
+    : Op["auth"] extends "server"
+      ? RemoteServer
+      : Requester;
 
 export interface Request<Op extends Operation> {
   readonly params: ParamsOf<Op>;
   readonly query: QueryOf<Op>;
+  readonly headers: HeadersOf<Op>;
   readonly body: BodyOf<Op>;
   readonly auth: AuthOf<Op>;
   /** The access token as sent, for operations on the token itself. */
@@ -21,6 +25,8 @@ export interface Request<Op extends Operation> {
   readonly signal: AbortSignal;
   /** Network address of the caller, seen through trusted proxies. */
   readonly address: string;
+  /** The languages that the caller reads: the Accept-Language header. */
+  readonly acceptedLanguages: string;
   /** Which of our servers the caller addressed: it decides where there is no user yet. */
   readonly server: ServerName;
 }

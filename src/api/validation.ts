@@ -11,7 +11,7 @@ import {
   parseUserId,
 } from "../protocol/identifiers.js";
 
-type Place = "params" | "query" | "body" | "response";
+type Place = "params" | "query" | "headers" | "body" | "response";
 
 const FORMATS: Readonly<Record<string, (value: string) => boolean>> = {
   "mx-user-id": (value) => parseUserId(value) !== undefined,

@@ -27,7 +27,29 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "internal.advertise": "10.0.0.5:8010",
   "registration.open": false,
   "registration.terms": { version: "1", name: "Terms of use", url: "https://example.org/terms" },
+  "mail.host": "smtp.example.org",
+  "mail.password": "a secret",
+  "mail.user": "hansa",
+  "sms.authorization": "Bearer a-secret",
+  "sms.url": "https://sms.example.org/send",
+  "third_party_ids.allowed": ["*@example.org"],
+  "tokens.unused_session_lifetime": 15_552_000,
   "registration.shared_secret": "a long random text",
+  "media.quota.total_bytes": 10_737_418_240,
+  "media.quota.period_bytes": 1_073_741_824,
+  "media.quota.info_uri": "https://example.org/limits",
+  "media.retention.local_days": 3650,
+  "media.retention.remote_days": 90,
+  "media.folder": "/srv/hansa/media",
+  "media.s3": {
+    bucket: "hansa-media",
+    region: "eu-central-1",
+    endpoint: "https://s3.example.org",
+    path_style: true,
+    access_key_id: "hansa",
+    secret_access_key_file: "/run/secrets/s3",
+  },
+  "outgoing.ca": "-----BEGIN CERTIFICATE-----",
   "metrics.port": 9008,
 };
 
@@ -52,9 +74,15 @@ function setting(name: string, node: Node, path: readonly string[], depth: numbe
   const example = EXAMPLES[path.join(".")];
   const value = node.default ?? example ?? null;
   // Settings inside a list's items have no place of their own: they are shown with the list.
-  const shown = node.items?.properties === undefined ? { [name]: value } : { [name]: [itemExample(node.items, path)] };
+  const shown = { [name]: node.items === undefined || isWhole(node.items, value) ? value : [itemExample(node.items, path)] };
   const text = stringify(shown, { lineWidth: 0 }).trimEnd().split("\n");
   return `${gap}${comment}${text.map((line) => `${indent}# ${line}`).join("\n")}\n`;
+}
+
+/** Whether a list of this kind of items shows all settings that an item has. */
+function isWhole({ properties = {} }: Node, list: unknown): boolean {
+  const [first] = Array.isArray(list) ? (list as readonly unknown[]) : [];
+  return Object.keys(properties).every((name) => typeof first === "object" && first !== null && Object.hasOwn(first, name));
 }
 
 function itemExample(node: Node, path: readonly string[]): Record<string, unknown> {

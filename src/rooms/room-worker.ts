@@ -17,7 +17,8 @@ import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
-import { persistReceived, type ReceivedEvent } from "./received.js";
+import { persistReceived } from "./received.js";
+import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
 import { eventsOf, loadCounting, loadScopes, loadState, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
@@ -92,21 +93,18 @@ export class RoomWorker {
     });
   }
 
-  /**
-   * Adds events that came from elsewhere and were judged there: the position at which they became visible, 0 if all of them
-   * were known. Throws as `submit`.
-   */
-  async receive(events: readonly ReceivedEvent[]): Promise<number> {
+  /** Judges and adds events that came from elsewhere: what became of them. Throws as `submit`. */
+  async receive(events: readonly ReceivedEvent[]): Promise<Received> {
     if (this.#lost) throw new RoomLostError("the room was lost before");
-    let position = 0;
+    let received: Received = { position: 0, outcomes: new Map() };
     await new Promise<DraftResult[]>((resolve, reject) => {
       const alone = async (): Promise<void> => {
-        position = await persistReceived(this.memory, this.#services, events);
+        received = await persistReceived(this.memory, this.#services, events);
       };
       this.#queue.push({ drafts: [], alone, resolve, reject });
       this.#running ??= this.#run();
     });
-    return position;
+    return received;
   }
 
   /** Waits for what is under way. */
@@ -249,7 +247,8 @@ export class RoomWorker {
     ]);
     for (const target of targets.values()) {
       if (target.room_nid === memory.nid) {
-        memory.known.set(target.event_id, { nid: target.nid, thread_root: target.thread_root });
+        const { nid, thread_root, relates_to } = target;
+        memory.known.set(target.event_id, { nid, thread_root, relates_to });
       }
     }
     await this.#loadThreads(drafts, counting);
@@ -312,6 +311,15 @@ export class RoomWorker {
     return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
   }
 
+  /** Throws M_UNKNOWN for a thread that would begin at an event which relates to another itself ("Validation of `m.thread`"). */
+  #requireThreadRoot(content: JsonObject): void {
+    const relation = relationOf(content);
+    const target = relation?.rel_type === "m.thread" ? this.memory.known.get(relation.event_id) : undefined;
+    if (target !== undefined && target.relates_to !== null) {
+      throw new MatrixError(400, "M_UNKNOWN", "A thread cannot begin at an event that relates to another: name the thread's root.");
+    }
+  }
+
   /** Builds, checks and adds one draft; a refusal is its outcome. */
   #attempt(draft: RoomDraft, prepared: Prepared, change: RoomChange, key?: string): Outcome {
     try {
@@ -359,6 +367,7 @@ export class RoomWorker {
     const verdict = authorise(memory.version, event, eventsOf(memory, authorisingTuples(memory.version, event)));
     if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
     const relation = this.#relation(event.content);
+    this.#requireThreadRoot(event.content);
     const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
     return {
       event,

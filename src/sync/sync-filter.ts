@@ -3,6 +3,7 @@ import type { Filter } from "../../spec/types/filter.js";
 import type { EventFormat } from "../protocol/client-event.js";
 import { compileEventFields, compileFilter, compileRooms, type EventTest } from "../protocol/filter.js";
 import type { JsonObject } from "../protocol/json.js";
+import type { RelatedFilter } from "../rooms/related-filter.js";
 
 const DEFAULT_TIMELINE = 20;
 const MAX_TIMELINE = 1_000;
@@ -13,6 +14,8 @@ export interface SyncFilter {
   readonly includeLeave: boolean;
   readonly timeline: EventTest | undefined;
   readonly timelineLimit: number;
+  /** What is asked of the events that relate to those of the timeline. */
+  readonly related: RelatedFilter | undefined;
   readonly state: EventTest | undefined;
   readonly ephemeral: EventTest | undefined;
   readonly roomAccountData: EventTest | undefined;
@@ -29,8 +32,14 @@ export interface SyncFilter {
 
 function test(filter: Parameters<typeof compileFilter>[0] | undefined): EventTest | undefined {
   const { limit: _limit, lazy_load_members: _lazy, include_redundant_members: _redundant, ...rest } = filter ?? {};
-  const { unread_thread_notifications: _threads, ...tests } = rest;
+  const { unread_thread_notifications: _threads, related_by_senders: _senders, related_by_rel_types: _types, ...tests } = rest;
   return Object.values(tests).some((value) => value !== undefined) ? compileFilter(tests) : undefined;
+}
+
+function relatedFilter({ related_by_senders, related_by_rel_types }: RelatedFilter): RelatedFilter | undefined {
+  return related_by_senders === undefined && related_by_rel_types === undefined
+    ? undefined
+    : { related_by_senders, related_by_rel_types };
 }
 
 /** Compiles a filter whose JSON was checked. */
@@ -41,6 +50,7 @@ export function compileSyncFilter(filter: Filter): SyncFilter {
     room: compileRooms(room),
     includeLeave: room.include_leave ?? false,
     timeline: test(room.timeline),
+    related: relatedFilter(room.timeline ?? {}),
     timelineLimit: Math.min(room.timeline?.limit ?? DEFAULT_TIMELINE, MAX_TIMELINE),
     state: test(room.state),
     ephemeral: test(room.ephemeral),

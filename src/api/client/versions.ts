@@ -31,7 +31,16 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3440.stable": ["getThreadRoots"],
+  "org.matrix.msc3715.stable": ["getRelatingEvents"],
+  "org.matrix.msc3771": ["getThreadRoots"],
+  "org.matrix.msc3773": ["getThreadRoots"],
+  "org.matrix.msc3856.stable": ["getThreadRoots"],
+  "org.matrix.msc3874": ["getRelatingEvents"],
+  "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.msc3026.busy_presence": ["setPresence"],
+  "org.matrix.msc3391": ["deleteAccountData"],
+  "uk.tcpip.msc4133": ["deleteProfileField"],
   "uk.tcpip.msc4133.stable": ["deleteProfileField"],
 };
 
@@ -44,6 +53,9 @@ export function supported(existing: ReadonlySet<string>): { versions: string[]; 
   return { versions: [BASE, ...later], unstable_features: Object.fromEntries(features.map(([name]) => [name, true])) };
 }
 
-const answer = supported(new Set(operations.map(({ operationId }) => operationId)));
+// Some operations between servers have the same names.
+const forClients = operations.filter(({ paths: [path] }) => !/^\/_matrix\/(?:federation|key)\//.test(path));
+
+const answer = supported(new Set(forClients.map(({ operationId }) => operationId)));
 
 export const getVersions: Handler<typeof spec.getVersions> = async () => answer;
