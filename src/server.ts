@@ -41,6 +41,7 @@ import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.j
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
@@ -200,6 +201,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const secret = loadSecretKey(config);
   const opened = await openDatabase(config, options.progress);
   started.push(opened);
+  if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
   const engine = await startEngine(config, opened, secret, signingKeyOf, started);
