@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
@@ -165,19 +166,26 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
-  const params: unknown = ctx["params"];
+  const given: unknown = ctx["params"];
+  const params = operation.params ? check(operation.params, "params", given) : given;
+  const query = operation.query ? check(operation.query, "query", { ...ctx.query }) : {};
+  const headers = operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {};
+  const body = await bodyOf(operation, ctx, config);
   const request: Request<Operation> = {
-    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
-    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
-    body: (await bodyOf(operation, ctx, config)) as undefined,
+    params: params as Record<never, never>,
+    query: query as Record<never, never>,
+    headers: headers as Record<never, never>,
+    body: body as undefined,
     auth: auth as Requester,
     token,
     signal: goneSignal(edge, ctx.req.socket),
     address,
     server: servers.forHost(ctx.get("host")),
   };
-  const answer = await give(request);
+  const answer = await give(request).finally(() => {
+    // What the handler left unread must not hold up the next request of the connection.
+    if (body instanceof Readable) body.destroy();
+  });
   if (answer instanceof Reply) {
     ctx.status = answer.status;
     if (typeof answer.body === "string") {

@@ -168,6 +168,15 @@ describe("outgoing requests", () => {
     }
   });
 
+  it("frees the connection of an answer that nobody reads", async () => {
+    await using outgoing = open();
+    for (let round = 0; round < 40; round += 1) {
+      const { body } = await outgoing.request(new URL(`${web.url}/endless`), { maxBytes: 1000, milliseconds: 10_000 });
+      body.destroy();
+    }
+    expect(await get(outgoing, `${web.url}/`)).to.equal("200 / hello");
+  });
+
   it("says that nobody answers", async () => {
     await using outgoing = open();
     expect(await failure(get(outgoing, "http://127.0.0.1:1/"))).to.equal("failed");

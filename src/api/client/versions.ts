@@ -31,6 +31,7 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3440.stable": ["getThreadRoots"],
+  "org.matrix.msc3916.stable": ["getContentAuthed", "getContentThumbnailAuthed"],
   "org.matrix.msc4222": ["sync"],
   "uk.tcpip.msc4133.stable": ["deleteProfileField"],
 };
