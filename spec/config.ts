@@ -3,6 +3,13 @@ import { Type, type Static } from "typebox";
 
 const closed = { additionalProperties: false, default: {} } as const;
 
+const LANGUAGE_TAG = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$";
+
+const Language = Type.Union([Type.Literal("en"), Type.Literal("es"), Type.Literal("pt")], {
+  default: "en",
+  description: "Language of messages to users whose client names none that we have: en, es or pt.",
+});
+
 /** A token bucket: how often on average, and how many at once. */
 const rate = (per_second: number, burst: number, description: string) =>
   Type.Object(
@@ -18,7 +25,9 @@ const RateLimits = Type.Object(
     enabled: Type.Boolean({ default: true, description: "false switches all of them off." }),
     login: rate(1, 20, "Attempts to log in, per network address."),
     login_failure: rate(0.1, 10, "Wrong passwords, per account."),
+    login_token: rate(0.05, 5, "Tokens with which a user's further clients log in, per user."),
     registration: rate(0.2, 10, "New accounts, per network address."),
+    validation: rate(0.005, 10, "Mails and text messages with a link or code, per network address and per address they go to."),
     lookup: rate(5, 50, "Questions about names, tokens and profiles, per user or network address."),
     account: rate(2, 30, "Changes of account, profile, devices and filters, per user."),
     message: rate(10, 50, "Events sent into rooms, per user."),
@@ -268,14 +277,28 @@ export const ConfigSchema = Type.Object(
           default: false,
           description: "New users need a token; `hansa registration-token create` makes one.",
         }),
+        require_email: Type.Boolean({ default: false, description: "New users need an e-mail address; it takes `mail`." }),
+        guests: Type.Boolean({ default: false, description: "Whether anybody may use the server as a guest, in rooms that allow it." }),
         terms: Type.Optional(
           Type.Object(
             {
               version: Type.String({ minLength: 1 }),
               name: Type.String({ minLength: 1 }),
               url: Type.String({ format: "http-url" }),
+              language: Type.String({ pattern: LANGUAGE_TAG, default: "en" }),
+              translations: Type.Array(
+                Type.Object(
+                  {
+                    language: Type.String({ pattern: LANGUAGE_TAG }),
+                    name: Type.String({ minLength: 1 }),
+                    url: Type.String({ format: "http-url" }),
+                  },
+                  { additionalProperties: false },
+                ),
+                { default: [] },
+              ),
             },
-            { additionalProperties: false, description: "A document that new users have to accept." },
+            { additionalProperties: false, description: "A document that new users have to accept, and its translations." },
           ),
         ),
         shared_secret: Type.Optional(
@@ -284,6 +307,60 @@ export const ConfigSchema = Type.Object(
             description: "Lets tools that know it create users and administrators at /_synapse/admin/v1/register.",
           }),
         ),
+      },
+      closed,
+    ),
+    third_party_ids: Type.Object(
+      {
+        validation_lifetime: Type.Integer({
+          minimum: 60,
+          maximum: 604_800,
+          default: 3600,
+          description: "Seconds for which a link or code proves an address.",
+        }),
+        hide_registered: Type.Boolean({
+          default: false,
+          description: "Answers alike whether an address belongs to an account or not; its owner is told by mail.",
+        }),
+        allowed: Type.Optional(
+          Type.Array(Type.String({ minLength: 1 }), {
+            description: "Addresses that users may have, with * for any characters: *@example.org. Absent: all.",
+          }),
+        ),
+        next_link_hosts: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "Hosts of web clients to which the page that proves an address may lead back.",
+        }),
+        language: Language,
+      },
+      closed,
+    ),
+    mail: Type.Object(
+      {
+        host: Type.Optional(Type.String({ minLength: 1, description: "The SMTP server that takes our mails. Absent: none are sent." })),
+        port: Type.Integer({ minimum: 1, maximum: 65535, default: 587 }),
+        security: Type.Union([Type.Literal("starttls"), Type.Literal("tls"), Type.Literal("none")], {
+          default: "starttls",
+          description: "starttls (usually port 587), tls (usually 465), or none.",
+        }),
+        user: Type.Optional(Type.String({ minLength: 1 })),
+        password: Type.Optional(Type.String({ minLength: 1 })),
+        from: Type.String({ minLength: 3, default: "Matrix <noreply@localhost>", description: "The sender of our mails." }),
+      },
+      closed,
+    ),
+    sms: Type.Object(
+      {
+        url: Type.Optional(
+          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON. Absent: none are sent." }),
+        ),
+        authorization: Type.Optional(
+          Type.String({ minLength: 1, description: "The Authorization header that the gateway asks for." }),
+        ),
+        body: Type.Record(Type.String(), Type.String(), {
+          default: { to: "{to}", text: "{text}" },
+          description: "The fields of the JSON; {to} is the number with its plus sign, {text} the message.",
+        }),
       },
       closed,
     ),
@@ -308,6 +385,23 @@ export const ConfigSchema = Type.Object(
           maximum: 315_360_000,
           default: 15_552_000,
           description: "Seconds after which a refresh token that was not used is void.",
+        }),
+        unused_session_lifetime: Type.Optional(
+          Type.Integer({
+            minimum: 86_400,
+            maximum: 315_360_000,
+            description: "Seconds after which a device that was not used is logged out. Absent: never.",
+          }),
+        ),
+        login_tokens: Type.Boolean({
+          default: true,
+          description: "Users may let a further client in with a token that a client of theirs asks for.",
+        }),
+        login_token_lifetime: Type.Integer({
+          minimum: 10,
+          maximum: 3600,
+          default: 120,
+          description: "Seconds for which such a token can be used.",
         }),
         authentication_session_lifetime: Type.Integer({
           minimum: 30,

@@ -29,10 +29,16 @@ export interface Operation {
   readonly headers?: TObject;
   /** Type of the JSON body, or `bytes` for any content as it comes; absent means that a body is ignored. */
   readonly body?: TSchema | "bytes";
+  /** The body may come as a web form: never for what a page of another site must not be able to do to a user. */
+  readonly form?: boolean;
   /** Type of the JSON answer with status 200. */
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */
   readonly guests?: boolean;
+  /** Those whose account is locked may call it ("Account locking"). */
+  readonly whileLocked?: boolean;
+  /** Those whose account is suspended may not call it ("Account suspension"): it takes part in rooms or shows something of the user. */
+  readonly refusedWhileSuspended?: boolean;
 }
 
 type Part<T> = T extends TSchema ? Static<T> : Record<never, never>;

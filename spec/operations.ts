@@ -2,48 +2,62 @@
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
+import * as admin from "./client/admin.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
+import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationOpenid from "./federation/openid.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
   accountData,
+  admin,
   capabilities,
   createRoom,
   devices,
   directory,
+  fallbackPages,
+  federationOpenid,
   filter,
   login,
   media,
   membership,
+  openid,
   presence,
   profile,
   pushRules,
   receipts,
   registration,
+  relations,
   roomEvents,
   send,
   sync,
+  thirdPartyIdentifiers,
   typing,
+  validationPages,
   versions,
   wellknown,
 ].flatMap((module): Operation[] => Object.values(module));

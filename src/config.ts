@@ -78,6 +78,14 @@ function conflictsOf(config: Config): string[] {
   if (quota.total_bytes !== undefined && quota.period_bytes !== undefined && quota.period_bytes > quota.total_bytes) {
     conflicts.push("media.quota.period_bytes is more than total_bytes, so that it could never be reached.");
   }
+  const { mail, sms, servers } = config;
+  if (config.registration.require_email && mail.host === undefined) {
+    conflicts.push("registration.require_email needs mail.host: nobody could prove an address.");
+  }
+  if ((mail.host !== undefined || sms.url !== undefined) && servers.some(({ public_base_url }) => public_base_url === undefined)) {
+    conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
+  }
+  if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
   return conflicts;
 }
 

@@ -29,15 +29,24 @@ export class MatrixError extends Error {
 }
 
 export const forbidden = (message: string): MatrixError => new MatrixError(403, "M_FORBIDDEN", message);
+export const guestsForbidden = (message: string): MatrixError => new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", message);
 export const unknownToken = (message: string, softLogout = false): MatrixError =>
   new MatrixError(401, "M_UNKNOWN_TOKEN", message, softLogout ? { extra: { soft_logout: true } } : {});
 export const missingToken = (): MatrixError =>
   new MatrixError(401, "M_MISSING_TOKEN", "This needs an access token in the Authorization header.");
 export const userInUse = (): MatrixError => new MatrixError(400, "M_USER_IN_USE", "This user name is taken.");
+export const threepidInUse = (): MatrixError =>
+  new MatrixError(400, "M_THREEPID_IN_USE", "This address belongs to an account already.");
 export const invalidUsername = (message: string): MatrixError => new MatrixError(400, "M_INVALID_USERNAME", message);
 export const weakPassword = (message: string): MatrixError => new MatrixError(400, "M_WEAK_PASSWORD", message);
 export const userDeactivated = (): MatrixError =>
   new MatrixError(403, "M_USER_DEACTIVATED", "This account has been deactivated.");
+export const userLocked = (): MatrixError =>
+  new MatrixError(401, "M_USER_LOCKED", "This account has been locked: ask the administrator of the server.", {
+    extra: { soft_logout: true },
+  });
+export const userSuspended = (): MatrixError =>
+  new MatrixError(403, "M_USER_SUSPENDED", "This account is suspended: it can read and leave rooms, but not take part in them.");
 export const limitExceeded = (waitMs: number): MatrixError =>
   new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests: wait a little and try again.", {
     extra: { retry_after_ms: Math.ceil(waitMs) },

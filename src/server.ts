@@ -2,7 +2,9 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
+import { keepSessions } from "./accounts/session-upkeep.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
@@ -19,7 +21,9 @@ import { logger, setLogLevel } from "./log.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { sideStreams } from "./push/side-streams.js";
+import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
@@ -200,10 +204,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
+  started.push(await followErasedUsers(database, engine.follower, engine.events));
   started.push(new MembershipUpkeep({ ...engine, config, servers }));
+  started.push(new GuestUpkeep({ ...engine, config, servers }));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
+  const outbox = new Outbox({ config, clock, database, secret });
+  started.push(outbox);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const media = await openMedia(config, undefined);
@@ -217,11 +225,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     passwords,
     tokens,
     limiter,
+    outbox,
     signingKeyOf,
     outgoing,
     media,
   };
   started.push(new MediaUpkeep(services));
+  started.push(keepSessions(services));
   const app = createApp(
     {
       config,

@@ -33,6 +33,17 @@ export const getAccountData = operation({
   response: JsonObject,
 });
 
+export const deleteAccountData = operation({
+  operationId: "deleteAccountData",
+  method: "DELETE",
+  paths: ["/_matrix/client/unstable/org.matrix.msc3391/user/{userId}/account_data/{type}"],
+  auth: "user",
+  guests: true,
+  summary: "Deletes data of the account.",
+  params: global,
+  response: nothing,
+});
+
 export const setAccountDataPerRoom = operation({
   operationId: "setAccountDataPerRoom",
   method: "PUT",
@@ -54,6 +65,17 @@ export const getAccountDataPerRoom = operation({
   summary: "Data of the account for a room.",
   params: inRoom,
   response: JsonObject,
+});
+
+export const deleteAccountDataPerRoom = operation({
+  operationId: "deleteAccountDataPerRoom",
+  method: "DELETE",
+  paths: ["/_matrix/client/unstable/org.matrix.msc3391/user/{userId}/rooms/{roomId}/account_data/{type}"],
+  auth: "user",
+  guests: true,
+  summary: "Deletes data of the account for a room.",
+  params: inRoom,
+  response: nothing,
 });
 
 export const getRoomTags = operation({

@@ -23,9 +23,9 @@ export const changePassword = operation({
   operationId: "changePassword",
   method: "POST",
   paths: clientPaths("/account/password"),
-  auth: "user",
+  auth: "optional",
   limit: "account",
-  summary: "Changes the password, after user-interactive authentication.",
+  summary: "Changes the password, after user-interactive authentication; without a token for who proves an address.",
   body: Type.Object({
     auth: Type.Optional(AuthenticationData),
     new_password: Type.String(),

@@ -9,6 +9,7 @@ export const createRoom = operation({
   method: "POST",
   paths: clientPaths("/createRoom"),
   auth: "user",
+  refusedWhileSuspended: true,
   limit: "room_creation",
   summary: "Creates a room and puts it into the state that was asked for.",
   body: Type.Object({

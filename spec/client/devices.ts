@@ -17,6 +17,7 @@ export const getDevices = operation({
   method: "GET",
   paths: clientPaths("/devices"),
   auth: "user",
+  guests: true,
   summary: "All devices of the user.",
   response: Type.Object({ devices: Type.Array(Device) }),
 });
@@ -26,6 +27,7 @@ export const getDevice = operation({
   method: "GET",
   paths: clientPaths("/devices/{deviceId}"),
   auth: "user",
+  guests: true,
   summary: "One device of the user.",
   params: named,
   response: Device,
@@ -36,6 +38,7 @@ export const updateDevice = operation({
   method: "PUT",
   paths: clientPaths("/devices/{deviceId}"),
   auth: "user",
+  guests: true,
   limit: "account",
   summary: "Names a device.",
   params: named,

@@ -1,7 +1,7 @@
 // Client-server API, "Login", "Refreshing access tokens", "Logout".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
-import { UserIdentifier } from "../types/authentication.js";
+import { AuthenticationData, UserIdentifier } from "../types/authentication.js";
 import { DeviceId, ServerName, UserId } from "../types/identifiers.js";
 import { WellKnown } from "../types/well-known.js";
 
@@ -12,7 +12,7 @@ export const getLoginFlows = operation({
   auth: "none",
   limit: "login",
   summary: "The ways to log in.",
-  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String() })) }),
+  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()) })) }),
 });
 
 export const login = operation({
@@ -45,6 +45,17 @@ export const login = operation({
   }),
 });
 
+export const generateLoginToken = operation({
+  operationId: "generateLoginToken",
+  method: "POST",
+  paths: ["/_matrix/client/v1/login/get_token"],
+  auth: "user",
+  limit: "login_token",
+  summary: "A token with which a further client can log in once, after user-interactive authentication.",
+  body: Type.Object({ auth: Type.Optional(AuthenticationData) }),
+  response: Type.Object({ login_token: Type.String(), expires_in_ms: Type.Integer() }),
+});
+
 export const refresh = operation({
   operationId: "refresh",
   method: "POST",
@@ -66,6 +77,7 @@ export const logout = operation({
   paths: clientPaths("/logout"),
   auth: "user",
   guests: true,
+  whileLocked: true,
   summary: "Ends the session of the access token and deletes its device.",
   response: Type.Object({}),
 });
@@ -76,6 +88,7 @@ export const logout_all = operation({
   paths: clientPaths("/logout/all"),
   auth: "user",
   guests: true,
+  whileLocked: true,
   summary: "Ends all sessions of the user and deletes their devices.",
   response: Type.Object({}),
 });

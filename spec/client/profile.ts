@@ -7,10 +7,13 @@ import { JsonObject } from "../types/json.js";
 const ofUser = Type.Object({ userId: UserId });
 const field = Type.Object({ userId: UserId, keyName: Type.String({ minLength: 1 }) });
 
+/** Also the path that clients know from before fields of any name were specified (MSC4133). */
+const profilePaths = (rest: string) => [...clientPaths(rest), `/_matrix/client/unstable/uk.tcpip.msc4133${rest}`] as const;
+
 export const getUserProfile = operation({
   operationId: "getUserProfile",
   method: "GET",
-  paths: clientPaths("/profile/{userId}"),
+  paths: profilePaths("/profile/{userId}"),
   auth: "optional",
   guests: true,
   limit: "lookup",
@@ -22,7 +25,7 @@ export const getUserProfile = operation({
 export const getProfileField = operation({
   operationId: "getProfileField",
   method: "GET",
-  paths: clientPaths("/profile/{userId}/{keyName}"),
+  paths: profilePaths("/profile/{userId}/{keyName}"),
   auth: "optional",
   guests: true,
   limit: "lookup",
@@ -34,8 +37,9 @@ export const getProfileField = operation({
 export const setProfileField = operation({
   operationId: "setProfileField",
   method: "PUT",
-  paths: clientPaths("/profile/{userId}/{keyName}"),
+  paths: profilePaths("/profile/{userId}/{keyName}"),
   auth: "user",
+  refusedWhileSuspended: true,
   guests: true,
   limit: "account",
   summary: "Sets one field of one's own profile.",
@@ -47,8 +51,9 @@ export const setProfileField = operation({
 export const deleteProfileField = operation({
   operationId: "deleteProfileField",
   method: "DELETE",
-  paths: clientPaths("/profile/{userId}/{keyName}"),
+  paths: profilePaths("/profile/{userId}/{keyName}"),
   auth: "user",
+  refusedWhileSuspended: true,
   guests: true,
   limit: "account",
   summary: "Deletes one field of one's own profile.",

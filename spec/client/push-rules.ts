@@ -67,7 +67,8 @@ export const getPushRule = operation({
   paths: rulePath,
   auth: "user",
   summary: "One push rule.",
-  params: rule,
+  // Of a kind that there is not no rule exists: clients ask so whether there are rules of a later kind.
+  params: Type.Object({ ...rule.properties, kind: Type.String() }),
   response: PushRule,
 });
 

@@ -17,6 +17,7 @@ export const setRoomStateWithKey = operation({
     ...clientPaths("/rooms/{roomId}/state/{eventType}"),
   ],
   auth: "user",
+  guests: true,
   limit: "message",
   summary: "Sends a state event.",
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), stateKey: Type.String({ default: "" }) }),

@@ -8,6 +8,7 @@ export const setTyping = operation({
   method: "PUT",
   paths: clientPaths("/rooms/{roomId}/typing/{userId}"),
   auth: "user",
+  refusedWhileSuspended: true,
   guests: true,
   limit: "typing",
   summary: "Says that the caller types, for so many milliseconds, or no longer does.",

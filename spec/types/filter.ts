@@ -28,6 +28,8 @@ export const RoomEventFilter = Type.Object({
   related_by_rel_types: list(Type.String()),
   rel_types: list(Type.String()),
   not_rel_types: list(Type.String()),
+  "org.matrix.msc3874.rel_types": list(Type.String()),
+  "org.matrix.msc3874.not_rel_types": list(Type.String()),
 });
 
 export const Filter = Type.Object({

@@ -3,7 +3,6 @@ import { createHash, hash, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.js";
 import { unknownToken } from "../errors.js";
-import type { DeviceId } from "../protocol/identifiers.js";
 import { findAccessToken, noteFirstUse } from "../storage/access-tokens.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
@@ -11,9 +10,12 @@ import type { Requester } from "./requester.js";
 
 const MAX_CACHED = 50_000;
 
+/** They tell tools that look for leaked secrets what they have found. */
+const PREFIXES = { access: "hsa", refresh: "hsr", login: "hsl", openid: "hso" } as const;
+
 /** A new token: 256 random bits. */
-export function newToken(kind: "access" | "refresh"): string {
-  return `${kind === "access" ? "hsa" : "hsr"}_${randomBytes(32).toString("base64url")}`;
+export function newToken(kind: keyof typeof PREFIXES): string {
+  return `${PREFIXES[kind]}_${randomBytes(32).toString("base64url")}`;
 }
 
 /** What is stored of a token. It is random, so that a plain hash gives nothing away. */
@@ -97,17 +99,18 @@ export class AccessTokens {
     const before = this.forgotten;
     const stored = await findAccessToken(this.database, Buffer.from(key, "base64"));
     if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
-    const { nid, user_nid, user_id, is_admin, expires_ts, replaces } = stored;
-    const device_id: DeviceId = stored.device_id;
+    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, expires_ts, replaces } = stored;
+    const restriction = locked ? "locked" : suspended ? "suspended" : undefined;
+    const requester: Requester = { user_id, user_nid, device_id, is_admin, is_guest, restriction };
     if (replaces !== undefined) {
       await this.database.transaction(async (tx) => {
         await noteFirstUse(tx, nid, replaces);
         tx.append([{ kind: "invalidation", user_nid, device: device_id }]);
       });
       this.forget(user_nid, device_id);
-      return { requester: { user_id, user_nid, device_id, is_admin, is_guest: false }, expires_ts };
+      return { requester, expires_ts };
     }
-    const found: Known = { requester: { user_id, user_nid, device_id, is_admin, is_guest: false }, expires_ts };
+    const found: Known = { requester, expires_ts };
     // What was read while something was forgotten may be what should be forgotten.
     if (this.forgotten === before) {
       this.known.set(key, found);

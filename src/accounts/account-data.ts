@@ -54,6 +54,16 @@ export async function putAccountData(
   });
 }
 
+/** Deletes data: clients that knew it are told that it is empty now (MSC3391). Throws as putAccountData. */
+export async function deleteAccountData(
+  context: AccountDataContext,
+  userNid: number,
+  roomId: RoomId | undefined,
+  type: string,
+): Promise<void> {
+  await putAccountData(context, userNid, roomId, type, {});
+}
+
 /** The content of one type as JSON text. Throws M_NOT_FOUND. */
 export async function readAccountData(
   context: AccountContext,

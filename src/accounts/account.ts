@@ -1,11 +1,19 @@
 // What users do to their own account: change the password, end it.
+import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
-import type { DeviceId } from "../protocol/identifiers.js";
-import { deactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import type { DeviceId, ServerName } from "../protocol/identifiers.js";
+import { deactivateAccount, findAccount, reactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import type { Tx } from "../storage/database.js";
+import { deleteBelongings } from "../storage/ended-accounts.js";
 import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfile } from "../storage/profiles.js";
+import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
 import { appendToLog, type AccountContext } from "./context.js";
+import type { Challenge } from "./interactive-authentication.js";
+import { requireUsable } from "./password-login.js";
 import { endAllSessions, tokensChanged } from "./sessions.js";
+import { thirdPartyChecks, thirdPartyStages } from "./third-party-ids.js";
+import { useValidation } from "./validation.js";
 
 const log = logger("accounts");
 
@@ -23,20 +31,70 @@ export async function changePassword(
   });
 }
 
+/** The challenge by which somebody who has forgotten the password proves an address of the account. */
+export function resetChallenge(
+  context: AccountContext,
+  server: ServerName,
+  body: Challenge["body"],
+): Challenge {
+  const flows = thirdPartyStages(context).map((stage) => [stage]);
+  return { operation: "resetPassword", user: server, body, flows, stages: thirdPartyChecks(context, server, "password") };
+}
+
+/** Gives the account that has the proved address another password. Throws M_THREEPID_NOT_FOUND, M_USER_LOCKED. */
+export async function resetPassword(
+  context: AccountContext,
+  server: ServerName,
+  sid: string,
+  password: string,
+  logoutDevices: boolean,
+): Promise<void> {
+  const hash = await context.passwords.hash(password);
+  const account = await context.database.transaction(async (tx) => {
+    const proved = await useValidation(context, tx, sid);
+    const userId = await ownerOfThirdPartyId(context.database, server, proved);
+    const found = userId && (await findAccount(context.database, userId));
+    if (found === undefined) throw new MatrixError(400, "M_THREEPID_NOT_FOUND", "No account has this address.");
+    requireUsable(found);
+    await setPasswordHash(tx, found.user_nid, hash);
+    if (logoutDevices) await endAllSessions(context, tx, found.user_nid);
+    return found;
+  });
+  log.info({ user: account.user_id }, "a password was reset");
+}
+
 /**
- * Ends an account for good: its sessions, its memberships (in the background), and with `erase` its profile and password hash. The hash is kept otherwise, so
- * that its owner can be told why logging in fails. The id is never given to anybody else.
+ * Ends an account for good: its sessions, what it had set and was known by, its memberships (in the background). With `erase`
+ * also its profile and password hash go, and what the user said is hidden from those who were not there. The hash is kept
+ * otherwise, so that its owner can be told why logging in fails. The id is never given to anybody else.
  */
 export async function deactivate(context: AccountContext, userNid: number, erase: boolean): Promise<void> {
   await context.database.transaction(async (tx) => {
     await deactivateAccount(tx, userNid, context.clock.now(), erase);
+    await deleteBelongings(tx, userNid);
     await endAllSessions(context, tx, userNid);
     await requestMembershipUpkeep(tx, userNid);
-    if (erase) {
-      await deleteProfile(tx, userNid);
-      appendToLog(context, tx, [{ kind: "profile", user_nid: userNid }]);
-    }
-    tokensChanged(context, tx, userNid);
+    if (erase) await deleteProfile(tx, userNid);
+    accountChanged(context, tx, userNid);
   });
   log.info({ user_nid: userNid, erase }, "an account was deactivated");
+}
+
+/** Gives an account that has ended back to its user, with another password and nothing else. Its messages are seen again. */
+export async function reactivate(context: AccountContext, userNid: number, password: string): Promise<void> {
+  const hash = await context.passwords.hash(password);
+  await context.database.transaction(async (tx) => {
+    await reactivateAccount(tx, userNid, hash);
+    accountChanged(context, tx, userNid);
+  });
+  log.info({ user_nid: userNid }, "an account was reactivated");
+}
+
+/** Tells everybody who remembers something of an account. */
+function accountChanged(context: AccountContext, tx: Tx, user_nid: number): void {
+  appendToLog(context, tx, [
+    { kind: "profile", user_nid },
+    { kind: "push_rule", user_nid },
+  ]);
+  tokensChanged(context, tx, user_nid);
 }

@@ -9,11 +9,13 @@ import type { SecretKey } from "../storage/sealing.js";
 import type { AccessTokens } from "./access-tokens.js";
 import type { Passwords } from "./passwords.js";
 
-/** Counts wrong passwords and refuses when there were too many. */
-export interface FailureLimiter {
-  /** Throws M_LIMIT_EXCEEDED if the caller has failed too often. */
-  require(limit: "login_failure", caller: string): void;
-  count(limit: "login_failure", caller: string): void;
+/** Limits what is counted by something else than the caller's address: wrong passwords, messages to one address. */
+export interface SubjectLimiter {
+  /** Counts one call. Throws M_LIMIT_EXCEEDED instead if there were too many. */
+  take(limit: "validation", subject: string): void;
+  /** Throws M_LIMIT_EXCEEDED if it has failed too often. */
+  require(limit: "login_failure", subject: string): void;
+  count(limit: "login_failure", subject: string): void;
 }
 
 export interface AccountContext {
@@ -25,7 +27,9 @@ export interface AccountContext {
   readonly secret: SecretKey;
   readonly passwords: Passwords;
   readonly tokens: AccessTokens;
-  readonly limiter: FailureLimiter;
+  readonly limiter: SubjectLimiter;
+  /** Told when a message was put into the outbox. */
+  readonly outbox: { readonly wake: () => void };
   readonly bus: Pick<Bus, "publish">;
 }
 

@@ -94,6 +94,16 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   });
 }
 
+/**
+ * Notes that a stage was passed on a page of ours, which the client shows where it does not know the stage itself ("Fallback").
+ * Throws M_FORBIDDEN for a session that is not known.
+ */
+export async function completeStage(context: AccountContext, id: string, stage: string, left: string): Promise<void> {
+  const session = await findAuthenticationSession(context.database, id, context.clock.now());
+  if (session === undefined) throw new MatrixError(403, "M_FORBIDDEN", "This authentication session is not known or has expired.");
+  await store(context, { ...session, completed: new Map([[stage, left]]) });
+}
+
 async function resume(
   { database, clock }: AccountContext,
   id: string | undefined,

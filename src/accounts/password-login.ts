@@ -1,10 +1,12 @@
 // Proving who one is by a password (client-server API, "Password-based").
 import type { Static } from "typebox";
 import type { AuthenticationData, UserIdentifier } from "../../spec/types/authentication.js";
-import { forbidden, missingParam, unknownError, userDeactivated } from "../errors.js";
+import { forbidden, missingParam, unknownError, userDeactivated, userLocked } from "../errors.js";
 import { logger } from "../log.js";
 import { parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { canonicalAddress, canonicalPhoneNumber } from "../protocol/third-party-ids.js";
 import { findAccount, replacePasswordHash, type Account } from "../storage/accounts.js";
+import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
 import type { AccountContext } from "./context.js";
 import { AnotherUserError, type Challenge } from "./interactive-authentication.js";
 
@@ -13,21 +15,44 @@ const log = logger("accounts");
 interface Named {
   readonly identifier?: Static<typeof UserIdentifier> | undefined;
   readonly user?: string | undefined;
+  readonly medium?: string | undefined;
+  readonly address?: string | undefined;
 }
 
 /**
- * The user that a login names: a whole user id, or a localpart on the server that was addressed, in any case: we give out
- * lower-case names only. Throws M_MISSING_PARAM, M_UNKNOWN, M_FORBIDDEN.
+ * The user that a login names: a whole user id, or a localpart on the server that was addressed, in any case (we give out
+ * lower-case names only); or the third-party identifier of an account of that server. Undefined if there is no such user.
+ * Throws M_MISSING_PARAM, M_UNKNOWN.
  */
-export function namedUser({ identifier, user }: Named, server: ServerName): UserId {
-  if (identifier !== undefined && identifier.type !== "m.id.user") {
-    throw unknownError(400, "Users are identified by m.id.user only: this server knows no addresses of users.");
+export async function namedUser({ database }: AccountContext, named: Named, server: ServerName): Promise<UserId | undefined> {
+  const { identifier = deprecatedIdentifier(named) } = named;
+  switch (identifier.type) {
+    case "m.id.user": {
+      const name = identifier.user?.toLowerCase();
+      if (name === undefined) throw missingParam('"identifier" must name a user.');
+      return parseUserId(name.startsWith("@") ? name : `@${name}:${server}`);
+    }
+    case "m.id.thirdparty": {
+      const { medium, address } = identifier;
+      if (medium === undefined || address === undefined) throw missingParam('"identifier" needs "medium" and "address".');
+      const id = canonicalAddress(medium, address);
+      return id && (await ownerOfThirdPartyId(database, server, id));
+    }
+    case "m.id.phone": {
+      const { country, phone } = identifier;
+      if (country === undefined || phone === undefined) throw missingParam('"identifier" needs "country" and "phone".');
+      const address = canonicalPhoneNumber(phone, country);
+      return address === undefined ? undefined : await ownerOfThirdPartyId(database, server, { medium: "msisdn", address });
+    }
+    default:
+      throw unknownError(400, "Users are identified by m.id.user, m.id.thirdparty or m.id.phone.");
   }
-  const name = identifier === undefined ? user : identifier.user;
-  if (name === undefined) throw missingParam('"identifier" must name a user.');
-  const id = parseUserId(name.startsWith("@") ? name.toLowerCase() : `@${name.toLowerCase()}:${server}`);
-  if (id === undefined) throw wrong();
-  return id;
+}
+
+/** As clients named users before there were identifiers. */
+function deprecatedIdentifier({ user, medium, address }: Named): Static<typeof UserIdentifier> {
+  if (user === undefined && medium !== undefined) return { type: "m.id.thirdparty", medium, ...(address !== undefined && { address }) };
+  return { type: "m.id.user", ...(user !== undefined && { user }) };
 }
 
 /** The same sentence whatever was wrong: it must not tell which accounts exist. */
@@ -37,20 +62,27 @@ const wrong = () => forbidden("The user name or the password is wrong.");
  * The account of a user whose password this is. Throws M_FORBIDDEN if it is not, M_USER_DEACTIVATED if it is but the account
  * was ended, M_LIMIT_EXCEEDED after too many failures.
  */
-export async function checkPassword(context: AccountContext, userId: UserId, password: string): Promise<Account> {
+export async function checkPassword(context: AccountContext, userId: UserId | undefined, password: string): Promise<Account> {
   const { database, limiter, passwords, servers } = context;
-  limiter.require("login_failure", userId);
-  const account = servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
+  const account =
+    userId !== undefined && servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
+  if (userId !== undefined) limiter.require("login_failure", userId);
   const matches = await passwords.verify(password, account?.password_hash ?? null);
   if (!matches || account === undefined) {
-    limiter.count("login_failure", userId);
+    if (userId !== undefined) limiter.count("login_failure", userId);
     throw wrong();
   }
-  if (account.deactivated) throw userDeactivated();
+  requireUsable(account);
   if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
     await rehash(context, account, account.password_hash, password);
   }
   return account;
+}
+
+/** For accounts whose owner has proved to be that. Throws M_USER_DEACTIVATED, M_USER_LOCKED. */
+export function requireUsable(account: Account): void {
+  if (account.deactivated) throw userDeactivated();
+  if (account.locked) throw userLocked();
 }
 
 async function rehash({ database, passwords }: AccountContext, account: Account, old: string, password: string): Promise<void> {
@@ -75,9 +107,9 @@ export function passwordChallenge(
       "m.login.password": {
         check: async (submitted) => {
           const named =
-            submitted.identifier === undefined && submitted.user === undefined
+            submitted.identifier === undefined && submitted.user === undefined && submitted.medium === undefined
               ? user
-              : namedUser(submitted, serverNameOf(user));
+              : await namedUser(context, submitted, serverNameOf(user));
           if (named !== user) throw new AnotherUserError();
           if (submitted.password === undefined) throw missingParam('"password" is missing.');
           await checkPassword(context, user, submitted.password);

@@ -3,10 +3,10 @@ import { createHmac, randomBytes, randomInt, timingSafeEqual } from "node:crypto
 import type { Static } from "typebox";
 import type { register } from "../../spec/client/registration.js";
 import { registrationOpen } from "../config.js";
-import { MatrixError, forbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
 import { logger } from "../log.js";
 import { newUserId, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
-import { createAccount, findAccount } from "../storage/accounts.js";
+import { createAccount, findAccount, upgradeGuest } from "../storage/accounts.js";
 import {
   isRegistrationTokenValid,
   putRegistrationNonce,
@@ -16,7 +16,9 @@ import {
 import { setProfileField } from "../storage/profiles.js";
 import type { AccountContext } from "./context.js";
 import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
-import { openSession, type Tokens } from "./sessions.js";
+import type { Requester } from "./requester.js";
+import { openSession, tokensChanged, type Tokens } from "./sessions.js";
+import { addValidated, thirdPartyChecks, thirdPartyStages, validationsIn } from "./third-party-ids.js";
 
 const log = logger("accounts");
 
@@ -52,6 +54,34 @@ export function requireOpen({ config }: AccountContext, server: ServerName): voi
 }
 
 /**
+ * The guest who wants to become a user: whose token it is. Throws M_FORBIDDEN unless it is a guest of the name that is asked
+ * for, M_MISSING_PARAM, M_UNKNOWN_TOKEN.
+ */
+async function upgradedGuest(
+  { tokens }: AccountContext,
+  server: ServerName,
+  { username, guest_access_token }: Static<(typeof register)["body"]>,
+): Promise<Requester | undefined> {
+  if (guest_access_token === undefined) return undefined;
+  if (username === undefined) throw missingParam('"username" must be the name of the guest.');
+  const guest = await tokens.authenticate(guest_access_token);
+  if (guest.is_guest && guest.user_id === userIdOf(username, server)) return guest;
+  throw forbidden("This is not the access token of the guest of this name.");
+}
+
+/** Makes an account for a guest, who chooses nothing but the name of the device. Throws M_GUEST_ACCESS_FORBIDDEN. */
+export async function registerGuest(
+  context: AccountContext,
+  server: ServerName,
+  { initial_device_display_name: name }: Static<(typeof register)["body"]>,
+): Promise<Registered> {
+  if (!context.config.registration.guests) throw guestsForbidden("This server has no guest accounts.");
+  const user_id = randomUserId(server);
+  const session = name === undefined ? {} : { initial_device_display_name: name };
+  return create(context, { user_id, password: undefined, is_admin: false, is_guest: true, session });
+}
+
+/**
  * Registers a user, after user-interactive authentication. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE,
  * M_WEAK_PASSWORD, M_MISSING_PARAM, or status 401 with what the client has to do.
  */
@@ -61,7 +91,8 @@ export async function registerUser(
   body: Static<(typeof register)["body"]>,
 ): Promise<Registered> {
   requireOpen(context, server);
-  if (body.username !== undefined) await requireAvailable(context, body.username, server);
+  const guest = await upgradedGuest(context, server, body);
+  if (body.username !== undefined && guest === undefined) await requireAvailable(context, body.username, server);
   if (body.password !== undefined) context.passwords.requireAcceptable(body.password);
   const completed = await requireAuthentication(context, registrationChallenge(context, server, body));
   if (body.password === undefined) throw missingParam('"password" is missing.');
@@ -69,7 +100,9 @@ export async function registerUser(
     user_id: body.username === undefined ? randomUserId(server) : userIdOf(body.username, server),
     password: body.password,
     is_admin: false,
+    guest,
     token: completed.get("m.login.registration_token"),
+    validations: validationsIn(completed),
     session: body.inhibit_login === true ? undefined : body,
   });
 }
@@ -78,26 +111,39 @@ interface NewAccount {
   readonly user_id: UserId;
   readonly password: string | undefined;
   readonly is_admin: boolean;
+  readonly is_guest?: boolean;
+  /** The guest whose account becomes this one. */
+  readonly guest?: Requester | undefined;
   readonly displayname?: string | undefined;
   /** A registration token to be used up. */
   readonly token?: string | undefined;
+  /** Sessions that proved addresses of the user. */
+  readonly validations?: readonly string[];
   /** The session to open with it, if any. */
   readonly session?: Pick<Static<(typeof register)["body"]>, "device_id" | "initial_device_display_name" | "refresh_token"> | undefined;
 }
 
-/** Makes an account without asking who wants it: for administrators. Throws M_USER_IN_USE and M_FORBIDDEN (its token). */
+/**
+ * Makes an account without asking who wants it: for administrators. Throws M_USER_IN_USE, M_FORBIDDEN (its token),
+ * M_THREEPID_IN_USE.
+ */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, token, session, displayname } = account;
+  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, displayname } = account;
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
   const registered = await database.transaction(async (tx): Promise<Registered> => {
     const now = clock.now();
     if (token !== undefined && !(await useRegistrationToken(tx, token, now))) {
       throw forbidden("This registration token cannot be used any more.");
     }
-    const user_nid = await createAccount(tx, { user_id, password_hash, is_admin, created_ts: now });
-    if (user_nid === undefined) throw userInUse();
+    const user_nid =
+      guest === undefined
+        ? await createAccount(tx, { user_id, password_hash, is_admin, is_guest, created_ts: now })
+        : (await upgradeGuest(tx, guest.user_nid, password_hash)) && guest.user_nid;
+    if (typeof user_nid !== "number") throw userInUse();
+    if (guest !== undefined) tokensChanged(context, tx, user_nid);
     if (displayname !== undefined) await setProfileField(tx, user_nid, "displayname", JSON.stringify(displayname));
+    for (const sid of validations) await addValidated(context, tx, { user_id, user_nid }, sid);
     if (session === undefined) return { user_id };
     const opened = await openSession(context, tx, {
       user_nid,
@@ -107,7 +153,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
     });
     return { user_id, ...opened };
   });
-  log.info({ user: user_id, admin: is_admin }, "an account was made");
+  log.info({ user: user_id, admin: is_admin, guest: is_guest }, "an account was made");
   return registered;
 }
 
@@ -117,33 +163,48 @@ function randomUserId(server: ServerName): UserId {
 }
 
 function registrationChallenge(
-  { config, database, clock }: AccountContext,
+  context: AccountContext,
   server: ServerName,
   body: Static<(typeof register)["body"]>,
 ): Challenge {
-  const { terms, require_token } = config.registration;
-  const stages: Record<string, Stage> = { "m.login.dummy": { check: () => Promise.resolve("") } };
+  const { config, database, clock } = context;
+  const { terms, require_token, require_email } = config.registration;
+  const stages: Record<string, Stage> = {
+    "m.login.dummy": { check: () => Promise.resolve("") },
+    ...thirdPartyChecks(context, server, "register"),
+  };
   const flow: string[] = [];
   if (require_token) {
     flow.push("m.login.registration_token");
     stages["m.login.registration_token"] = {
       check: async ({ token }) => {
         if (token === undefined) throw missingParam('"token" is missing.');
-        if (await isRegistrationTokenValid(database, token, clock.now())) return token;
-        throw forbidden("This registration token is not valid.");
+        await requireRegistrationToken({ clock, database }, token);
+        return token;
       },
     };
   }
   if (terms !== undefined) {
     flow.push("m.login.terms");
-    const { version, name, url } = terms;
+    const { version, translations } = terms;
+    const documents = [terms, ...translations].map(({ language, name, url }) => [language, { name, url }] as const);
     stages["m.login.terms"] = {
       check: () => Promise.resolve(version),
-      params: { policies: { terms: { version, en: { name, url } } } },
+      params: { policies: { terms: { version, ...Object.fromEntries(documents) } } },
     };
   }
-  if (flow.length === 0) flow.push("m.login.dummy");
-  return { operation: "register", user: server, body, flows: [flow], stages };
+  const plain = flow.length === 0 ? ["m.login.dummy"] : flow;
+  const proving = thirdPartyStages(context).map((stage) => [stage, ...flow]);
+  const flows = require_email ? [["m.login.email.identity", ...flow]] : [plain, ...proving];
+  return { operation: "register", user: server, body, flows, stages };
+}
+
+/** Throws M_FORBIDDEN for a registration token that cannot be used. */
+export async function requireRegistrationToken(
+  { clock, database }: Pick<AccountContext, "clock" | "database">,
+  token: string,
+): Promise<void> {
+  if (!(await isRegistrationTokenValid(database, token, clock.now()))) throw forbidden("This registration token is not valid.");
 }
 
 /** A number for one registration by shared secret. Throws M_UNKNOWN if that is not configured. */

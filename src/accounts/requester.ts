@@ -1,6 +1,9 @@
 // Who makes a request.
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
 
+/** What an administrator has done to an account ("Account locking" and "Account suspension"). */
+export type Restriction = "locked" | "suspended";
+
 /** Who calls: the owner of the access token. */
 export interface Requester {
   readonly user_id: UserId;
@@ -9,4 +12,5 @@ export interface Requester {
   readonly device_id: DeviceId | undefined;
   readonly is_admin: boolean;
   readonly is_guest: boolean;
+  readonly restriction?: Restriction | undefined;
 }

@@ -10,8 +10,9 @@ import {
   lockRefreshToken,
   noteFirstUse,
 } from "../storage/access-tokens.js";
+import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
-import { deleteAllDevices, deleteDevices, ensureDevice } from "../storage/devices.js";
+import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
 
@@ -29,6 +30,9 @@ export interface SessionRequest {
   /** The client can refresh its token: it gets one that expires. */
   readonly refresh: boolean;
 }
+
+/** Account data that belongs to one device and goes with it (MSC3890). */
+const LOCAL_NOTIFICATION_SETTINGS = "org.matrix.msc3890.local_notification_settings";
 
 const DEVICE_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -101,7 +105,7 @@ export function refreshSession(context: AccountContext, refreshToken: string): P
 /** Deletes devices and with them their sessions. */
 export function endSessions(context: AccountContext, userNid: number, devices: readonly DeviceId[]): Promise<void> {
   return context.database.transaction(async (tx) => {
-    devicesDeleted(context, tx, userNid, await deleteDevices(tx, userNid, devices));
+    await devicesDeleted(context, tx, await deleteDevices(tx, userNid, devices));
   });
 }
 
@@ -112,13 +116,31 @@ export async function endAllSessions(
   userNid: number,
   except?: DeviceId,
 ): Promise<void> {
-  devicesDeleted(context, tx, userNid, await deleteAllDevices(tx, userNid, except));
+  await devicesDeleted(context, tx, await deleteAllDevices(tx, userNid, except));
 }
 
-function devicesDeleted(context: AccountContext, tx: Tx, user_nid: number, devices: readonly DeviceId[]): void {
+/** Deletes the devices that have not been used since a time, at most so many; gives how many those were. */
+export async function endUnusedSessions(context: AccountContext, since: number, most: number): Promise<number> {
+  return await context.database.transaction(async (tx) => {
+    const devices = await deleteUnusedDevices(tx, since, most);
+    await devicesDeleted(context, tx, devices);
+    return devices.length;
+  });
+}
+
+async function devicesDeleted(context: AccountContext, tx: Tx, devices: readonly DeviceKey[]): Promise<void> {
   if (devices.length === 0) return;
-  appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
-  for (const device of devices) tokensChanged(context, tx, user_nid, device);
+  const settings = await keptAccountData(
+    tx,
+    devices.map(({ user_nid, device_id }) => ({ user_nid, type: `${LOCAL_NOTIFICATION_SETTINGS}.${device_id}` })),
+  );
+  for (const { user_nid, type } of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
+  const users = new Set(devices.map(({ user_nid }) => user_nid));
+  appendToLog(context, tx, [
+    ...[...users].map((user_nid) => ({ kind: "device_list", user_nid }) as const),
+    ...settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const),
+  ]);
+  for (const { user_nid, device_id } of devices) tokensChanged(context, tx, user_nid, device_id);
 }
 
 /** Tells every process, this one at once, that tokens of a device are no longer what they were. */

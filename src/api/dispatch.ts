@@ -8,8 +8,8 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, missingToken, unknownError, unrecognized } from "../errors.js";
-import { logger, requestContext } from "../log.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
+import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
@@ -21,14 +21,14 @@ import { check } from "./validation.js";
 
 const log = logger("api");
 
-const HEADERS = {
+const HEADERS = new Map<string, string>([
   // Client-server API, "Web Browser Clients".
-  "Access-Control-Allow-Origin": "*",
-  "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
-  "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
-  "Referrer-Policy": "no-referrer",
-  "X-Content-Type-Options": "nosniff",
-} as const;
+  ["Access-Control-Allow-Origin", "*"],
+  ["Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS"],
+  ["Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization"],
+  ["Referrer-Policy", "no-referrer"],
+  ["X-Content-Type-Options", "nosniff"],
+]);
 
 /** What the edge needs. */
 export interface Edge {
@@ -67,43 +67,45 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
     const start = performance.now();
     const address = addressOf(ctx.req);
     ctx.state["address"] = address;
-    await requestContext.run({ request_id }, async () => {
-      ctx.set(HEADERS);
-      ctx.res.once("close", () => {
-        const operation = ctx.state["operation"] as Operation | undefined;
-        finished(operation?.operationId ?? "none", ctx.status);
-        if (!edge.config.log.requests) return;
-        // The path without its query, which could hold a secret.
-        log.info(
-          {
-            request_id,
-            method: ctx.method,
-            path: ctx.path,
-            status: ctx.status,
-            ms: Math.round(performance.now() - start),
-            address,
-            user: (ctx.state["requester"] as Requester | undefined)?.user_id,
-          },
-          "request",
-        );
-      });
-      if (ctx.method === "OPTIONS") {
-        ctx.status = 200;
-        ctx.body = {};
-        return;
-      }
-      try {
-        await next();
-        if (ctx.status === 404 && ctx.body === undefined) throw noRoute(router, ctx);
-      } catch (cause) {
-        answerError(ctx, cause, request_id);
-      }
-      if (edge.stopping.aborted) ctx.set("Connection", "close");
+    ctx.res.setHeaders(HEADERS);
+    ctx.res.once("close", () => {
+      const operation = ctx.state["operation"] as Operation | undefined;
+      finished(operation?.operationId ?? "none", ctx.status);
+      if (!edge.config.log.requests) return;
+      // The path without its query, which could hold a secret.
+      log.info(
+        {
+          request_id,
+          method: ctx.method,
+          path: ctx.path,
+          status: ctx.status,
+          ms: Math.round(performance.now() - start),
+          address,
+          user: userOf(ctx),
+        },
+        "request",
+      );
     });
+    if (ctx.method === "OPTIONS") {
+      ctx.status = 200;
+      ctx.body = {};
+      return;
+    }
+    try {
+      await next();
+      if (ctx.status === 404 && ctx.body === undefined) throw noRoute(router, ctx);
+    } catch (cause) {
+      answerError(ctx, cause, request_id);
+    }
+    if (edge.stopping.aborted) ctx.set("Connection", "close");
   });
   app.use(router.routes());
   app.on("error", (error: unknown) => log.info({ err: error }, "a connection failed"));
   return app;
+}
+
+function userOf(ctx: Context): string | undefined {
+  return (ctx.state["requester"] as Requester | undefined)?.user_id;
 }
 
 /** JSON is UTF-8; to say so is no parameter of its type (RFC 8259), and some clients compare the whole header. */
@@ -121,7 +123,9 @@ function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
   // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
   const reason = known ? cause.cause : cause;
-  if (error.status >= 500 && reason !== undefined) log.error({ err: reason, path: ctx.path }, "a request failed");
+  if (error.status >= 500 && reason !== undefined) {
+    log.error({ err: reason, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
+  }
   ctx.status = error.status;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
@@ -161,8 +165,6 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
   const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
-    const store = requestContext.getStore();
-    if (store !== undefined) store.user = auth.user_id;
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
@@ -180,6 +182,7 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     token,
     signal: goneSignal(edge, ctx.req.socket),
     address,
+    acceptedLanguages: ctx.get("accept-language"),
     server: servers.forHost(ctx.get("host")),
   };
   const answer = await give(request).finally(() => {
@@ -223,17 +226,30 @@ async function authenticate(
   if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
   if (token === undefined) throw missingToken();
   const requester = await edge.authenticate(token);
+  if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
+  if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not do this.");
+    throw guestsForbidden("Guests may not do this: register an account.");
   }
   return requester;
 }
 
-async function bodyOf({ body }: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
+async function bodyOf(operation: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
+  const { body } = operation;
   if (body === undefined) return undefined;
   if (body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
-  return check(body, "body", await readJson(ctx, limits));
+  return check(body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
+}
+
+function isForm(operation: Operation, ctx: Context): boolean {
+  return operation.form === true && ctx.get("content-type").startsWith("application/x-www-form-urlencoded");
+}
+
+/** The fields of a web form. */
+async function readForm(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+  const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
+  return Object.fromEntries(new URLSearchParams(bytes.toString()));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

@@ -22,6 +22,8 @@ export interface Request<Op extends Operation> {
   readonly signal: AbortSignal;
   /** Network address of the caller, seen through trusted proxies. */
   readonly address: string;
+  /** The languages that the caller reads: the Accept-Language header. */
+  readonly acceptedLanguages: string;
   /** Which of our servers the caller addressed: it decides where there is no user yet. */
   readonly server: ServerName;
 }

@@ -2,70 +2,91 @@
 import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
+import * as adminSpec from "../../spec/client/admin.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
+import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
+import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
+import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
+import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
+import * as admin from "./client/admin.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
+import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
+import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationOpenid from "./federation/openid.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminSpec, admin),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
+  bind(fallbackPagesSpec, fallbackPages),
+  bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
+  bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
   bind(pushRulesSpec, pushRules),
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
+  bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),
+  bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
 ].flat();

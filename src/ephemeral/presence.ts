@@ -6,6 +6,7 @@ import type { Bus } from "../storage/bus.js";
 import type { Database } from "../storage/database.js";
 import { LOG_CHANNEL } from "../storage/log.js";
 import {
+  isPresenceState,
   PRESENCE_POSITION,
   type PresenceState,
   presenceChanged,
@@ -31,6 +32,7 @@ const ACTIVE_MS = 60_000;
 const SWEEP_MS = 5_000;
 /** A user's heartbeats are told to other processes no more often. */
 const TELL_EVERY_MS = 10_000;
+const BUSY = "org.matrix.msc3026.busy";
 const MAX_USERS = 100_000;
 
 /** What this process knows of a user who is not offline. */
@@ -110,6 +112,8 @@ export class Presence implements AsyncDisposable {
     const known = this.#users.get(userNid);
     this.#beat(userNid, false);
     if (known?.state === state) return;
+    // Busy is what a user says, not what a client notices: it stays until the user says something else.
+    if (known?.state === BUSY) return;
     // One idle client does not make a user idle whose other one is not.
     if (known?.state === "online" && this.#hasOnlineClient(userNid)) return;
     if (known?.state === "unavailable" && this.#clock.now() - known.last_active_ts > IDLE_MS) return;
@@ -135,7 +139,7 @@ export class Presence implements AsyncDisposable {
     if (!this.#enabled) return;
     const known = this.#users.get(userNid);
     this.#beat(userNid, true);
-    if (known?.state === "online" && known.currently_active) return;
+    if (known?.state === BUSY || (known?.state === "online" && known.currently_active)) return;
     const stored = await presenceOf(this.#database, userNid);
     await this.#become(userNid, {
       state: "online",
@@ -148,7 +152,7 @@ export class Presence implements AsyncDisposable {
   /** Sets presence as the user asks; a status message that is absent goes. */
   async set(userNid: number, state: PresenceState, statusMsg: string | null): Promise<void> {
     if (!this.#enabled) return;
-    if (state !== "offline") this.#beat(userNid, state === "online");
+    if (state !== "offline") this.#beat(userNid, state !== "unavailable");
     await this.#become(userNid, {
       state,
       status_msg: statusMsg,
@@ -252,7 +256,7 @@ export class Presence implements AsyncDisposable {
     if (own(parsed, "beat") === "client") {
       const state = ownString(parsed, "state");
       const device = ownString(parsed, "device");
-      if (device === undefined || (state !== "online" && state !== "unavailable")) return;
+      if (device === undefined || !isPresenceState(state)) return;
       let clients = this.#clients.get(user_nid);
       if (clients === undefined) this.#clients.set(user_nid, (clients = new Map()));
       clients.set(device, { state, seen: now });
@@ -266,7 +270,7 @@ export class Presence implements AsyncDisposable {
     }
     const state = ownString(parsed, "state");
     const last_active_ts = own(parsed, "last_active_ts");
-    if ((state !== "online" && state !== "unavailable" && state !== "offline") || typeof last_active_ts !== "number") return;
+    if (!isPresenceState(state) || typeof last_active_ts !== "number") return;
     this.#remember(user_nid, {
       state,
       last_active_ts,

@@ -21,6 +21,9 @@ export interface RoomEventFilter extends EventFilter {
   readonly unread_thread_notifications?: boolean | undefined;
   readonly rel_types?: readonly string[] | undefined;
   readonly not_rel_types?: readonly string[] | undefined;
+  /** What they were called before they were specified (MSC3874). */
+  readonly "org.matrix.msc3874.rel_types"?: readonly string[] | undefined;
+  readonly "org.matrix.msc3874.not_rel_types"?: readonly string[] | undefined;
   readonly related_by_senders?: readonly string[] | undefined;
   readonly related_by_rel_types?: readonly string[] | undefined;
 }
@@ -69,7 +72,9 @@ function relationType(content: JsonObject): string | undefined {
 /** Compiles a filter: the test says whether an event passes. Exclusion wins over inclusion, an empty list includes nothing. */
 export function compileFilter(filter: RoomEventFilter): EventTest {
   const tests: EventTest[] = [];
-  const { senders, not_senders, types, not_types, rooms, not_rooms, contains_url, rel_types, not_rel_types } = filter;
+  const { senders, not_senders, types, not_types, rooms, not_rooms, contains_url } = filter;
+  const rel_types = filter.rel_types ?? filter["org.matrix.msc3874.rel_types"];
+  const not_rel_types = filter.not_rel_types ?? filter["org.matrix.msc3874.not_rel_types"];
   if (types !== undefined) {
     const included = compileTypes(types);
     tests.push((event) => included(event.type));

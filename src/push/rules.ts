@@ -49,8 +49,10 @@ export async function readRules(reads: Reads, { user_nid, user_id }: Requester):
 }
 
 /** One rule of a user. Throws M_NOT_FOUND. */
-export async function readRule(reads: Reads, requester: Requester, kind: PushRuleKind, ruleId: string): Promise<PushRule> {
-  const rule = (await readRules(reads, requester))[kind].find(({ rule_id }) => rule_id === ruleId);
+export async function readRule(reads: Reads, requester: Requester, kind: string, ruleId: string): Promise<PushRule> {
+  const rules = await readRules(reads, requester);
+  const known = PUSH_RULE_KINDS.find((name) => name === kind);
+  const rule = known && rules[known].find(({ rule_id }) => rule_id === ruleId);
   if (rule === undefined) throw notFound("The push rule was not found.");
   return rule;
 }

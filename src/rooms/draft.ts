@@ -2,6 +2,7 @@
 import { MatrixError } from "../errors.js";
 import type { EventId, UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
+import type { Membership } from "../protocol/membership.js";
 
 /** An event to be: the owner adds what ties it to the room's history, checks it, and signs it. */
 export interface RoomDraft {
@@ -13,6 +14,8 @@ export interface RoomDraft {
   readonly redacts?: EventId;
   /** Now, if absent. */
   readonly origin_server_ts?: number;
+  /** For a membership: it is refused unless the user's present one is among these when its turn comes. */
+  readonly while_membership?: readonly Membership[];
   /** Under which transaction id a client sends it: the same again gives the same event. */
   readonly transaction?: DraftTransaction;
 }

@@ -29,6 +29,8 @@ export class EventCache {
   /** Events that were redacted lately: a snapshot from before, still being read, would bring the old one back. */
   readonly #redacted = new LRUCache<number, true>({ max: 10_000, ttl: 10 * 60_000 });
 
+  #erased: ReadonlySet<number> = new Set();
+
   constructor(maxBytes: number) {
     this.#events = new LRUCache({
       maxSize: maxBytes,
@@ -93,6 +95,16 @@ export class EventCache {
   /** Forgets everything: this process may have missed that something changed. */
   forgetAll(): void {
     this.#events.clear();
+  }
+
+  /** Senders whose events are shown redacted to readers who were not in the room at the time. */
+  get erased(): ReadonlySet<number> {
+    return this.#erased;
+  }
+
+  /** Sets those senders. */
+  hideMessagesOf(users: ReadonlySet<number>): void {
+    this.#erased = users;
   }
 
   /** Bytes in use, by estimate. */

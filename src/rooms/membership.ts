@@ -36,6 +36,9 @@ import { memberProfiles } from "./member-profiles.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
+/** Who can be removed from a room. */
+const REMOVABLE: readonly Membership[] = ["join", "invite", "knock"];
+
 /** What a client may add to a change of membership. */
 export interface MembershipOptions {
   readonly reason?: string | undefined;
@@ -88,20 +91,15 @@ export async function joinRoom(
   if (joined && before !== undefined && Object.keys(content).length === 0) return before.event_id;
   if (user.is_guest) requireGuestsWelcome(state);
   const { join_authorised_via_users_server: _ours, ...given } = content;
-  return await submitMember(
-    context,
-    roomId,
-    user_id,
-    user_id,
-    {
-      ...profiles.get(user_id),
-      ...given,
-      ...reasonOf(reason),
-      ...(!joined && (await authorisedJoin(context, room, user, state))),
-      membership: "join",
-    },
+  return await submitMember(context, roomId, {
+    sender: user_id,
+    target: user_id,
+    membership: "join",
+    reason,
+    content: { ...profiles.get(user_id), ...given },
+    authorisedBy: joined ? {} : await authorisedJoin(context, room, user, state),
     transaction,
-  );
+  });
 }
 
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
@@ -162,8 +160,8 @@ export async function knockRoom(
 ): Promise<void> {
   await requireRoom(context.database, roomId);
   const profiles = await memberProfiles(context, [user_id]);
-  const content = { ...profiles.get(user_id), ...reasonOf(reason), membership: "knock" };
-  await submitMember(context, roomId, user_id, user_id, content);
+  const content = { ...profiles.get(user_id) };
+  await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "knock", reason, content });
 }
 
 /** Invites a user. Throws M_FORBIDDEN where the room's rules refuse it or nobody could tell the user. */
@@ -176,8 +174,8 @@ export async function inviteUser(
 ): Promise<void> {
   requireInvitable(context, target);
   const profiles = await memberProfiles(context, [target]);
-  const content = { ...profiles.get(target), ...reasonOf(reason), membership: "invite" };
-  await submitMember(context, roomId, sender.user_id, target, content);
+  const content = { ...profiles.get(target) };
+  await submitMember(context, roomId, { sender: sender.user_id, target, membership: "invite", reason, content });
 }
 
 /**
@@ -193,7 +191,7 @@ export async function leaveRoom(
   const membership = await membershipNow(context, roomId, user_id);
   if (membership === "leave") return;
   if (membership === undefined || membership === "ban") throw forbidden("You are not in this room.");
-  await submitMember(context, roomId, user_id, user_id, { ...reasonOf(reason), membership: "leave" });
+  await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "leave", reason });
 }
 
 /** Removes a user, or withdraws an invitation. Throws M_FORBIDDEN where that is not the sender's right, or nobody's. */
@@ -205,10 +203,8 @@ export async function kick(
   { reason }: MembershipOptions,
 ): Promise<void> {
   const membership = await membershipNow(context, roomId, target);
-  if (membership !== "join" && membership !== "invite" && membership !== "knock") {
-    throw forbidden(`${target} is not in this room.`);
-  }
-  await submitMember(context, roomId, sender.user_id, target, { ...reasonOf(reason), membership: "leave" });
+  if (membership === undefined || !REMOVABLE.includes(membership)) throw forbidden(`${target} is not in this room.`);
+  await submitMember(context, roomId, { sender: sender.user_id, target, membership: "leave", reason, whileIn: REMOVABLE });
 }
 
 /** Bans a user. Throws M_FORBIDDEN. */
@@ -219,7 +215,7 @@ export async function ban(
   target: UserId,
   { reason }: MembershipOptions,
 ): Promise<void> {
-  await submitMember(context, roomId, sender.user_id, target, { ...reasonOf(reason), membership: "ban" });
+  await submitMember(context, roomId, { sender: sender.user_id, target, membership: "ban", reason });
 }
 
 /** Lifts a ban. Throws M_BAD_STATE for who is not banned, M_FORBIDDEN. */
@@ -231,7 +227,7 @@ export async function unban(
   { reason }: MembershipOptions,
 ): Promise<void> {
   if ((await membershipNow(context, roomId, target)) !== "ban") throw badState(`${target} is not banned from this room.`);
-  await submitMember(context, roomId, sender.user_id, target, { ...reasonOf(reason), membership: "leave" });
+  await submitMember(context, roomId, { sender: sender.user_id, target, membership: "leave", reason, whileIn: ["ban"] });
 }
 
 /** Takes a room that was left out of a user's lists and history. Throws M_UNKNOWN 400 for who is still there. */
@@ -251,19 +247,29 @@ async function membershipNow(context: RoomContext, roomId: RoomId, user: UserId)
   return membershipAmong(await stateEventsOf(context, context.database, room.nid, [memberTuple(user)]), user);
 }
 
-function reasonOf(reason: string | undefined): JsonObject {
-  return reason === undefined ? {} : { reason };
+interface MemberChange {
+  readonly sender: UserId;
+  readonly target: UserId;
+  readonly membership: Membership;
+  readonly reason: string | undefined;
+  readonly content?: JsonObject;
+  readonly authorisedBy?: JsonObject;
+  /** The memberships that the target may have when it happens: a ban that came meanwhile must not be lifted by the way. */
+  readonly whileIn?: readonly Membership[];
+  readonly transaction?: DraftTransaction | undefined;
 }
 
-async function submitMember(
-  { owners }: RoomContext,
-  roomId: RoomId,
-  sender: UserId,
-  target: UserId,
-  content: JsonObject,
-  transaction?: DraftTransaction,
-): Promise<EventId> {
-  const draft = { type: "m.room.member", state_key: target, sender, content, ...(transaction !== undefined && { transaction }) };
-  const [result] = await owners.submit(roomId, [draft]);
+async function submitMember({ owners }: RoomContext, roomId: RoomId, change: MemberChange): Promise<EventId> {
+  const { sender, target, membership, reason, content, authorisedBy, whileIn, transaction } = change;
+  const [result] = await owners.submit(roomId, [
+    {
+      type: "m.room.member",
+      state_key: target,
+      sender,
+      content: { ...content, ...(reason !== undefined && { reason }), ...authorisedBy, membership },
+      ...(whileIn !== undefined && { while_membership: whileIn }),
+      ...(transaction !== undefined && { transaction }),
+    },
+  ]);
   return accepted(result).event_id;
 }

@@ -242,7 +242,8 @@ export class RoomOwners {
       const answer = await inTime(this.#transport.call(address, SUBMIT, { room_id: roomId, drafts }));
       return answer === null ? undefined : resultsFromJson(answer);
     } catch (error) {
-      if (error instanceof MatrixError && error.status !== 502 && error.status !== 503) throw error;
+      // A refusal is the room's; of a fault of the owner nobody knows what it did before.
+      if (error instanceof MatrixError && error.status < 500) throw error;
       log.warn({ address, err: error }, "the owner of a room does not answer");
       // Only drafts that can be told apart can be tried again: they may have happened.
       if (drafts.every((draft) => draft.transaction !== undefined)) return undefined;

@@ -66,7 +66,20 @@ export interface AcceptedEvent {
   readonly relation?: Relation;
   /** The event that it redacts, if it may. */
   readonly redacts?: number;
-  readonly transaction?: { readonly key: Buffer; readonly device_id: string; readonly txn_id: string };
+  readonly transaction?: { readonly key: string; readonly device_id: string; readonly txn_id: string };
+}
+
+/** An event with what its row says of it. */
+interface EventToAdd {
+  readonly event: RoomEvent;
+  readonly flags: number;
+  /** Whether the live timeline shows it. */
+  readonly live: boolean;
+  readonly before: SnapshotChain;
+  readonly prev_nids: readonly number[];
+  readonly auth: readonly StateSlot[];
+  readonly replaces: number | undefined;
+  readonly relation: Relation | undefined;
 }
 
 /** A tuple of the current state that changes otherwise than by one of our events. */
@@ -129,36 +142,21 @@ export class RoomChange {
   add(accepted: AcceptedEvent): void {
     const { event, relation } = accepted;
     const memory = this.#memory;
-    const nid = this.#numbers.events.take();
-    const threadRoot = relation?.thread_root ?? null;
-    memory.ordinal += 1;
     const slot = isState(event) ? memory.state.get(stateTuple(event.type, event.state_key)) : undefined;
-    const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
-    this.#events.push({
-      nid,
-      room_nid: memory.nid,
-      event_id: toText(event.event_id),
-      type_nid: this.#names.type(event.type),
-      tuple_nid: tupleNid,
-      sender_nid: this.#names.user(event.sender),
-      depth: event.depth,
-      origin_server_ts: event.origin_server_ts,
-      ordinal: memory.ordinal,
+    const { nid, tupleNid, threadRoot } = this.#addRow({
+      event,
       flags: 0,
-      state_before: snapshotOf(memory.chain),
+      live: true,
+      before: memory.chain,
       prev_nids: accepted.previous.map((extremity) => extremity.nid),
-      auth_nids: accepted.auth.map((slot) => slot.nid),
-      replaces: slot?.nid ?? null,
-      relates_to: relation?.relates_to ?? null,
-      rel_type_nid: relation === undefined ? null : this.#names.type(relation.rel_type),
-      thread_root: threadRoot,
-      thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
+      auth: accepted.auth,
+      replaces: slot?.nid,
+      relation,
     });
-    (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
     if (accepted.transaction !== undefined) {
       const { key, device_id, txn_id } = accepted.transaction;
       const user_nid = this.#names.user(event.sender);
-      this.#transactions.push({ key: key.toString("hex"), event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
+      this.#transactions.push({ key, event_nid: nid, user_nid, device_id: toText(device_id), txn_id: toText(txn_id) });
     }
     const entry: LogEntry = { kind: "event", room_nid: memory.nid, reference: nid };
     if (isState(event) && tupleNid !== null) {
@@ -172,7 +170,6 @@ export class RoomChange {
     this.#count(event, nid, threadRoot, slot?.event);
     if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
     memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
-    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
   }
 
   /** The change as the committer takes it. The memory's revision is then what the room's will be. */
@@ -209,29 +206,12 @@ export class RoomChange {
     };
   }
 
-  #nextInThread(root: number): number {
-    const ordinal = (this.#memory.threads.get(root) ?? 0) + 1;
-    this.#memory.threads.set(root, ordinal);
-    return ordinal;
-  }
-
-  /**
-   * Adds an event that came from elsewhere and was judged there: its number. What it does to the room's ends and current
-   * state is said by `replaceEnds` and `replaceState` once the whole batch is in.
-   */
-  addReceived(received: {
-    readonly event: RoomEvent;
-    readonly flags: number;
-    /** Whether the live timeline shows it. */
-    readonly live: boolean;
-    readonly before: SnapshotChain;
-    readonly prev_nids: readonly number[];
-    readonly missing: readonly string[];
-    readonly auth: readonly StateSlot[];
-    readonly replaces: number | undefined;
-    readonly relation: Relation | undefined;
-  }): { readonly nid: number; readonly slot: StateSlot | undefined } {
-    const { event, live, relation } = received;
+  /** The row of an event and its text; a live one takes the next place of the timeline, and of its thread. */
+  #addRow({ event, flags, live, before, prev_nids, auth, replaces, relation }: EventToAdd): {
+    readonly nid: number;
+    readonly tupleNid: number | null;
+    readonly threadRoot: number | null;
+  } {
     const memory = this.#memory;
     const nid = this.#numbers.events.take();
     const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
@@ -247,17 +227,38 @@ export class RoomChange {
       depth: event.depth,
       origin_server_ts: event.origin_server_ts,
       ordinal: live ? memory.ordinal : null,
-      flags: received.flags,
-      state_before: (received.flags & FLAGS.outlier) === 0 ? snapshotOf(received.before) : null,
-      prev_nids: received.prev_nids,
-      auth_nids: received.auth.map((slot) => slot.nid),
-      replaces: received.replaces ?? null,
+      flags,
+      state_before: (flags & FLAGS.outlier) === 0 ? snapshotOf(before) : null,
+      prev_nids,
+      auth_nids: auth.map((slot) => slot.nid),
+      replaces: replaces ?? null,
       relates_to: relation?.relates_to ?? null,
       rel_type_nid: relation === undefined ? null : this.#names.type(relation.rel_type),
       thread_root: threadRoot,
       thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
     });
     (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
+    memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
+    return { nid, tupleNid, threadRoot };
+  }
+
+  #nextInThread(root: number): number {
+    const ordinal = (this.#memory.threads.get(root) ?? 0) + 1;
+    this.#memory.threads.set(root, ordinal);
+    return ordinal;
+  }
+
+  /**
+   * Adds an event that came from elsewhere and was judged there: its number. What it does to the room's ends and current
+   * state is said by `replaceEnds` and `replaceState` once the whole batch is in.
+   */
+  addReceived(received: EventToAdd & { readonly missing: readonly string[] }): {
+    readonly nid: number;
+    readonly slot: StateSlot | undefined;
+  } {
+    const { event, live } = received;
+    const memory = this.#memory;
+    const { nid, threadRoot } = this.#addRow(received);
     for (const event_id of received.missing) {
       this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
     }
@@ -273,7 +274,6 @@ export class RoomChange {
     }
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
-    memory.known.set(event.event_id, { nid, thread_root: threadRoot });
     if (!isState(event)) return { nid, slot: undefined };
     const replaced = received.auth.find(
       (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,

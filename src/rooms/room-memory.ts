@@ -35,6 +35,8 @@ export interface StateSlot {
 export interface KnownEvent {
   readonly nid: number;
   readonly thread_root: number | null;
+  /** What it relates to itself: no thread begins at such an event. */
+  readonly relates_to: number | null;
 }
 
 /** State that an owner keeps of a room beyond this is dropped and read again when it is needed. */

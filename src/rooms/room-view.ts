@@ -1,15 +1,17 @@
 // What of a room a user may look at: as a member now, as one who left, or as anybody where the room is readable to the world.
-import { forbidden, type MatrixError } from "../errors.js";
+import { forbidden, type MatrixError, notFound } from "../errors.js";
 import { historyVisibilityIn } from "../protocol/history-visibility.js";
-import type { RoomId } from "../protocol/identifiers.js";
+import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import { type StateTuple, stateTuple } from "../protocol/state-map.js";
+import { eventsById } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
-import { MEMBERSHIPS } from "../storage/room-rows.js";
+import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
 import { currentStateOf } from "../storage/state.js";
 import { CURRENT_STATE } from "../storage/sync.js";
 import { memberHistory, wholeSnapshots } from "../storage/visibility.js";
+import type { ShownEvent } from "./client-event.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, HISTORY_VISIBILITY, memberTuple, type Room, stateEventsOf } from "./current-state.js";
 import type { ReadEvent } from "./event-cache.js";
@@ -77,6 +79,26 @@ export async function visibleIn(
   page: readonly ReadEvent[],
 ): Promise<Map<number, Membership>> {
   return await visibleEvents(context, reads, { user_id: user.user_id, joined: () => joined }, page);
+}
+
+/** An event of the room that the viewer may see. Throws M_NOT_FOUND, also where they may not. */
+export async function requireEvent(context: ViewContext, reads: Reads, view: RoomView, eventId: EventId): Promise<ShownEvent> {
+  const row = (await eventsById(reads, [eventId])).get(eventId);
+  if (row !== undefined && row.room_nid === view.room.nid && isShown(row.flags)) {
+    const read = context.events.add(row);
+    const membership = (await visibleIn(context, reads, view, [read])).get(row.nid);
+    if (membership !== undefined) return { read, membership };
+  }
+  throw noSuchEvent();
+}
+
+function isShown(flags: number): boolean {
+  return (flags & (FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed)) === 0;
+}
+
+/** The refusal of an event that is not there, or not for the viewer to see. */
+export function noSuchEvent(): MatrixError {
+  return notFound("There is no such event in this room that you may see.");
 }
 
 /** State by numbers: (type, state_key) to event. */

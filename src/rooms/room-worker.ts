@@ -7,7 +7,7 @@ import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
 import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
-import { membershipIn } from "../protocol/membership.js";
+import { type Membership, membershipIn } from "../protocol/membership.js";
 import { namedLevel, powerLevels, userLevel } from "../protocol/power-levels.js";
 import { singledOut } from "../protocol/push-evaluation.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
@@ -140,15 +140,16 @@ export class RoomWorker {
 
   async #process(drafts: readonly RoomDraft[]): Promise<DraftResult[]> {
     if (drafts.length === 0) return [];
-    await this.#findSent(drafts);
+    const keys = drafts.map(keyOf);
+    await this.#findSent(drafts, keys);
     const prepared = await this.#prepare(drafts);
     const change = this.#change(prepared);
     const underKey = new Map<string, Outcome>();
-    const outcomes = drafts.map((draft) => {
-      const key = keyOf(draft)?.toString("hex");
+    const outcomes = drafts.map((draft, index) => {
+      const key = keys[index];
       const before = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
       if (before !== undefined) return before;
-      const outcome = this.#attempt(draft, prepared, change);
+      const outcome = this.#attempt(draft, prepared, change, key);
       if (key !== undefined) underKey.set(key, outcome);
       return outcome;
     });
@@ -190,18 +191,14 @@ export class RoomWorker {
    * Transaction ids of devices that send here for the first time since the room was loaded are looked up; those of later
    * sends are remembered. What slips through meets the table's key, and comes back here in a room that was loaded again.
    */
-  async #findSent(drafts: readonly RoomDraft[]): Promise<void> {
-    const keys: Buffer[] = [];
-    for (const draft of drafts) {
-      const key = keyOf(draft);
-      if (draft.transaction === undefined || key === undefined) continue;
-      const device = `${draft.sender} ${draft.transaction.device_id}`;
-      if (this.#devices.has(device)) continue;
-      keys.push(key);
-    }
-    if (keys.length === 0) return;
-    for (const { key, event_id, position } of await eventsSentUnder(this.#services.database, keys)) {
-      remember(this.#sent, key.toString("hex"), { event_id, position });
+  async #findSent(drafts: readonly RoomDraft[], keys: readonly (string | undefined)[]): Promise<void> {
+    const unknown = keys.filter((key, index) => {
+      const draft = drafts[index];
+      return key !== undefined && !this.#devices.has(`${draft?.sender} ${draft?.transaction?.device_id}`);
+    });
+    if (unknown.length === 0) return;
+    for (const { key, event_id, position } of await eventsSentUnder(this.#services.database, unknown.filter((key) => key !== undefined))) {
+      remember(this.#sent, key, { event_id, position });
     }
     if (this.#devices.size > MAX_REMEMBERED) this.#devices.clear();
     for (const { sender, transaction } of drafts) {
@@ -252,7 +249,8 @@ export class RoomWorker {
     ]);
     for (const target of targets.values()) {
       if (target.room_nid === memory.nid) {
-        memory.known.set(target.event_id, { nid: target.nid, thread_root: target.thread_root });
+        const { nid, thread_root, relates_to } = target;
+        memory.known.set(target.event_id, { nid, thread_root, relates_to });
       }
     }
     await this.#loadThreads(drafts, counting);
@@ -315,10 +313,19 @@ export class RoomWorker {
     return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
   }
 
+  /** Throws M_UNKNOWN for a thread that would begin at an event which relates to another itself ("Validation of `m.thread`"). */
+  #requireThreadRoot(content: JsonObject): void {
+    const relation = relationOf(content);
+    const target = relation?.rel_type === "m.thread" ? this.memory.known.get(relation.event_id) : undefined;
+    if (target !== undefined && target.relates_to !== null) {
+      throw new MatrixError(400, "M_UNKNOWN", "A thread cannot begin at an event that relates to another: name the thread's root.");
+    }
+  }
+
   /** Builds, checks and adds one draft; a refusal is its outcome. */
-  #attempt(draft: RoomDraft, prepared: Prepared, change: RoomChange): Outcome {
+  #attempt(draft: RoomDraft, prepared: Prepared, change: RoomChange, key?: string): Outcome {
     try {
-      const accepted = this.#build(draft, prepared);
+      const accepted = this.#build(draft, prepared, key);
       change.add(accepted);
       return { event_id: accepted.event.event_id };
     } catch (error) {
@@ -327,8 +334,9 @@ export class RoomWorker {
     }
   }
 
-  #build(draft: RoomDraft, { targets }: Prepared): AcceptedEvent {
+  #build(draft: RoomDraft, { targets }: Prepared, transactionKey: string | undefined): AcceptedEvent {
     const memory = this.memory;
+    if (draft.while_membership !== undefined) this.#requireMembership(draft, draft.while_membership);
     const server = serverNameOf(draft.sender);
     const key = this.#services.signingKey(server);
     if (key === undefined) throw forbidden("Only local users can send from here.");
@@ -361,6 +369,7 @@ export class RoomWorker {
     const verdict = authorise(memory.version, event, eventsOf(memory, authorisingTuples(memory.version, event)));
     if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
     const relation = this.#relation(event.content);
+    this.#requireThreadRoot(event.content);
     const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
     return {
       event,
@@ -368,8 +377,17 @@ export class RoomWorker {
       auth: slots,
       ...(relation !== undefined && { relation }),
       ...(redacts !== undefined && { redacts }),
-      ...transactionOf(draft),
+      ...transactionOf(draft, transactionKey),
     };
+  }
+
+  /** What the draft found before it came here may have changed since. Throws M_FORBIDDEN. */
+  #requireMembership({ state_key = "" }: RoomDraft, expected: readonly Membership[]): void {
+    const member = this.memory.state.get(stateTuple("m.room.member", state_key));
+    const membership = member ? membershipIn(member.event.content) : undefined;
+    if (membership === undefined || !expected.includes(membership)) {
+      throw forbidden(`The membership of ${state_key} has changed meanwhile: look at it again.`);
+    }
   }
 
   /** The event that a redaction takes effect on. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none. */
@@ -395,15 +413,14 @@ function settled(outcome: Outcome, position: number): DraftResult {
   return "error" in outcome || "position" in outcome ? outcome : { event_id: outcome.event_id, position };
 }
 
-function keyOf({ sender, transaction }: RoomDraft): Buffer | undefined {
+function keyOf({ sender, transaction }: RoomDraft): string | undefined {
   if (transaction === undefined) return undefined;
   return transactionKey(sender, transaction.device_id, transaction.endpoint, transaction.txn_id);
 }
 
-function transactionOf(draft: RoomDraft): Pick<AcceptedEvent, "transaction"> {
-  const key = keyOf(draft);
-  if (draft.transaction === undefined || key === undefined) return {};
-  const { device_id, txn_id } = draft.transaction;
+function transactionOf({ transaction }: RoomDraft, key: string | undefined): Pick<AcceptedEvent, "transaction"> {
+  if (transaction === undefined || key === undefined) return {};
+  const { device_id, txn_id } = transaction;
   return { transaction: { key, device_id, txn_id } };
 }
 

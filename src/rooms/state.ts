@@ -25,18 +25,18 @@ export async function stateOfRoom(context: RoomContext, user: RoomUser, roomId: 
     const view = await requireView(context, reads, user, roomId);
     const state = await viewedState(context, reads, view);
     const events = await context.events.get(reads, state.values());
-    return `[${(await textsOf(context, reads, user, [...events.values()])).join(",")}]`;
+    return `[${(await textsOf(context, reads, view, [...events.values()])).join(",")}]`;
   });
 }
 
 async function textsOf(
   context: RoomContext,
   reads: Reads,
-  user: RoomUser,
+  view: RoomView,
   events: readonly ReadEvent[],
 ): Promise<string[]> {
   const shown = events.map((read) => ({ read, membership: undefined }));
-  return await eventTexts(context, reads, user, shown);
+  return await eventTexts(context, reads, view, shown);
 }
 
 /** One piece of state: the JSON text of its content, or of the whole event. Throws M_FORBIDDEN, M_NOT_FOUND. */
@@ -53,7 +53,7 @@ export async function stateEvent(
     const read = await viewedEvent(context, reads, view, stateTuple(type, stateKey));
     if (read === undefined) throw notFound("The room has no such state.");
     if (format === "content") return memberText(read.event.json, "content") ?? "{}";
-    const [text] = await textsOf(context, reads, user, [read]);
+    const [text] = await textsOf(context, reads, view, [read]);
     return text ?? "{}";
   });
 }
@@ -78,7 +78,7 @@ export async function membersOfRoom(
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     const members = await membersAt(context, reads, view, at, wanted);
-    return `{"chunk":[${(await textsOf(context, reads, user, members)).join(",")}]}`;
+    return `{"chunk":[${(await textsOf(context, reads, view, members)).join(",")}]}`;
   });
 }
 

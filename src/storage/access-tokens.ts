@@ -10,6 +10,9 @@ export interface StoredToken {
   readonly user_id: UserId;
   readonly device_id: DeviceId;
   readonly is_admin: boolean;
+  readonly is_guest: boolean;
+  readonly locked: boolean;
+  readonly suspended: boolean;
   readonly expires_ts: number | undefined;
   /** The pair that goes as soon as this one is used. */
   readonly replaces: number | undefined;
@@ -36,7 +39,8 @@ export interface NewToken {
 const FIND: Statement = {
   name: "access_tokens_find",
   // access_tokens_access_digest_key, accounts_pkey, users_pkey
-  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, expires_ts, replaces
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended,
+      expires_ts, replaces
     FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
     WHERE access_digest = $1 AND deactivated_ts IS NULL`,
 };
@@ -80,6 +84,9 @@ export async function findAccessToken(database: Database, digest: Buffer): Promi
     user_id: fromText(String(row["user_id"])) as UserId,
     device_id: row["device_id"] as DeviceId,
     is_admin: row["is_admin"] === true,
+    is_guest: row["is_guest"] === true,
+    locked: row["locked"] === true,
+    suspended: row["suspended"] === true,
     expires_ts: optionalNumber(row["expires_ts"]),
     replaces: optionalNumber(row["replaces"]),
   };

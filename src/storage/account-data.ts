@@ -1,4 +1,5 @@
-// Data that clients keep with the account, of all of it or of a room. `content` is JSON text, which escapes what text cannot hold.
+// Data that clients keep with the account, of all of it or of a room. `content` is JSON text, which escapes what text cannot
+// hold; an empty object says that the data was deleted, to clients that knew it.
 import type { Tx } from "./database.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
@@ -16,17 +17,23 @@ export interface AccountDataEntry {
 const CHANGED: Statement<AccountDataEntry> = {
   name: "account_data_changed", // account_data_changed
   text: `SELECT room_nid, type, content FROM account_data
-    WHERE user_nid = $1 AND last_position > $2 AND last_position <= $3 ORDER BY last_position, type`,
+    WHERE user_nid = $1 AND last_position > $2 AND last_position <= $3 AND ($2 > 0 OR content <> '{}')
+    ORDER BY last_position, type`,
 };
 const FIND: Statement<{ content: string }> = {
   name: "account_data_find", // account_data_pkey
-  text: "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3",
+  text: "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3 AND content <> '{}'",
 };
 const SET: Statement = {
   name: "account_data_set",
   text: `INSERT INTO account_data (user_nid, room_nid, type, content, last_position)
     VALUES ($1, $2, $3, $4, currval('log_position'))
     ON CONFLICT (user_nid, room_nid, type) DO UPDATE SET content = excluded.content, last_position = excluded.last_position`,
+};
+const KEPT: Statement<{ user_nid: number; type: string }> = {
+  name: "account_data_kept", // account_data_pkey
+  text: `SELECT user_nid, type FROM account_data JOIN unnest($1::bigint[], $2::text[]) AS wanted (user_nid, type) USING (user_nid, type)
+    WHERE room_nid = 0 AND content <> '{}'`,
 };
 const LOCK: Statement = {
   name: "account_data_lock",
@@ -44,7 +51,7 @@ export async function accountDataChanged(
   return rows.map((row) => ({ ...row, type: fromText(row.type) }));
 }
 
-/** The content of one type; undefined if it was never set. */
+/** The content of one type; undefined if it was never set, or deleted. */
 export async function findAccountData(reads: Reads, userNid: number, roomNid: number, type: string): Promise<string | undefined> {
   const [row] = await reads.read(FIND, [userNid, roomNid, toText(type)]);
   return row?.content;
@@ -59,6 +66,15 @@ export async function lockAccountData(tx: Queryable, userNid: number, roomNid: n
 /** Keeps others who lock the account waiting until the transaction ends. */
 export async function lockAccount(tx: Queryable, userNid: number): Promise<void> {
   await tx.query(LOCK, [userNid]);
+}
+
+/** Those of these (user, type) pairs of which the account as a whole has data. */
+export async function keptAccountData(
+  tx: Queryable,
+  pairs: readonly { readonly user_nid: number; readonly type: string }[],
+): Promise<{ user_nid: number; type: string }[]> {
+  const rows = await tx.query(KEPT, [pairs.map(({ user_nid }) => user_nid), pairs.map(({ type }) => toText(type))]);
+  return rows.map(({ user_nid, type }) => ({ user_nid, type: fromText(type) }));
 }
 
 /** What sets data, to be given to the committer. */

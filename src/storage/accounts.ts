@@ -9,13 +9,16 @@ export interface Account {
   readonly user_id: UserId;
   readonly password_hash: string | null;
   readonly is_admin: boolean;
+  readonly is_guest: boolean;
+  readonly locked: boolean;
+  readonly suspended: boolean;
   readonly deactivated: boolean;
 }
 
 const FIND: Statement = {
   name: "accounts_find",
   // users_user_id_key, then accounts_pkey
-  text: `SELECT user_nid, password_hash, is_admin, deactivated_ts IS NOT NULL AS deactivated
+  text: `SELECT user_nid, password_hash, is_admin, is_guest, locked, suspended, deactivated_ts IS NOT NULL AS deactivated
     FROM accounts JOIN users ON users.nid = accounts.user_nid WHERE users.user_id = $1`,
 };
 
@@ -26,9 +29,15 @@ const INTERN_USER: Statement = {
 
 const CREATE: Statement = {
   name: "accounts_create",
-  text: `INSERT INTO accounts (user_nid, password_hash, is_admin, created_ts)
-    SELECT nid, $2, $3, $4 FROM users WHERE user_id = $1
+  text: `INSERT INTO accounts (user_nid, password_hash, is_admin, is_guest, created_ts)
+    SELECT nid, $2, $3, $4, $5 FROM users WHERE user_id = $1
     ON CONFLICT (user_nid) DO NOTHING RETURNING user_nid`,
+};
+
+const UPGRADE_GUEST: Statement = {
+  name: "accounts_upgrade_guest",
+  text: `UPDATE accounts SET is_guest = false, password_hash = $2
+    WHERE user_nid = $1 AND is_guest AND deactivated_ts IS NULL RETURNING user_nid`,
 };
 
 const SET_PASSWORD: Statement = {
@@ -46,11 +55,26 @@ const SET_ADMIN: Statement = {
   text: "UPDATE accounts SET is_admin = $2 WHERE user_nid = $1",
 };
 
+const SET_LOCKED: Statement = {
+  name: "accounts_set_locked",
+  text: "UPDATE accounts SET locked = $2 WHERE user_nid = $1",
+};
+
+const SET_SUSPENDED: Statement = {
+  name: "accounts_set_suspended",
+  text: "UPDATE accounts SET suspended = $2 WHERE user_nid = $1",
+};
+
 const DEACTIVATE: Statement = {
   name: "accounts_deactivate",
   text: `UPDATE accounts SET deactivated_ts = coalesce(deactivated_ts, $2), erased = erased OR $3,
       password_hash = CASE WHEN $3 THEN NULL ELSE password_hash END
     WHERE user_nid = $1`,
+};
+
+const REACTIVATE: Statement = {
+  name: "accounts_reactivate",
+  text: "UPDATE accounts SET deactivated_ts = NULL, erased = false, password_hash = $2 WHERE user_nid = $1",
 };
 
 function toAccount(userId: UserId, row: Row): Account {
@@ -59,6 +83,9 @@ function toAccount(userId: UserId, row: Row): Account {
     user_id: userId,
     password_hash: typeof row["password_hash"] === "string" ? row["password_hash"] : null,
     is_admin: row["is_admin"] === true,
+    is_guest: row["is_guest"] === true,
+    locked: row["locked"] === true,
+    suspended: row["suspended"] === true,
     deactivated: row["deactivated"] === true,
   };
 }
@@ -72,14 +99,19 @@ export async function findAccount(database: Database, userId: UserId): Promise<A
 /** Makes an account and gives its user's nid; undefined if the user has one, deactivated or not. */
 export async function createAccount(
   tx: Tx,
-  account: { user_id: UserId; password_hash: string | null; is_admin: boolean; created_ts: number },
+  account: { user_id: UserId; password_hash: string | null; is_admin: boolean; is_guest?: boolean; created_ts: number },
 ): Promise<number | undefined> {
   const userId = toText(account.user_id);
   const [, created] = await Promise.all([
     tx.query(INTERN_USER, [userId]),
-    tx.query(CREATE, [userId, account.password_hash, account.is_admin, account.created_ts]),
+    tx.query(CREATE, [userId, account.password_hash, account.is_admin, account.is_guest ?? false, account.created_ts]),
   ]);
   return created[0] && Number(created[0]["user_nid"]);
+}
+
+/** Makes a guest's account that of a user; false if it is none. */
+export async function upgradeGuest(tx: Tx, userNid: number, hash: string | null): Promise<boolean> {
+  return (await tx.query(UPGRADE_GUEST, [userNid, hash])).length > 0;
 }
 
 export async function setPasswordHash(tx: Tx, userNid: number, hash: string): Promise<void> {
@@ -95,7 +127,20 @@ export async function setAdmin(tx: Tx, userNid: number, isAdmin: boolean): Promi
   await tx.query(SET_ADMIN, [userNid, isAdmin]);
 }
 
+export async function setLocked(tx: Tx, userNid: number, locked: boolean): Promise<void> {
+  await tx.query(SET_LOCKED, [userNid, locked]);
+}
+
+export async function setSuspended(tx: Tx, userNid: number, suspended: boolean): Promise<void> {
+  await tx.query(SET_SUSPENDED, [userNid, suspended]);
+}
+
 /** Ends an account. With `erase` the password goes too. */
 export async function deactivateAccount(tx: Tx, userNid: number, at: number, erase: boolean): Promise<void> {
   await tx.query(DEACTIVATE, [userNid, at, erase]);
+}
+
+/** Begins an account anew that had ended. */
+export async function reactivateAccount(tx: Tx, userNid: number, hash: string): Promise<void> {
+  await tx.query(REACTIVATE, [userNid, hash]);
 }

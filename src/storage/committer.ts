@@ -3,6 +3,7 @@ import { unknownError } from "../errors.js";
 import type { Database, Tx } from "./database.js";
 import { isConnectionLoss, sqlState } from "./database.js";
 import type { LogEntry } from "./log-entry.js";
+import { loneMessage } from "./lone-message.js";
 import { type BoundStatement, type RoomRows, writeChanges } from "./room-rows.js";
 
 /** A change that happens wholly or not at all. */
@@ -58,17 +59,16 @@ export class Committer {
 
   async #run(): Promise<void> {
     // What other events of this turn of the loop submit shall travel along.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     while (this.#waiting.length > 0) {
       let events = 0;
       const cut = this.#waiting.findIndex(({ item }, index) => {
         events += item.rows?.events?.length ?? 0;
         return index > 0 && (index >= MAX_ITEMS || events > MAX_EVENTS);
       });
-      const started = performance.now();
       await this.#commit(this.#waiting.splice(0, cut < 0 ? this.#waiting.length : cut));
-      // Those who have just been answered often have more to write: where a commit takes long, it pays to let them board.
-      if (this.#waiting.length > 0) await boarding(performance.now() - started);
+      // Who was told, answers; those who have more to write at once travel with the next.
+      await nextTurn();
     }
     this.#running = undefined;
   }
@@ -77,8 +77,9 @@ export class Committer {
   async #commit(group: readonly Waiting[]): Promise<void> {
     try {
       const position = await write(this.#database, group.map(({ item }) => item));
-      this.#onCommit(position, group.flatMap(({ item }) => item.entries));
       for (const { resolve } of group) resolve(position);
+      // Who sent is answered before those are woken who read: a client that is shown its event first may take it for another.
+      setImmediate(() => this.#onCommit(position, group.flatMap(({ item }) => item.entries)));
     } catch (error) {
       if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {
         for (const { reject } of group) reject(error);
@@ -91,22 +92,17 @@ export class Committer {
   }
 }
 
-/** A commit of this length is worth waiting a millisecond for. */
-const SLOW_COMMIT_MS = 5;
-
-async function boarding(lastCommitMs: number): Promise<void> {
-  await new Promise((resolve) => {
-    if (lastCommitMs < SLOW_COMMIT_MS) setImmediate(resolve);
-    else setTimeout(resolve, 1);
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
   });
 }
 
 /** Writes a group: its position. Without statements of their own it is one statement, which is its own transaction. */
 async function write(database: Database, items: readonly CommitItem[]): Promise<number> {
-  const { statement, values } = writeChanges(
-    items.flatMap(({ rows }) => rows ?? []),
-    items.flatMap(({ entries }) => entries),
-  );
+  const changes = items.flatMap(({ rows }) => rows ?? []);
+  const entries = items.flatMap((item) => item.entries);
+  const { statement, values } = loneMessage(changes, entries) ?? writeChanges(changes, entries);
   const others = items.flatMap((item) => item.statements ?? []);
   const [row] = await (others.length === 0
     ? database.execute(statement, values)

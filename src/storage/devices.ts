@@ -9,6 +9,12 @@ export interface Device {
   readonly display_name: string | undefined;
   readonly last_seen_ip: string | undefined;
   readonly last_seen_ts: number | undefined;
+  readonly last_seen_user_agent: string | undefined;
+}
+
+export interface DeviceKey {
+  readonly user_nid: number;
+  readonly device_id: DeviceId;
 }
 
 /** When and from where a device was last used. */
@@ -20,7 +26,7 @@ export interface Sighting {
   readonly user_agent: string;
 }
 
-const COLUMNS = "device_id, display_name, last_seen_ip, last_seen_ts";
+const COLUMNS = "device_id, display_name, last_seen_ip, last_seen_ts, last_seen_user_agent";
 
 const LIST: Statement = {
   name: "devices_list",
@@ -40,13 +46,20 @@ const RENAME: Statement = {
   name: "devices_rename",
   text: "UPDATE devices SET display_name = $3 WHERE user_nid = $1 AND device_id = $2 RETURNING device_id",
 };
-const DELETE_SOME: Statement = {
+const DELETE_SOME: Statement<DeviceKey> = {
   name: "devices_delete",
-  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id = ANY ($2::text[]) RETURNING device_id",
+  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id = ANY ($2::text[]) RETURNING user_nid, device_id",
 };
-const DELETE_ALL: Statement = {
+const DELETE_ALL: Statement<DeviceKey> = {
   name: "devices_delete_all",
-  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2 RETURNING device_id",
+  text: "DELETE FROM devices WHERE user_nid = $1 AND device_id IS DISTINCT FROM $2 RETURNING user_nid, device_id",
+};
+const DELETE_UNUSED: Statement<DeviceKey> = {
+  name: "devices_delete_unused",
+  // All devices are looked through: an index on what changes with each use would cost more than this now and then.
+  text: `DELETE FROM devices WHERE (user_nid, device_id) IN (
+      SELECT user_nid, device_id FROM devices WHERE coalesce(last_seen_ts, created_ts) < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)
+    RETURNING user_nid, device_id`,
 };
 const SAW: Statement = {
   name: "devices_saw",
@@ -57,12 +70,13 @@ const SAW: Statement = {
 };
 
 function toDevice(row: Row): Device {
-  const { device_id, display_name, last_seen_ip, last_seen_ts } = row;
+  const { device_id, display_name, last_seen_ip, last_seen_ts, last_seen_user_agent } = row;
   return {
     device_id: device_id as DeviceId,
     display_name: typeof display_name === "string" ? fromText(display_name) : undefined,
     last_seen_ip: typeof last_seen_ip === "string" ? last_seen_ip : undefined,
     last_seen_ts: typeof last_seen_ts === "number" ? last_seen_ts : undefined,
+    last_seen_user_agent: typeof last_seen_user_agent === "string" ? fromText(last_seen_user_agent) : undefined,
   };
 }
 
@@ -90,14 +104,19 @@ export async function renameDevice(tx: Tx, userNid: number, deviceId: DeviceId, 
   return (await tx.query(RENAME, [userNid, deviceId, toText(name)])).length > 0;
 }
 
-/** Deletes devices and gives the ids of those that existed. */
-export async function deleteDevices(tx: Tx, userNid: number, deviceIds: readonly DeviceId[]): Promise<DeviceId[]> {
-  return (await tx.query(DELETE_SOME, [userNid, deviceIds])).map((row) => row["device_id"] as DeviceId);
+/** Deletes devices and gives those that existed. */
+export async function deleteDevices(tx: Tx, userNid: number, deviceIds: readonly DeviceId[]): Promise<DeviceKey[]> {
+  return await tx.query(DELETE_SOME, [userNid, deviceIds]);
 }
 
-/** Deletes all devices of a user but one, and gives their ids. */
-export async function deleteAllDevices(tx: Tx, userNid: number, except: DeviceId | undefined): Promise<DeviceId[]> {
-  return (await tx.query(DELETE_ALL, [userNid, except ?? null])).map((row) => row["device_id"] as DeviceId);
+/** Deletes all devices of a user but one, and gives them. */
+export async function deleteAllDevices(tx: Tx, userNid: number, except: DeviceId | undefined): Promise<DeviceKey[]> {
+  return await tx.query(DELETE_ALL, [userNid, except ?? null]);
+}
+
+/** Deletes devices that were last used before a time, at most `most`, and gives them. */
+export async function deleteUnusedDevices(tx: Tx, before: number, most: number): Promise<DeviceKey[]> {
+  return await tx.query(DELETE_UNUSED, [before, most]);
 }
 
 /** Notes when devices were used. */

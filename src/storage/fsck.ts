@@ -37,6 +37,13 @@ const CHECKS: Readonly<Record<string, string>> = {
   "a thread has a gap": `
     SELECT 'thread ' || thread_root AS found FROM events WHERE thread_root IS NOT NULL
     GROUP BY thread_root HAVING count(*) <> max(thread_ordinal) OR count(DISTINCT thread_ordinal) <> count(*)`,
+  "a thread is not counted as it is": `
+    SELECT 'thread ' || coalesce(t.root, e.root, p.root) AS found FROM threads t
+    FULL JOIN (SELECT relates_to AS root, count(*) AS events FROM events
+      WHERE flags = 0 AND redacted_by IS NULL AND rel_type_nid = (SELECT nid FROM event_types WHERE type = 'm.thread')
+      GROUP BY relates_to) e ON e.root = t.root
+    FULL JOIN (SELECT root, sum(events) AS events FROM thread_participants GROUP BY root) p ON p.root = coalesce(t.root, e.root)
+    WHERE t.events IS DISTINCT FROM e.events OR t.events IS DISTINCT FROM p.events`,
   "an event names a previous event that does not exist": `
     SELECT 'event ' || e.nid AS found FROM events e CROSS JOIN unnest(e.prev_nids) AS prev (nid)
     LEFT JOIN events p ON p.nid = prev.nid WHERE p.nid IS NULL`,

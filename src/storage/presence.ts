@@ -3,10 +3,15 @@ import { LOG_KINDS } from "./log-entry.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
-const PRESENCE_STATES = { online: 1, unavailable: 2, offline: 3 } as const;
+const PRESENCE_STATES = { online: 1, unavailable: 2, offline: 3, "org.matrix.msc3026.busy": 4 } as const;
 export type PresenceState = keyof typeof PRESENCE_STATES;
 
-const STATE_NAMES: readonly PresenceState[] = ["online", "unavailable", "offline"];
+const STATE_NAMES: readonly PresenceState[] = ["online", "unavailable", "offline", "org.matrix.msc3026.busy"];
+
+/** Whether a word is the name of a state. */
+export function isPresenceState(word: string | undefined): word is PresenceState {
+  return word !== undefined && Object.hasOwn(PRESENCE_STATES, word);
+}
 
 export interface UserPresence {
   readonly user_nid: number;

@@ -141,7 +141,7 @@ export interface BoundStatement {
 }
 
 /** The tables in the order in which the statement takes their rows. */
-const TABLES = [
+export const TABLES = [
   "fences",
   "rooms",
   "transaction_ids",

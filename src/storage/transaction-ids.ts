@@ -1,29 +1,29 @@
 // What clients sent under which transaction id, so that sending again gives the same event.
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import type { Reads, Statement } from "./statement.js";
-import { fromText } from "./text.js";
+import { fromText, toText } from "./text.js";
 
-/** The scope of a transaction id: one device of one user, one endpoint (client-server API, "Transaction identifiers"). */
-export function transactionKey(user: string, device: string, endpoint: string, txnId: string): Buffer {
-  return createHash("sha256").update(JSON.stringify([user, device, endpoint, txnId])).digest();
+/** A digest of the scope of a transaction id, in hexadecimal: one device of one user, one endpoint ("Transaction identifiers"). */
+export function transactionKey(user: string, device: string, endpoint: string, txnId: string): string {
+  return hash("sha256", JSON.stringify([user, device, endpoint, txnId]), "hex");
 }
 
 export interface SentEvent {
-  readonly key: Buffer;
+  readonly key: string;
   readonly event_id: EventId;
   readonly position: number;
 }
 
 const BY_KEY: Statement<SentEvent> = {
   name: "transaction_ids_by_key", // transaction_ids_pkey
-  text: `SELECT t.key, e.event_id, e.position FROM transaction_ids t JOIN events e ON e.nid = t.event_nid
-    WHERE t.key = ANY($1)`,
+  text: `SELECT encode(t.key, 'hex') AS key, e.event_id, e.position FROM transaction_ids t JOIN events e ON e.nid = t.event_nid
+    WHERE t.key = ANY(SELECT decode(wanted, 'hex') FROM unnest($1::text[]) AS wanted)`,
 };
 
 /** The events that were sent under these keys. */
-export async function eventsSentUnder(database: Reads, keys: readonly Buffer[]): Promise<SentEvent[]> {
+export async function eventsSentUnder(database: Reads, keys: readonly string[]): Promise<SentEvent[]> {
   return keys.length === 0 ? [] : await database.read(BY_KEY, [keys]);
 }
 
@@ -39,7 +39,7 @@ export async function transactionIdsOf(
   userNid: number,
   device: string,
 ): Promise<Map<number, string>> {
-  const rows = eventNids.length === 0 ? [] : await database.read(OF_EVENTS, [eventNids, userNid, device]);
+  const rows = eventNids.length === 0 ? [] : await database.read(OF_EVENTS, [eventNids, userNid, toText(device)]);
   return new Map(rows.map((row) => [row.event_nid, fromText(row.txn_id)]));
 }
 

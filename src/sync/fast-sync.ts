@@ -52,6 +52,7 @@ export async function fastSync(
   const { rooms } = watched;
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
+  if (filter.related !== undefined) return undefined;
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
@@ -70,7 +71,8 @@ export async function fastSync(
     if (text !== "") texts.push(`${JSON.stringify(roomId)}:${text}`);
   }
   const body = texts.length === 0 ? "" : `,"rooms":{"join":{${texts.join(",")}}}`;
-  const presences = sideEvents(await presencesOf(services, watched, news.presences), filter.presence);
+  const changed = filter.wantsPresence ? news.presences : NOTHING.presences;
+  const presences = changed.size === 0 ? "" : sideEvents(await presencesOf(services, watched, changed), filter.presence);
   const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
   return { text: `${head}${body}${presence},${ENCRYPTION}}`, empty: body === "" && presence === "", next };
 }
@@ -141,8 +143,8 @@ async function roomText(
   if (nids.length > filter.timelineLimit) return undefined;
   const loaded = nids.length === 0 ? undefined : await cache.load(database, nids);
   const shownTo: EventReader = {
-    user_nid: reader.user_nid,
-    device_id: reader.device_id,
+    ...reader,
+    joined: () => true,
     now: request.now,
     format: filter.format,
     fields: filter.fields,

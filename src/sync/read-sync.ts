@@ -7,7 +7,8 @@ import type { UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonValue } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
+import { aggregationsOf } from "../rooms/aggregations.js";
+import { eventContext, NO_CONTEXT, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
@@ -124,8 +125,8 @@ class SyncRead {
     this.#request = request;
     this.#after = request.since?.position ?? 0;
     this.#shownTo = {
-      user_nid: reader.user_nid,
-      device_id: reader.device_id,
+      ...reader,
+      joined: (room) => this.#joined.has(room),
       now: request.now,
       format: request.filter.format,
       fields: request.filter.fields,
@@ -269,15 +270,11 @@ class SyncRead {
   /** Timelines and states of the windows. */
   async #sections(windows: readonly RoomWindow[]): Promise<JoinedSection[]> {
     const { filter, stateAfter } = this.#request;
-    const user = { user_id: this.#reader.user_id, joined: (room: number): boolean => this.#joined.has(room) };
-    const timelines = await readTimelines(
-      this.#services,
-      this.#reads,
-      user,
-      windows,
-      filter.timelineLimit,
-      filter.timeline,
-    );
+    const timelines = await readTimelines(this.#services, this.#reads, this.#shownTo, windows, {
+      limit: filter.timelineLimit,
+      test: filter.timeline,
+      related: filter.related,
+    });
     const timelineOf = (window: RoomWindow): Timeline =>
       timelines.get(window.room_nid) ?? { events: [], limited: false, prevBatch: undefined };
 
@@ -465,12 +462,11 @@ class SyncRead {
     ]);
     const states = await this.#withLazyMembers(all, summaries);
     const contents = await loadStates(cache, this.#reads, states.values());
-    const context = await eventContext(
-      cache,
-      this.#reads,
-      this.#shownTo,
-      all.flatMap(({ timeline }) => timeline.events.map(({ read }) => read)),
-    );
+    const readsOf = (of: readonly JoinedSection[]): ReadEvent[] => of.flatMap(({ timeline }) => timeline.events.map(({ read }) => read));
+    // Where nothing is left out the client is told of all relations themselves.
+    const limited = readsOf(all.filter(({ timeline }) => timeline.limited));
+    const aggregations = await aggregationsOf(this.#services, this.#reads, this.#shownTo, limited);
+    const context = await eventContext(cache, this.#reads, this.#shownTo, readsOf(all), aggregations);
 
     const join: string[] = [];
     const leave: string[] = [];
@@ -583,12 +579,11 @@ class SyncRead {
 
   #stateText(state: ReadonlyMap<number, number>, contents: ReadonlyMap<number, ReadEvent>): string {
     const test = this.#request.filter.state;
-    const context = { others: new Map<number, ReadEvent>(), transactions: new Map<number, string>() };
     const texts: string[] = [];
     for (const nid of state.values()) {
       const read = contents.get(nid);
       if (read === undefined || test?.({ ...read.event, room_id: read.room_id }) === false) continue;
-      texts.push(shownEvent({ read, membership: undefined }, this.#shownTo, context, false));
+      texts.push(shownEvent({ read, membership: undefined }, this.#shownTo, NO_CONTEXT, false));
     }
     return texts.join(",");
   }

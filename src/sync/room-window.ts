@@ -3,9 +3,9 @@ import type { EventTest } from "../protocol/filter.js";
 import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
+import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
 import { formatToken } from "../rooms/token.js";
-import type { VisibilityServices } from "../rooms/visibility.js";
-import { visibleEvents } from "../rooms/visibility.js";
+import { visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { TIMELINES } from "../storage/sync.js";
@@ -42,6 +42,13 @@ const EVERYTHING = Number.MAX_SAFE_INTEGER;
 /** How often more is read when a filter or the history's visibility left too little; then the rest is a gap. */
 const ROUNDS = 6;
 
+/** Which events of a timeline a client wants, and how many at most. */
+export interface TimelineFilter {
+  readonly limit: number;
+  readonly test: EventTest | undefined;
+  readonly related: RelatedFilter | undefined;
+}
+
 interface Reading {
   readonly window: RoomWindow;
   readonly shown: TimelineEvent[];
@@ -59,17 +66,17 @@ interface Reading {
 export async function readTimelines(
   services: VisibilityServices,
   reads: Reads,
-  user: { readonly user_id: UserId; readonly joined: (roomNid: number) => boolean },
+  reader: VisibilityReader,
   windows: readonly RoomWindow[],
-  limit: number,
-  test: EventTest | undefined,
+  wanted: TimelineFilter,
 ): Promise<Map<number, Timeline>> {
+  const { limit } = wanted;
   const readings = windows.map(
     (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, oldest: undefined, newest: undefined }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
-    await readOlder(services, reads, user, open, chunk, test);
+    await readOlder(services, reads, reader, open, chunk, wanted);
     open = open.filter(({ exhausted, shown }) => !exhausted && shown.length <= limit);
   }
   return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limit)]));
@@ -78,10 +85,10 @@ export async function readTimelines(
 async function readOlder(
   services: VisibilityServices,
   reads: Reads,
-  user: { readonly user_id: UserId; readonly joined: (roomNid: number) => boolean },
+  reader: VisibilityReader,
   readings: readonly Reading[],
   chunk: number,
-  test: EventTest | undefined,
+  { test, related }: TimelineFilter,
 ): Promise<void> {
   const rows = await reads.read(TIMELINES, [
     readings.map(({ window }) => window.room_nid),
@@ -103,7 +110,8 @@ async function readOlder(
     else list.push(read);
   }
   const doubtful = readings.flatMap(({ window }) => (window.joinedThroughout ? [] : (byRoom.get(window.room_nid) ?? [])));
-  const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, user, doubtful);
+  const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, reader, doubtful);
+  const isRelated = related === undefined ? undefined : await relatedTest(services.interning, reads, related, [...events.values()]);
   for (const reading of readings) {
     const found = byRoom.get(reading.window.room_nid) ?? [];
     reading.exhausted = found.length < chunk;
@@ -111,15 +119,16 @@ async function readOlder(
     reading.newest ??= found[0];
     reading.oldest = found.at(-1) ?? reading.oldest;
     for (const read of found) {
-      const membership = reading.window.joinedThroughout ? membershipAt(read, user.user_id) : visible?.get(read.row.nid);
-      if (membership === undefined || test?.({ ...read.event, room_id: read.room_id }) === false) continue;
+      const membership = reading.window.joinedThroughout ? membershipAt(read, reader.user_id) : visible?.get(read.row.nid);
+      if (membership === undefined || isRelated?.(read) === false) continue;
+      if (test?.({ ...read.event, room_id: read.room_id }) === false) continue;
       reading.shown.push({ read, membership });
     }
   }
 }
 
 /** The membership of a user who is joined before and after: their own member event may still say so anew. */
-function membershipAt({ event }: ReadEvent, userId: UserId): Membership {
+function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Membership {
   return event.type === "m.room.member" && event.state_key === userId
     ? (membershipIn(event.content) ?? "join")
     : "join";

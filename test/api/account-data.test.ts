@@ -32,6 +32,39 @@ describe("account data", () => {
     }
   });
 
+  it("is deleted: other clients are told that it is empty, new ones nothing", async () => {
+    for (const inRoom of ["", `/rooms/${room}`]) {
+      for (const way of ["DELETE", "PUT"] as const) {
+        const type = `org.example.gone.${way}`;
+        await alice.put(`${own}${inRoom}/account_data/${type}`, { here: true });
+        const since = stringAt((await alice.get(`${V3}/sync`)).body, "next_batch");
+        const unstable = `/_matrix/client/unstable/org.matrix.msc3391/user/${alice.user_id}${inRoom}/account_data/${type}`;
+        const answer = way === "DELETE" ? await alice.delete(unstable) : await alice.put(`${own}${inRoom}/account_data/${type}`, {});
+        expect(answer.status).to.equal(200);
+        expect(refusal(await alice.get(`${own}${inRoom}/account_data/${type}`))).to.deep.equal([404, "M_NOT_FOUND"]);
+        const shown = async (query: string): Promise<unknown[]> => {
+          const { body } = await alice.get(`${V3}/sync${query}`);
+          const events = inRoom === "" ? objectsAt(body, "account_data", "events") : objectsAt(body, "rooms", "join", room, "account_data", "events");
+          return events.filter((event) => event["type"] === type);
+        };
+        expect(await shown(`?since=${since}`)).to.deep.equal([{ type, content: {} }]);
+        expect(await shown("")).to.deep.equal([]);
+        expect(refusal(await bob.delete(unstable))).to.deep.equal([403, "M_FORBIDDEN"]);
+      }
+    }
+  });
+
+  it("of a device goes with the device", async () => {
+    const phone = await server.login("alice");
+    const type = `org.matrix.msc3890.local_notification_settings.${phone.device_id}`;
+    await alice.put(`${own}/account_data/${type}`, { is_silenced: true });
+    const since = stringAt((await alice.get(`${V3}/sync`)).body, "next_batch");
+    await phone.post(`${V3}/logout`);
+    expect(refusal(await alice.get(`${own}/account_data/${type}`))).to.deep.equal([404, "M_NOT_FOUND"]);
+    const { body } = await alice.get(`${V3}/sync?since=${since}`);
+    expect(objectsAt(body, "account_data", "events")).to.deep.equal([{ type, content: {} }]);
+  });
+
   it("is for its owner only", async () => {
     for (const base of [own, `${own}/rooms/${room}`]) {
       expect(refusal(await bob.put(`${base}/account_data/org.example.key`, {}))).to.deep.equal([403, "M_FORBIDDEN"]);

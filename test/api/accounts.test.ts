@@ -243,7 +243,9 @@ describe("accounts", () => {
     before(() => server.register("login_user"));
 
     it("offers passwords", async () => {
-      expect((await anonymous.get(`${V3}/login`)).body).to.deep.equal({ flows: [{ type: "m.login.password" }] });
+      expect((await anonymous.get(`${V3}/login`)).body).to.deep.equal({
+        flows: [{ type: "m.login.password" }, { type: "m.login.token", get_login_token: true }],
+      });
     });
 
     it("takes a localpart, a whole id, any case, and the old field", async () => {
@@ -284,7 +286,8 @@ describe("accounts", () => {
       ["no type", {}, 400, "M_BAD_JSON"],
       ["no password", { type: "m.login.password", user: "login_user" }, 400, "M_MISSING_PARAM"],
       ["no user", { type: "m.login.password", password: "x" }, 400, "M_MISSING_PARAM"],
-      ["an address", { ...passwordAuth("a"), identifier: { type: "m.id.thirdparty", medium: "email" } }, 400, "M_UNKNOWN"],
+      ["half an address", { ...passwordAuth("a"), identifier: { type: "m.id.thirdparty", medium: "email" } }, 400, "M_MISSING_PARAM"],
+      ["an unknown identifier", { ...passwordAuth("a"), identifier: { type: "m.id.magic", user: "a" } }, 400, "M_UNKNOWN"],
       ["an endless password", { ...passwordAuth("login_user"), password: "x".repeat(1000) }, 400, "M_INVALID_PARAM"],
       ["a password that is no text", { ...passwordAuth("login_user"), password: 1 }, 400, "M_BAD_JSON"],
       ["a device id with U+0000", { ...passwordAuth("login_user"), device_id: "a\u0000" }, 400, "M_BAD_JSON"],

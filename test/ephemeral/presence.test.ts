@@ -91,6 +91,22 @@ describe("presence", () => {
     expect(await state()).to.equal("unavailable");
   });
 
+  it("who is busy stays so whatever clients notice, until the user says otherwise or is gone", async () => {
+    const busy = "org.matrix.msc3026.busy";
+    const gone = await one.syncing(alice, "A", "online");
+    await one.set(alice, busy, "in a meeting");
+    await two.active(alice);
+    (await two.syncing(alice, "B", "unavailable"))();
+    await pass(10 * MINUTE);
+    expect(await two.get(alice)).to.include({ presence: busy, status_msg: "in a meeting" });
+    await one.set(alice, "online", null);
+    expect(await state()).to.equal("online");
+    await one.set(alice, busy, null);
+    gone();
+    await pass(MINUTE);
+    expect(await state()).to.equal("offline");
+  });
+
   it("keeps the status message through transitions, and starts again with those who were there", async () => {
     await one.set(alice, "online", "at work");
     const again = await Presence.start({ database, bus, clock, enabled: true });

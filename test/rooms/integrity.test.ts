@@ -165,6 +165,7 @@ describe("integrity of rooms", () => {
     "the timeline of a room has a gap": "UPDATE rooms SET ordinal = ordinal + 1",
     "the timeline of a room is not in the order of positions": "UPDATE events SET position = 1 WHERE ordinal = 20",
     "a thread has a gap": "UPDATE events SET thread_ordinal = thread_ordinal + 1 WHERE thread_ordinal = 1",
+    "a thread is not counted as it is": "INSERT INTO thread_participants VALUES (999999, 1, 1)",
     "an event names a previous event that does not exist": "UPDATE events SET prev_nids = '{999999}' WHERE ordinal = 20",
     "an event names an authorising event that does not exist or is none": "UPDATE events SET auth_nids = '{999999}' WHERE ordinal = 20",
     "the ends of a room's history are wrong": "UPDATE rooms SET extremities = '{1}'",

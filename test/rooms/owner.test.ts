@@ -1,8 +1,9 @@
 // The owner of rooms: creating, sending, refusing, transaction ids, redactions, and rooms that change hands.
 import { expect } from "chai";
-import type { MatrixError } from "../../src/errors.js";
+import { type MatrixError, unknownError } from "../../src/errors.js";
 import { roomVersions } from "../../src/protocol/room-version.js";
 import { accepted, type DraftResult } from "../../src/rooms/draft.js";
+import { RoomOwners } from "../../src/rooms/owner.js";
 import type { DatabaseAddress } from "../../src/storage/database.js";
 import { eventsById, historyBackwards, historyForwards, ordinalsAt, timelineBackwards, timelineForwards } from "../../src/storage/events.js";
 import { membershipsOfUser } from "../../src/storage/memberships.js";
@@ -65,6 +66,19 @@ describe("room owner", () => {
   it("rooms of the same user, content and moment are different rooms", async () => {
     const made = await Promise.all(Array.from({ length: 8 }, () => createRoom(process, ALICE)));
     expect(new Set(made.map(({ room_id }) => room_id)).size).to.equal(8);
+  });
+
+  it("a removal that a ban has overtaken does not lift the ban, and what it expects is looked up in its turn", async () => {
+    const { room_id, room_nid } = await createRoom(process, ALICE);
+    await process.owners.submit(room_id, [member(BOB, BOB, "join")]);
+    const removal = { ...member(ALICE, BOB, "leave"), while_membership: ["join", "invite", "knock"] } as const;
+    const unban = { ...member(ALICE, BOB, "leave"), while_membership: ["ban"] } as const;
+    const results = await process.owners.submit(room_id, [unban, member(ALICE, BOB, "ban"), removal, member(ALICE, BOB, "ban"), unban, unban]);
+    expect(results.map((result) => "error" in result)).to.deep.equal([true, false, true, false, false, true]);
+    expect(refusal(results[2])).to.include({ status: 403, errcode: "M_FORBIDDEN" });
+    expect((await roomMembers(process.database, room_nid, ["leave"])).length).to.equal(1);
+    const never = { ...member(ALICE, EVE, "leave"), while_membership: ["join"] } as const;
+    expect(refusal((await process.owners.submit(room_id, [never]))[0])).to.include({ status: 403 });
   });
 
   it("refuses what the rules refuse, one by one, and says why", async () => {
@@ -252,6 +266,26 @@ describe("room owner", () => {
     process = await startProcess(address);
     const timeline = await timelineBackwards(process.database, room_nid, { after: 0, upTo: Number.MAX_SAFE_INTEGER }, 100);
     expect(timeline.map((event) => event.ordinal)).to.deep.equal(Array.from({ length: 46 }, (_, index) => 46 - index));
+    await other[Symbol.asyncDispose]();
+  });
+
+  it("what the owner wrote before it failed is found under its transaction id, and not sent twice", async () => {
+    const { room_id, room_nid } = await createRoom(process, ALICE);
+    const other = await startProcess(address);
+    let calls = 0;
+    const failing = new RoomOwners(other.services, other.registration, {
+      call: async (_address, method, payload) => {
+        const answer = await process.owners.methods.get(method)?.(payload);
+        if (++calls === 1) throw unknownError(500, "Another process of this server failed.");
+        return answer;
+      },
+    });
+    const [sent] = await failing.submit(room_id, [message(ALICE, "once", "faulty-owner")]);
+    expect(calls).to.equal(2);
+    const timeline = await timelineBackwards(process.database, room_nid, { after: 0, upTo: Number.MAX_SAFE_INTEGER }, 100);
+    const bodies = timeline.filter(({ type }) => type === "m.room.message");
+    expect(bodies.map(({ event_id }) => event_id)).to.deep.equal([accepted(sent).event_id]);
+    await failing.close();
     await other[Symbol.asyncDispose]();
   });
 

@@ -133,6 +133,15 @@ describe("committer", () => {
     expect(heard).to.deep.equal([positions[0]]);
   });
 
+  it("who wrote is answered before those are woken who read, and both before anything else comes in", async () => {
+    const order: string[] = [];
+    const committer = new Committer(process.database, () => order.push("woken"));
+    await committer.submit({ entries: [{ kind: "profile", user_nid: 1 }] });
+    order.push("answered");
+    await committer.drain();
+    expect(order).to.deep.equal(["answered", "woken"]);
+  });
+
   it("a connection that is lost while a change is written gives no success, and the same transaction id finds out", async () => {
     const { room_id } = await createRoom(process, ALICE);
     const holder = await process.database.connect();
@@ -140,7 +149,7 @@ describe("committer", () => {
     const sending = outcome(process.owners.submit(room_id, [message(ALICE, "once", "t1")]));
     await new Promise((resolve) => setTimeout(resolve, 100));
     await holder.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%write_changes%' AND pid <> pg_backend_pid()",
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%write_%' AND pid <> pg_backend_pid()",
     );
     expect(await sending).to.equal("M_UNKNOWN");
     await holder.query(`SELECT pg_advisory_unlock(${LOG_LOCK})`);

@@ -20,7 +20,7 @@ import { Interning } from "../../src/storage/interning.js";
 import { logHead, readLog } from "../../src/storage/log.js";
 import { nameFields } from "../../src/storage/member-profiles.js";
 import { membershipInRoom, membershipsOfUser } from "../../src/storage/memberships.js";
-import { annotationsBy, relatedEvents } from "../../src/storage/relations.js";
+import { annotationsBy, eventsHavingChildren, lastChildren, relatedEvents, relationsOf, replacementsOf } from "../../src/storage/relations.js";
 import { isPublished, publishedRooms, serversOfRoom } from "../../src/storage/room-directory.js";
 import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
 import type { Statement } from "../../src/storage/statement.js";
@@ -37,7 +37,7 @@ import {
   stateChanges,
   usersSharingRooms,
 } from "../../src/storage/state.js";
-import { lastThreadOrdinals } from "../../src/storage/threads.js";
+import { lastThreadOrdinals, threadNumbers, threadsOfRoom } from "../../src/storage/threads.js";
 import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
@@ -55,10 +55,10 @@ const FILL = [
   `INSERT INTO state_tuples (type, state_key) SELECT 'm.room.member', '@u' || i || ':example.org' FROM generate_series(1, 20000) i`,
   `INSERT INTO rooms (nid, room_id, version, owner, ordinal) SELECT i, '!r' || i, '12', 1, ${EVENTS / ROOMS} FROM generate_series(1, ${ROOMS}) i`,
   `INSERT INTO events (nid, room_nid, event_id, type_nid, tuple_nid, sender_nid, depth, origin_server_ts, position, ordinal,
-     flags, state_before, prev_nids, auth_nids, relates_to, thread_root, thread_ordinal)
+     flags, state_before, prev_nids, auth_nids, relates_to, rel_type_nid, thread_root, thread_ordinal)
    SELECT i, 1 + i % ${ROOMS}, '$e' || i, 1 + i % 200, CASE WHEN i % 10 = 0 THEN 1 + i % 20000 END, 1 + i % 20000, 1 + i / ${ROOMS},
      1700000000000 + i, i, 1 + i / ${ROOMS}, 0, 1 + i % 20000, ARRAY[i - ${ROOMS}], ARRAY[1, 2, 3],
-     CASE WHEN i % 7 = 0 THEN i / 2 END, CASE WHEN i % 5 = 0 THEN i / 5 % 3000 END, CASE WHEN i % 5 = 0 THEN 1 + i / 15000 END
+     CASE WHEN i % 7 = 0 THEN i / 2 END, CASE WHEN i % 7 = 0 THEN (SELECT nid FROM event_types WHERE type = 'm.thread') END, CASE WHEN i % 5 = 0 THEN i / 5 % 3000 END, CASE WHEN i % 5 = 0 THEN 1 + i / 15000 END
    FROM generate_series(1, ${EVENTS}) i`,
   `INSERT INTO room_aliases SELECT '#a' || i || ':example.org', 1 + i % ${ROOMS}, 1 FROM generate_series(1, 20000) i`,
   `INSERT INTO published_rooms SELECT 's' || (i / ${ROOMS}), 1 + i % ${ROOMS} FROM generate_series(1, 20000) i`,
@@ -90,6 +90,9 @@ interface PlanNode {
   readonly "Node Type": string;
   readonly "Relation Name"?: string;
   readonly Plans?: readonly PlanNode[];
+  /** Only of statements that were run. */
+  readonly "Shared Hit Blocks": number;
+  readonly "Shared Read Blocks": number;
 }
 
 describe("plans of hot queries", () => {
@@ -179,7 +182,7 @@ describe("plans of hot queries", () => {
     await chainPlaces(explaining, [5, 6]);
     await authChain(explaining, [50_000]);
     await authDifference(explaining, [[50_000], [50_005]]);
-    await eventsSentUnder(explaining, [Buffer.from("00", "hex")]);
+    await eventsSentUnder(explaining, ["00"]);
     await transactionIdsOf(explaining, [5, 6], 7, "D");
     await lastThreadOrdinals(explaining, [5, 6]);
     await findAliases(explaining, ["#a5:example.org", "#a6:example.org"] as never);
@@ -187,6 +190,21 @@ describe("plans of hot queries", () => {
     await nameFields(explaining, ["@u5:example.org", "@u6:example.org"]);
     await relatedEvents(explaining, [5, 6], [7], null);
     await annotationsBy(explaining, "$e5", 7, "org.example.t3");
+    const [thread] = (await new Interning(explaining).findTypes(["m.thread"])).values();
+    await eventsHavingChildren(explaining, Array.from({ length: 100 }, (_, index) => index * 100), [thread ?? 0, 2, 3]);
+    await replacementsOf(explaining, [5, 6], thread ?? 0);
+    await lastChildren(explaining, [5, 6], thread ?? 0, [7], 100);
+    for (const dir of ["b", "f"] as const) {
+      const from = { depth: 50, nid: 50_000 };
+      for (const levels of [1, 3]) {
+        for (const relType of [undefined, thread]) {
+          for (const type of [undefined, 5]) await relationsOf(explaining, 5, dir, from, { relType, type, without: [7], levels }, 20);
+        }
+      }
+    }
+    await threadNumbers(explaining, [5, 6], 7, [8]);
+    await threadsOfRoom(explaining, 5, { depth: 50, nid: 50_000 }, 20);
+    await threadsOfRoom(explaining, 5, { depth: 50, nid: 50_000 }, 20, 7);
     await isPublished(explaining, "s5" as never, 5);
     await publishedRooms(explaining, "s5" as never, { joined: 1_000_000, room_nid: 0 }, "after", 20);
     await publishedRooms(explaining, "s5" as never, { joined: 1, room_nid: 5 }, "before", 20);
@@ -201,6 +219,42 @@ describe("plans of hot queries", () => {
     await interning.userIds([5, 6]);
     expect(asked.size).to.be.greaterThan(35);
     expect(Object.fromEntries(scans)).to.deep.equal({});
+  });
+
+  it("a thread of 100,000 events costs no more than a small one", async () => {
+    const session = await database.connect();
+    // Counted at once instead of one by one: in a single transaction the counters' older versions would pile up.
+    await session.query("ALTER TABLE events DISABLE TRIGGER events_thread_added");
+    await session.query(
+      `INSERT INTO events (nid, room_nid, event_id, type_nid, sender_nid, depth, origin_server_ts, position, flags, prev_nids, auth_nids,
+         relates_to, rel_type_nid)
+       SELECT 2000000 + i, 9, '$long' || i, 1, 1 + i % 500, 1000 + i, i, ${EVENTS} + i, 0, '{}', '{}', 9, (SELECT nid FROM event_types WHERE type = 'm.thread')
+       FROM generate_series(1, 100000) i`,
+    );
+    await session.query("ALTER TABLE events ENABLE TRIGGER events_thread_added");
+    await session.query("INSERT INTO threads VALUES (9, 9, 100000, 101000, 2100000)");
+    await session.query("INSERT INTO thread_participants SELECT 9, u, 200 FROM generate_series(1, 500) u");
+    await session.query("ANALYZE");
+    await session.end();
+    const [type = 0] = (await new Interning(database).findTypes(["m.thread"])).values();
+    let touched = 0;
+    const counting = {
+      read: async <R extends object>(statement: Statement<R>, values: readonly unknown[]): Promise<R[]> => {
+        const rows = await database.read<{ "QUERY PLAN": readonly { readonly Plan: PlanNode }[] }>(
+          { name: `touch_${statement.name}`, text: `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${statement.text}` },
+          values,
+        );
+        for (const { Plan } of rows.flatMap((row) => row["QUERY PLAN"])) touched += Plan["Shared Hit Blocks"] + Plan["Shared Read Blocks"];
+        return await database.read(statement, values);
+      },
+    };
+    expect((await threadNumbers(counting, [9], 7, [8])).get(9)).to.deep.include({ root: 9, participated: true, events: 99_800 });
+    expect(await lastChildren(counting, [9], type, [8], 1)).to.deep.equal([{ parent: 9, nid: 2_100_000 }]);
+    expect(await eventsHavingChildren(counting, [9], [type])).to.deep.equal(new Set([9]));
+    expect((await threadsOfRoom(counting, 9, { depth: 1_000_000, nid: 0 }, 1))[0]?.root).to.equal(9);
+    const page = await relationsOf(counting, 9, "b", { depth: 50_000, nid: 0 }, { relType: type, type: undefined, without: [8], levels: 1 }, 20);
+    expect(page).to.have.length(20);
+    expect(touched, "blocks").to.be.lessThan(200);
   });
 
   it("neither creating rooms nor sending reads a large table from end to end", async () => {

@@ -2,7 +2,7 @@
 // happens in what order.
 import { randomInt } from "node:crypto";
 import { expect } from "chai";
-import type { UserId } from "../../src/protocol/identifiers.js";
+import type { EventId, UserId } from "../../src/protocol/identifiers.js";
 import { accepted } from "../../src/rooms/draft.js";
 import { parseToken } from "../../src/rooms/token.js";
 import { membershipsOfUser } from "../../src/storage/memberships.js";
@@ -247,13 +247,22 @@ describe("sync", () => {
     for (let n = 0; n < 3; n++) rooms.push(await createRoom(process, people[0] ?? ALICE));
     const chains = await Promise.all(people.map(async (who, n) => new Chain(who, await syncing.reader(who, `D${n}`))));
     let compared = 0;
+    // What was said, to relate to.
+    const said = new Map<string, EventId[]>();
+    const relates = (room: string): { "m.relates_to"?: { rel_type: string; event_id: string }; redacts?: EventId } => {
+      const events = said.get(room) ?? [];
+      const target = events[random(events.length)];
+      if (target === undefined) return {};
+      if (random(4) === 0) return { redacts: target };
+      return { "m.relates_to": { rel_type: ["m.thread", "m.reference", "m.replace"][random(3)] ?? "", event_id: target } };
+    };
     for (let round = 0; round < 80; round++) {
       const { room_id } = rooms[random(rooms.length)] ?? { room_id: undefined };
       const who = people[random(people.length)];
       if (room_id === undefined || who === undefined) continue;
       const other = people[random(people.length)] ?? who;
       const drafts = Array.from({ length: 1 + random(4) }, () => {
-        switch (random(16)) {
+        switch (random(24)) {
           case 0:
             return member(who, who, "join");
           case 1:
@@ -262,11 +271,19 @@ describe("sync", () => {
             return member(who, other, ["invite", "ban", "leave"][random(3)] ?? "invite");
           case 3:
             return state(who, "m.room.topic", { topic: `${random(1000)}` });
-          default:
-            return message(who, `${seed} ${round} ${random(1e9)}`);
+          default: {
+            const { redacts, ...relation } = relates(room_id);
+            const draft = message(who, `${seed} ${round} ${random(1e9)}`);
+            if (redacts !== undefined) return { ...draft, type: "m.room.redaction", content: {}, redacts };
+            return { ...draft, content: { ...draft.content, "m.new_content": {}, ...relation } };
+          }
         }
       });
       const results = await process.owners.submit(room_id, drafts);
+      for (const [index, result] of results.entries()) {
+        if ("error" in result || drafts[index]?.type !== "m.room.message") continue;
+        said.set(room_id, [...(said.get(room_id) ?? []), result.event_id]);
+      }
       const position = Math.max(0, ...results.map((result) => ("error" in result ? 0 : result.position)));
       await syncing.services.follower.reached(position, 5_000);
       for (const chain of chains) {

@@ -1,6 +1,6 @@
 // Client-server API, "Client Config" (account data) and "Room Tagging".
 import type * as spec from "../../../spec/client/account-data.js";
-import { PUSH_RULES, putAccountData, putTag, readAccountData, readTags, removeTag } from "../../accounts/account-data.js";
+import { deleteAccountData as deleteData, PUSH_RULES, putAccountData, putTag, readAccountData, readTags, removeTag } from "../../accounts/account-data.js";
 import type { Requester } from "../../accounts/requester.js";
 import { forbidden } from "../../errors.js";
 import type { UserId } from "../../protocol/identifiers.js";
@@ -23,6 +23,12 @@ export const getAccountData: Handler<typeof spec.getAccountData> = async (servic
   return new Reply(200, await readAccountData(services, auth.user_nid, undefined, params.type));
 };
 
+export const deleteAccountData: Handler<typeof spec.deleteAccountData> = async (services, { auth, params }) => {
+  requireOwn(auth, params.userId);
+  await deleteData(services, auth.user_nid, undefined, params.type);
+  return {};
+};
+
 export const setAccountDataPerRoom: Handler<typeof spec.setAccountDataPerRoom> = async (services, { auth, params, body }) => {
   requireOwn(auth, params.userId);
   await putAccountData(services, auth.user_nid, params.roomId, params.type, body);
@@ -32,6 +38,12 @@ export const setAccountDataPerRoom: Handler<typeof spec.setAccountDataPerRoom> =
 export const getAccountDataPerRoom: Handler<typeof spec.getAccountDataPerRoom> = async (services, { auth, params }) => {
   requireOwn(auth, params.userId);
   return new Reply(200, await readAccountData(services, auth.user_nid, params.roomId, params.type));
+};
+
+export const deleteAccountDataPerRoom: Handler<typeof spec.deleteAccountDataPerRoom> = async (services, { auth, params }) => {
+  requireOwn(auth, params.userId);
+  await deleteData(services, auth.user_nid, params.roomId, params.type);
+  return {};
 };
 
 export const getRoomTags: Handler<typeof spec.getRoomTags> = async (services, { auth, params }) => {

@@ -3,6 +3,8 @@ import type * as spec from "../../../spec/client/account.js";
 import * as account from "../../accounts/account.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
+import { validationsIn } from "../../accounts/third-party-ids.js";
+import { missingToken } from "../../errors.js";
 import type { Handler } from "../handler.js";
 
 export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_services, { auth }) => ({
@@ -11,13 +13,19 @@ export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_service
   ...(auth.device_id !== undefined && { device_id: auth.device_id }),
 });
 
-export const changePassword: Handler<typeof spec.changePassword> = async (services, { auth, body }) => {
-  services.passwords.requireAcceptable(body.new_password);
+export const changePassword: Handler<typeof spec.changePassword> = async (services, { auth, body, server }) => {
+  const { new_password, logout_devices = true } = body;
+  if (auth === undefined) {
+    const challenge = account.resetChallenge(services, server, body);
+    if (challenge.flows.length === 0) throw missingToken();
+    services.passwords.requireAcceptable(new_password);
+    const [sid = ""] = validationsIn(await requireAuthentication(services, challenge));
+    await account.resetPassword(services, server, sid, new_password, logout_devices);
+    return {};
+  }
+  services.passwords.requireAcceptable(new_password);
   await requireAuthentication(services, passwordChallenge(services, "changePassword", auth.user_id, body));
-  await account.changePassword(services, auth.user_nid, body.new_password, {
-    logout_devices: body.logout_devices ?? true,
-    keep: auth.device_id,
-  });
+  await account.changePassword(services, auth.user_nid, new_password, { logout_devices, keep: auth.device_id });
   return {};
 };
 

@@ -3,18 +3,19 @@ import type * as spec from "../../../spec/client/capabilities.js";
 import { roomVersions } from "../../protocol/room-version.js";
 import type { Handler } from "../handler.js";
 
-export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ config }) => ({
+export const getCapabilities: Handler<typeof spec.getCapabilities> = async ({ config }, { auth }) => ({
   capabilities: {
     "m.room_versions": {
       default: config.rooms.default_version,
       available: Object.fromEntries(roomVersions().map(({ id, stable }) => [id, stable ? "stable" : "unstable"])),
     },
     "m.change_password": { enabled: true },
+    ...(auth.is_admin && { "m.account_moderation": { lock: true, suspend: true } }),
     "m.profile_fields": { enabled: true },
     "m.set_displayname": { enabled: true },
     "m.set_avatar_url": { enabled: true },
     "m.3pid_changes": { enabled: false },
-    "m.get_login_token": { enabled: false },
+    "m.get_login_token": { enabled: config.tokens.login_tokens && !auth.is_guest },
     "m.forget_forced_upon_leave": { enabled: false },
   },
 });

@@ -1,30 +1,58 @@
 // Client-server API, "Login", "Refreshing access tokens", "Logout".
 import type * as spec from "../../../spec/client/login.js";
-import { checkPassword, namedUser } from "../../accounts/password-login.js";
+import type { BodyOf } from "../../../spec/operation.js";
+import { requireAuthentication } from "../../accounts/interactive-authentication.js";
+import { checkPassword, namedUser, passwordChallenge } from "../../accounts/password-login.js";
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
-import { missingParam, unknownError } from "../../errors.js";
-import { serverNameOf } from "../../protocol/identifiers.js";
+import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
+import { missingParam, unknownError, unrecognized } from "../../errors.js";
+import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
+import type { Account } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async () => ({ flows: [{ type: "m.login.password" }] });
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ config }) => ({
+  flows: [
+    { type: "m.login.password" },
+    ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : []),
+  ],
+});
+
+/** The account that a login proves to own. */
+async function accountOf(services: Services, body: BodyOf<typeof spec.login>, server: ServerName): Promise<Account> {
+  switch (body.type) {
+    case "m.login.password":
+      if (body.password === undefined) throw missingParam('"password" is missing.');
+      return await checkPassword(services, await namedUser(services, body, server), body.password);
+    case "m.login.token":
+      if (body.token === undefined) throw missingParam('"token" is missing.');
+      return await useLoginToken(services, body.token);
+    default:
+      throw unknownError(400, "This server has no such way to log in.");
+  }
+}
 
 export const login: Handler<typeof spec.login> = async (services, { body, server }) => {
-  if (body.type !== "m.login.password") throw unknownError(400, "This server has no such way to log in.");
-  if (body.password === undefined) throw missingParam('"password" is missing.');
-  const userId = namedUser(body, server);
-  const account = await checkPassword(services, userId, body.password);
+  const { user_id, user_nid } = await accountOf(services, body, server);
   const session = await services.database.transaction((tx) =>
     openSession(services, tx, {
-      user_nid: account.user_nid,
+      user_nid,
       device_id: body.device_id,
       display_name: body.initial_device_display_name,
       refresh: body.refresh_token === true,
     }),
   );
-  const home_server = serverNameOf(userId);
+  const home_server = serverNameOf(user_id);
   const well_known = wellKnownOf(services.config, home_server);
-  return { user_id: userId, home_server, ...session, ...(well_known !== undefined && { well_known }) };
+  return { user_id, home_server, ...session, ...(well_known !== undefined && { well_known }) };
+};
+
+export const generateLoginToken: Handler<typeof spec.generateLoginToken> = async (services, { auth, body }) => {
+  if (!services.config.tokens.login_tokens) throw unrecognized(404, "This server gives no login tokens.");
+  await requireAuthentication(services, passwordChallenge(services, "generateLoginToken", auth.user_id, body));
+  const { token, lifetime_ms } = await giveLoginToken(services, auth.user_nid);
+  return { login_token: token, expires_in_ms: lifetime_ms };
 };
 
 export const refresh: Handler<typeof spec.refresh> = (services, { body }) => refreshSession(services, body.refresh_token);

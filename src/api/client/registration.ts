@@ -1,13 +1,12 @@
 // Client-server API, "Account registration and management": making accounts.
 import type * as spec from "../../../spec/client/registration.js";
-import { registerUser, requireAvailable, requireOpen } from "../../accounts/registration.js";
-import { MatrixError } from "../../errors.js";
+import { registerGuest, registerUser, requireAvailable, requireOpen } from "../../accounts/registration.js";
 import { isRegistrationTokenValid } from "../../storage/registration.js";
 import type { Handler } from "../handler.js";
 
 export const register: Handler<typeof spec.register> = async (services, { query, body, server }) => {
-  if (query.kind === "guest") throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "This server has no guest accounts.");
-  return { home_server: server, ...(await registerUser(services, server, body)) };
+  const registered = await (query.kind === "guest" ? registerGuest : registerUser)(services, server, body);
+  return { home_server: server, ...registered };
 };
 
 export const checkUsernameAvailability: Handler<typeof spec.checkUsernameAvailability> = async (

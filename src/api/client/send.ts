@@ -1,17 +1,41 @@
 // Client-server API, "Sending events to a room" and "Redactions".
 import type * as spec from "../../../spec/client/send.js";
+import type { Requester } from "../../accounts/requester.js";
+import { userSuspended } from "../../errors.js";
+import type { JsonObject } from "../../protocol/json.js";
+import { ownString } from "../../protocol/json.js";
 import * as send from "../../rooms/send.js";
+import { eventsById } from "../../storage/events.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
-export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, body }) => ({
-  event_id: await send.setState(services, auth, params.roomId, params.eventType, params.stateKey, body),
-});
+/** Suspended users may take back what they said themselves. Throws M_USER_SUSPENDED. */
+async function requireOwnEvent({ database }: Services, auth: Requester, eventId: string | undefined): Promise<void> {
+  if (auth.restriction !== "suspended") return;
+  const event = eventId === undefined ? undefined : (await eventsById(database, [eventId])).get(eventId);
+  if (event?.sender_nid !== auth.user_nid) throw userSuspended();
+}
+
+/** Suspended users may leave. Throws M_USER_SUSPENDED. */
+function requireLeaving(auth: Requester, type: string, stateKey: string, content: JsonObject): void {
+  if (auth.restriction !== "suspended") return;
+  const leaves = type === "m.room.member" && stateKey === auth.user_id && ownString(content, "membership") === "leave";
+  if (!leaves) throw userSuspended();
+}
+
+export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, body }) => {
+  requireLeaving(auth, params.eventType, params.stateKey, body);
+  return { event_id: await send.setState(services, auth, params.roomId, params.eventType, params.stateKey, body) };
+};
 
 export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { auth, params, body }) => {
+  const redacts = params.eventType === "m.room.redaction" ? ownString(body, "redacts") : undefined;
+  await requireOwnEvent(services, auth, redacts);
   await services.presence.active(auth.user_nid);
   return { event_id: await send.sendMessage(services, auth, params.roomId, params.eventType, params.txnId, body) };
 };
 
-export const redactEvent: Handler<typeof spec.redactEvent> = async (services, { auth, params, body }) => ({
-  event_id: await send.redactEvent(services, auth, params.roomId, params.eventId, params.txnId, body),
-});
+export const redactEvent: Handler<typeof spec.redactEvent> = async (services, { auth, params, body }) => {
+  await requireOwnEvent(services, auth, params.eventId);
+  return { event_id: await send.redactEvent(services, auth, params.roomId, params.eventId, params.txnId, body) };
+};

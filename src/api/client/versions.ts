@@ -31,8 +31,17 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3440.stable": ["getThreadRoots"],
+  "org.matrix.msc3715.stable": ["getRelatingEvents"],
+  "org.matrix.msc3771": ["getThreadRoots"],
+  "org.matrix.msc3773": ["getThreadRoots"],
+  "org.matrix.msc3856.stable": ["getThreadRoots"],
+  "org.matrix.msc3874": ["getRelatingEvents"],
   "org.matrix.msc3916.stable": ["getContentAuthed", "getContentThumbnailAuthed"],
+  "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.msc3026.busy_presence": ["setPresence"],
+  "org.matrix.msc3391": ["deleteAccountData"],
+  "uk.tcpip.msc4133": ["deleteProfileField"],
   "uk.tcpip.msc4133.stable": ["deleteProfileField"],
 };
 

@@ -1,0 +1,8 @@
+// Server-server API, "OpenID".
+import type * as spec from "../../../spec/federation/openid.js";
+import { openIdOwner } from "../../accounts/user-tokens.js";
+import type { Handler } from "../handler.js";
+
+export const exchangeOpenIdToken: Handler<typeof spec.exchangeOpenIdToken> = async (services, { query }) => ({
+  sub: await openIdOwner(services, query.access_token),
+});

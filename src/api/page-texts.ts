@@ -1,0 +1,94 @@
+// What the pages of this server say, in our languages.
+import type { Language } from "../accounts/languages.js";
+
+interface PageTexts {
+  readonly confirmTitle: string;
+  readonly confirmText: string;
+  readonly confirm: string;
+  readonly confirmedTitle: string;
+  readonly confirmedText: string;
+  readonly goOn: string;
+  readonly failedTitle: string;
+  readonly failedText: string;
+  readonly termsTitle: string;
+  readonly termsText: string;
+  readonly accept: string;
+  readonly tokenTitle: string;
+  readonly token: string;
+  readonly submit: string;
+  readonly doneTitle: string;
+  readonly doneText: string;
+  readonly loginTitle: string;
+  readonly user: string;
+  readonly password: string;
+  readonly loginFailed: string;
+}
+
+export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
+  en: {
+    confirmTitle: "Confirm your e-mail address",
+    confirmText: "Confirm only if you asked for this yourself.",
+    confirm: "Confirm",
+    confirmedTitle: "The address is confirmed",
+    confirmedText: "You can close this page and go on in your client.",
+    goOn: "Go on",
+    failedTitle: "This did not work",
+    failedText: "The link was used, has expired, or is not complete. Ask for a new one in your client.",
+    termsTitle: "Terms",
+    termsText: "To open an account, accept:",
+    accept: "I accept",
+    tokenTitle: "Registration token",
+    token: "Token",
+    submit: "Submit",
+    doneTitle: "Done",
+    doneText: "You can close this page and go on in your client.",
+    loginTitle: "Log in",
+    user: "User name",
+    password: "Password",
+    loginFailed: "The user name or the password is wrong.",
+  },
+  es: {
+    confirmTitle: "Confirma tu correo electrónico",
+    confirmText: "Confirma solo si lo has pedido tú.",
+    confirm: "Confirmar",
+    confirmedTitle: "La dirección está confirmada",
+    confirmedText: "Puedes cerrar esta página y seguir en tu cliente.",
+    goOn: "Seguir",
+    failedTitle: "No ha funcionado",
+    failedText: "El enlace ya se usó, ha caducado o no está completo. Pide uno nuevo en tu cliente.",
+    termsTitle: "Condiciones",
+    termsText: "Para abrir una cuenta, acepta:",
+    accept: "Acepto",
+    tokenTitle: "Código de registro",
+    token: "Código",
+    submit: "Enviar",
+    doneTitle: "Listo",
+    doneText: "Puedes cerrar esta página y seguir en tu cliente.",
+    loginTitle: "Iniciar sesión",
+    user: "Nombre de usuario",
+    password: "Contraseña",
+    loginFailed: "El nombre de usuario o la contraseña no son correctos.",
+  },
+  pt: {
+    confirmTitle: "Confirme o seu e-mail",
+    confirmText: "Confirme somente se foi você quem pediu.",
+    confirm: "Confirmar",
+    confirmedTitle: "O endereço está confirmado",
+    confirmedText: "Você pode fechar esta página e continuar no seu cliente.",
+    goOn: "Continuar",
+    failedTitle: "Não funcionou",
+    failedText: "O link já foi usado, expirou ou não está completo. Peça um novo no seu cliente.",
+    termsTitle: "Termos",
+    termsText: "Para abrir uma conta, aceite:",
+    accept: "Aceito",
+    tokenTitle: "Código de registro",
+    token: "Código",
+    submit: "Enviar",
+    doneTitle: "Pronto",
+    doneText: "Você pode fechar esta página e continuar no seu cliente.",
+    loginTitle: "Entrar",
+    user: "Nome de usuário",
+    password: "Senha",
+    loginFailed: "O nome de usuário ou a senha não estão corretos.",
+  },
+};

@@ -1,0 +1,51 @@
+// Places in the history of a room, between two events, as pages begin and end there.
+import { invalidParam } from "../errors.js";
+import { type HistoryKey, timelineBackwards } from "../storage/events.js";
+import type { Reads } from "../storage/statement.js";
+import type { ReadEvent } from "./event-cache.js";
+import { formatToken, parseToken } from "./token.js";
+
+export type Direction = "b" | "f";
+
+/** A place in the history, and in the log, as a token says it. */
+export interface Place extends HistoryKey {
+  readonly position: number;
+}
+
+export const START: Place = { depth: 0, nid: 0, position: 0 };
+export const END: Place = { depth: Number.MAX_SAFE_INTEGER, nid: 0, position: Number.MAX_SAFE_INTEGER };
+
+/** The token of a place. */
+export function tokenOf({ depth, nid, position }: Place): string {
+  return formatToken({ kind: "history", depth, nid, position });
+}
+
+/**
+ * The place in a room's history that a token names. A token of /sync stands for what had happened by then. Throws
+ * M_INVALID_PARAM, with the parameter's name, for what is no token.
+ */
+export async function placeOf(reads: Reads, roomNid: number, text: string, name: string): Promise<Place> {
+  const token = parseToken(text);
+  if (token === undefined) throw invalidParam(`"${name}" is no token of this server.`);
+  if (token.kind === "history") return token;
+  const [last] = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, 1);
+  if (last === undefined) return { ...START, position: token.position };
+  return { depth: last.depth, nid: last.nid + 1, position: token.position };
+}
+
+/** The place just before an event. */
+export function placeBefore({ row }: ReadEvent): Place {
+  return { depth: row.depth, nid: row.nid, position: Math.max(0, row.position - 1) };
+}
+
+/** The place just after an event. */
+export function placeAfter({ row }: ReadEvent): Place {
+  return { depth: row.depth, nid: row.nid + 1, position: row.position };
+}
+
+/** Whether an event lies on the other side of the place where reading stops. */
+export function isBeyond(key: HistoryKey, dir: Direction, to: HistoryKey | undefined): boolean {
+  if (to === undefined) return false;
+  const isBefore = key.depth < to.depth || (key.depth === to.depth && key.nid < to.nid);
+  return dir === "b" ? isBefore : !isBefore;
+}
