@@ -35,6 +35,7 @@ const RateLimits = Type.Object(
     invite: rate(1, 50, "Invitations, per user."),
     room_creation: rate(0.5, 20, "New rooms, per user."),
     history: rate(20, 100, "Pages of history, searches and lists of rooms, per user."),
+    federation_query: rate(10, 100, "Questions of other servers that need no signature, per network address."),
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
@@ -184,6 +185,12 @@ export const ConfigSchema = Type.Object(
       Type.Object(
         {
           name: Type.String({ format: "mx-server-name", description: "The part of user ids after the colon." }),
+          federation_address: Type.Optional(
+            Type.String({
+              format: "mx-server-name",
+              description: "host:port where other servers reach this one; published in the well-known document.",
+            }),
+          ),
           public_base_url: Type.Optional(
             Type.String({
               format: "http-url",
@@ -427,6 +434,12 @@ export const ConfigSchema = Type.Object(
           default: 30,
           description: "A JSON body that takes longer to arrive is refused.",
         }),
+        transaction_bytes: Type.Integer({
+          minimum: 1_048_576,
+          maximum: 268_435_456,
+          default: 16_777_216,
+          description: "Largest JSON body of another server's request, in bytes.",
+        }),
         connections_per_address: Type.Integer({
           minimum: 1,
           maximum: 1_000_000,
@@ -442,6 +455,44 @@ export const ConfigSchema = Type.Object(
           format: "room-version",
           default: "12",
           description: "The version of new rooms whose creator does not choose one: 1 to 12.",
+        }),
+      },
+      closed,
+    ),
+    federation: Type.Object(
+      {
+        enabled: Type.Boolean({ default: true, description: "false: no other server is asked or answered." }),
+        listen: Type.Object(
+          {
+            address: Type.String({ default: "0.0.0.0", description: "Where the TLS listener for other servers listens." }),
+            port: Type.Integer({ minimum: 0, maximum: 65535, default: 8448 }),
+            certificate_path: Type.Optional(
+              Type.String({
+                minLength: 1,
+                description:
+                  "Certificate chain in PEM. Absent: no TLS listener; other servers come through a reverse proxy to the main one.",
+              }),
+            ),
+            key_path: Type.Optional(Type.String({ minLength: 1, description: "Private key of the certificate in PEM." })),
+          },
+          closed,
+        ),
+        allowed_servers: Type.Optional(
+          Type.Array(Type.String({ minLength: 1 }), {
+            description: "Names (with * and ?) of the servers to federate with. Absent: all.",
+          }),
+        ),
+        denied_servers: Type.Array(Type.String({ minLength: 1 }), {
+          default: [],
+          description: "Names (with * and ?) of servers not to federate with.",
+        }),
+        trusted_key_servers: Type.Array(Type.String({ format: "mx-server-name" }), {
+          default: [],
+          description: "Servers whose word is taken for the keys of servers that cannot be reached.",
+        }),
+        refused_keys: Type.Array(Type.String({ minLength: 43, maxLength: 44 }), {
+          default: [],
+          description: "Public keys (base64) that are believed of no server, because others than their owners know them.",
         }),
       },
       closed,

@@ -7,9 +7,9 @@ export type Method = "GET" | "PUT" | "POST" | "DELETE";
 
 /**
  * Who may call: anybody (`none`), anybody but a sent token must be valid (`optional`), a user (`user`), an administrator
- * of the deployment (`admin`).
+ * of the deployment (`admin`), another server that signs its request (`server`).
  */
-export type Auth = "none" | "optional" | "user" | "admin";
+export type Auth = "none" | "optional" | "user" | "admin" | "server";
 
 export interface Operation {
   /** The specification's operationId. Handlers are functions of this name. */

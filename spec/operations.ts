@@ -27,7 +27,11 @@ import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationEvents from "./federation/events.js";
+import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
+import * as federationQuery from "./federation/query.js";
+import * as federationServer from "./federation/server.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -60,4 +64,8 @@ export const operations: readonly Operation[] = [
   validationPages,
   versions,
   wellknown,
+  federationEvents,
+  federationKeys,
+  federationQuery,
+  federationServer,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -64,19 +64,16 @@ function conflictsOf(config: Config): string[] {
     ({ matrix_id, email_address }) => matrix_id === undefined && email_address === undefined,
   );
   if (contact !== undefined) conflicts.push("servers.contacts needs a matrix_id or an email_address in each contact.");
+  const { certificate_path, key_path } = config.federation.listen;
+  if ((certificate_path === undefined) !== (key_path === undefined)) {
+    conflicts.push("federation.listen needs certificate_path and key_path, or neither.");
+  }
   if (config.metrics.enabled && config.metrics.port !== undefined && config.metrics.port !== 0) {
     const same = config.metrics.port === config.listen.port && config.metrics.address === config.listen.address;
     if (same) conflicts.push("metrics.port is the port of listen.port: choose another, or leave it out to share the listener.");
   }
   if (config.registration.require_token && config.registration.open === false) {
     conflicts.push("registration.require_token needs registration.open: with registration closed no token helps.");
-  }
-  const { s3, quota } = config.media;
-  if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
-    conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");
-  }
-  if (quota.total_bytes !== undefined && quota.period_bytes !== undefined && quota.period_bytes > quota.total_bytes) {
-    conflicts.push("media.quota.period_bytes is more than total_bytes, so that it could never be reached.");
   }
   const { mail, sms, servers } = config;
   if (config.registration.require_email && mail.host === undefined) {
@@ -86,6 +83,13 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
   }
   if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
+  const { s3, quota } = config.media;
+  if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
+    conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");
+  }
+  if (quota.total_bytes !== undefined && quota.period_bytes !== undefined && quota.period_bytes > quota.total_bytes) {
+    conflicts.push("media.quota.period_bytes is more than total_bytes, so that it could never be reached.");
+  }
   return conflicts;
 }
 

@@ -5,6 +5,7 @@ import { LastSeen } from "./accounts/last-seen.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
 import { keepSessions } from "./accounts/session-upkeep.js";
+import { certificateOf } from "./api/certificate.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
@@ -14,9 +15,11 @@ import type { Services } from "./api/services.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
+import { openFederation } from "./federation/federation.js";
+import { Outgoing } from "./federation/outgoing.js";
+import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
-import { Outgoing } from "./federation/outgoing.js";
 import { logger, setLogLevel } from "./log.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
@@ -200,6 +203,10 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
   const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  const outgoing = new Outgoing(config.outgoing);
+  started.push(outgoing);
+  const { signingKey } = engine;
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -212,8 +219,6 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
-  const outgoing = new Outgoing(config.outgoing);
-  started.push(outgoing);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const services: Services = {
@@ -228,6 +233,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     outbox,
     signingKeyOf,
     outgoing,
+    federation,
     media,
   };
   started.push(new MediaUpkeep(services));
@@ -238,6 +244,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       servers,
       limiter,
       authenticate: (token) => tokens.authenticate(token),
+      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,
@@ -259,6 +266,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
         (request, response) => {
           if (!answerProbe({ trouble, metrics: true }, request, response)) response.writeHead(404).end();
         },
+      ),
+    );
+  }
+  const certificate = certificateOf(config.federation.listen);
+  if (config.federation.enabled && certificate !== undefined) {
+    const { address, port } = config.federation.listen;
+    started.push(
+      await listen(
+        { address, port, setting: "federation.listen.address or federation.listen.port", certificate },
+        publicLimits(config),
+        (request, response) => void answer(request, response),
       ),
     );
   }

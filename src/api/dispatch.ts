@@ -9,8 +9,10 @@ import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Config, LocalServers } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
+import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
+import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
 import { bodyStream, readBody } from "./body.js";
@@ -37,6 +39,8 @@ export interface Edge {
   readonly limiter: RateLimiter;
   /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
   readonly authenticate: (token: string) => Promise<Requester>;
+  /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
+  readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
   /** Notes that a device was used. */
   readonly seen: (requester: Requester, address: string, userAgent: string) => void;
   /** Checks our own answers against the contract: for tests. */
@@ -82,6 +86,7 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
           ms: Math.round(performance.now() - start),
           address,
           user: userOf(ctx),
+          origin: ctx.state["origin"] as string | undefined,
         },
         "request",
       );
@@ -158,37 +163,73 @@ function goneSignal(edge: Edge, socket: Socket): AbortSignal {
 const GONE = new Error("The caller has gone, or the server stops.");
 
 async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
+  ctx.state["operation"] = operation;
+  const request = operation.auth === "server" ? await requestOfServer(edge, operation, ctx) : await requestOfClient(edge, operation, ctx);
+  const answer = await give(request).finally(() => {
+    // What the handler left unread must not hold up the next request of the connection.
+    const body: unknown = request.body;
+    if (body instanceof Readable) body.destroy();
+  });
+  reply(edge, operation, ctx, answer);
+}
+
+async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
   const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
-  ctx.state["operation"] = operation;
   const auth = await authenticate(edge, operation, token);
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
-  const given: unknown = ctx["params"];
-  const params = operation.params ? check(operation.params, "params", given) : given;
-  const query = operation.query ? check(operation.query, "query", { ...ctx.query }) : {};
-  const headers = operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {};
-  const body = await bodyOf(operation, ctx, config);
-  const request: Request<Operation> = {
-    params: params as Record<never, never>,
-    query: query as Record<never, never>,
-    headers: headers as Record<never, never>,
-    body: body as undefined,
+  return {
+    ...partsOf(edge, operation, ctx),
+    body: (await bodyOf(operation, ctx, config)) as undefined,
     auth: auth as Requester,
     token,
-    signal: goneSignal(edge, ctx.req.socket),
-    address,
-    acceptedLanguages: ctx.get("accept-language"),
     server: servers.forHost(ctx.get("host")),
   };
-  const answer = await give(request).finally(() => {
-    // What the handler left unread must not hold up the next request of the connection.
-    if (body instanceof Readable) body.destroy();
-  });
+}
+
+/** A request of another server: its body is part of what was signed, so it is read first. */
+async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
+  const { config, limiter, servers } = edge;
+  // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
+  const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
+  const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
+  ctx.state["origin"] = auth.origin;
+  if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
+  const { body } = operation;
+  return {
+    ...partsOf(edge, operation, ctx),
+    body: (body === undefined || body === "bytes" ? undefined : check(body, "body", content ?? {})) as undefined,
+    auth: auth as unknown as Requester,
+    token: undefined,
+    server: auth.destination,
+  };
+}
+
+/** What all requests have, checked. */
+function partsOf(
+  edge: Edge,
+  operation: Operation,
+  ctx: Context,
+): Pick<Request<Operation>, "params" | "query" | "headers" | "signal" | "address" | "acceptedLanguages"> {
+  const params: unknown = ctx["params"];
+  return {
+    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
+    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
+    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    signal: goneSignal(edge, ctx.req.socket),
+    address: String(ctx.state["address"]),
+    acceptedLanguages: ctx.get("accept-language"),
+  };
+}
+
+function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown): void {
   if (answer instanceof Reply) {
     ctx.status = answer.status;
     if (typeof answer.body === "string") {

@@ -1,6 +1,7 @@
 // What a handler takes and gives.
 import type { AnswerOf, BodyOf, HeadersOf, Operation, ParamsOf, QueryOf } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
+import type { RemoteServer } from "../federation/remote-server.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import type { Services } from "./services.js";
 
@@ -8,7 +9,9 @@ type AuthOf<Op extends Operation> = Op["auth"] extends "none"
   ? undefined
   : Op["auth"] extends "optional"
     ? Requester | undefined
-    : Requester;
+    : Op["auth"] extends "server"
+      ? RemoteServer
+      : Requester;
 
 export interface Request<Op extends Operation> {
   readonly params: ParamsOf<Op>;

@@ -1,11 +1,13 @@
-// The HTTP listener: bounds on time, headers and connections, health for load balancers, metrics.
+// The HTTP and HTTPS listeners: bounds on time, headers and connections, health for load balancers, metrics.
 import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, type Config } from "../config.js";
 import { logger } from "../log.js";
 import { metricsText } from "../metrics.js";
 import { addressMatcher } from "./address.js";
+import type { Certificate } from "./certificate.js";
 
 const log = logger("http");
 
@@ -18,7 +20,7 @@ const KEEP_ALIVE_MS = 75_000;
 const DRAIN_MS = 10_000;
 
 export interface Listener extends AsyncDisposable {
-  /** As http://host:port. */
+  /** As http://host:port, or https. */
   readonly url: string;
 }
 
@@ -27,37 +29,47 @@ export interface ListenerOptions {
   readonly port: number;
   /** Names of the settings, for the sentence that says why it cannot listen. */
   readonly setting: string;
+  /** Absent: it listens without TLS. */
+  readonly certificate?: Certificate;
 }
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
 export async function listen(
-  { address, port, setting }: ListenerOptions,
+  { address, port, setting, certificate }: ListenerOptions,
   limits: { readonly connectionsPerAddress: number; readonly uncounted: readonly string[] },
   answer: Answer,
 ): Promise<Listener> {
-  const server = createServer(
-    {
-      maxHeaderSize: HEADER_BYTES,
-      headersTimeout: HEADERS_MS,
-      requestTimeout: REQUEST_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: 5_000,
-    },
-    answer,
-  );
+  const options = {
+    maxHeaderSize: HEADER_BYTES,
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: 5_000,
+  };
+  let server: Server | TlsServer;
+  let unwatch = (): void => {};
+  if (certificate === undefined) server = createServer(options, answer);
+  else {
+    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answer);
+    unwatch = certificate.onChange((renewed) => secure.setSecureContext({ ...renewed, minVersion: "TLSv1.2" }));
+    server = secure;
+  }
   server.on("clientError", refuse);
   boundConnections(server, limits.connectionsPerAddress, limits.uncounted);
   await bound(server, address, port, setting);
   const at = server.address() as AddressInfo;
   return {
-    url: `http://${at.address.includes(":") ? `[${at.address}]` : at.address}:${at.port}`,
-    [Symbol.asyncDispose]: () => drain(server),
+    url: `${certificate === undefined ? "http" : "https"}://${at.address.includes(":") ? `[${at.address}]` : at.address}:${at.port}`,
+    async [Symbol.asyncDispose]() {
+      unwatch();
+      await drain(server);
+    },
   };
 }
 
-function bound(server: Server, address: string, port: number, setting: string): Promise<void> {
+function bound(server: Server | TlsServer, address: string, port: number, setting: string): Promise<void> {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: "another program uses it",
     EACCES: "this user may not",
@@ -88,7 +100,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
   );
 }
 
-function boundConnections(server: Server, most: number, uncounted: readonly string[]): void {
+function boundConnections(server: Server | TlsServer, most: number, uncounted: readonly string[]): void {
   const exempt = addressMatcher(uncounted);
   const open = new Map<string, number>();
   server.on("connection", (socket: Socket) => {
@@ -108,7 +120,7 @@ function boundConnections(server: Server, most: number, uncounted: readonly stri
   });
 }
 
-async function drain(server: Server): Promise<void> {
+async function drain(server: Server | TlsServer): Promise<void> {
   const closed = new Promise((resolve) => server.close(resolve));
   server.closeIdleConnections();
   // A connection becomes idle when its last answer has been read.

@@ -27,7 +27,11 @@ import * as typingSpec from "../../spec/client/typing.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
+import * as federationQuerySpec from "../../spec/federation/query.js";
+import * as federationServerSpec from "../../spec/federation/server.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
@@ -56,7 +60,11 @@ import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationEvents from "./federation/events.js";
+import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
+import * as federationQuery from "./federation/query.js";
+import * as federationServer from "./federation/server.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
@@ -89,4 +97,8 @@ export const routes: readonly Route[] = [
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
+  bind(federationEventsSpec, federationEvents),
+  bind(federationKeysSpec, federationKeys),
+  bind(federationQuerySpec, federationQuery),
+  bind(federationServerSpec, federationServer),
 ].flat();

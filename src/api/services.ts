@@ -2,6 +2,7 @@
 import type { AccountContext } from "../accounts/context.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
+import type { Federation } from "../federation/federation.js";
 import type { MediaContext } from "../media/context.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -13,6 +14,7 @@ import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly signingKeyOf: SigningKeyOf;
+  readonly federation: Federation;
   readonly bus: Bus;
   readonly follower: LogFollower;
   readonly owners: RoomOwners;

@@ -1,6 +1,6 @@
 // `hansa openapi`: the contract as an OpenAPI 3.1 document.
 import type { TObject } from "typebox";
-import type { Operation } from "../../spec/operation.js";
+import type { Auth, Operation } from "../../spec/operation.js";
 import { operations } from "../../spec/operations.js";
 
 /** The document, made from the contract: TypeBox schemas are JSON Schema, which OpenAPI 3.1 takes as it is. */
@@ -15,9 +15,22 @@ function openApi(all: readonly Operation[]): Record<string, unknown> {
     openapi: "3.1.0",
     info: { title: "Hansa", version: "1", description: "The operations that this homeserver answers." },
     paths,
-    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+    components: {
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer" },
+        signature: { type: "apiKey", in: "header", name: "Authorization", description: "The scheme X-Matrix." },
+      },
+    },
   };
 }
+
+const SECURITY: Readonly<Record<Auth, readonly Record<string, readonly string[]>[]>> = {
+  none: [],
+  optional: [{}, { token: [] }],
+  user: [{ token: [] }],
+  admin: [{ token: [] }],
+  server: [{ signature: [] }],
+};
 
 function describeOperation(operation: Operation, index: number): Record<string, unknown> {
   const { operationId, summary, auth, params, query, headers, body, response } = operation;
@@ -26,7 +39,7 @@ function describeOperation(operation: Operation, index: number): Record<string, 
     operationId: index === 0 ? operationId : `${operationId}_${index + 1}`,
     summary,
     ...(index > 0 && { deprecated: true }),
-    security: auth === "none" ? [] : auth === "optional" ? [{}, { token: [] }] : [{ token: [] }],
+    security: SECURITY[auth],
     parameters: [...parameters("path", params), ...parameters("query", query), ...parameters("header", headers)],
     ...(body !== undefined && { requestBody: { content: contentOf(body) } }),
     responses: {

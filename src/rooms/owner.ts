@@ -13,7 +13,7 @@ import { FENCED } from "../storage/room-rows.js";
 import { claimRoom, roomOwner } from "../storage/rooms.js";
 import { type DraftResult, resultsFromJson, resultsToJson, type RoomDraft } from "./draft.js";
 import { loadRoomMemory, newRoomMemory } from "./room-memory.js";
-import type { ReceivedEvent } from "./received.js";
+import { outcomesFromJson, outcomesToJson, type Received, type ReceivedEvent, receivedFromJson, receivedToJson } from "./received-event.js";
 import type { RoomServices } from "./room-services.js";
 import { RoomLostError, RoomWorker } from "./room-worker.js";
 
@@ -42,6 +42,7 @@ export interface CreatedRoom {
 }
 
 const SUBMIT = "rooms/submit";
+const RECEIVE = "rooms/receive";
 const MAX_ROOMS = 2_000;
 const ATTEMPTS = 8;
 const RETRY_MS = 250;
@@ -61,7 +62,10 @@ export class RoomOwners {
     this.#services = services;
     this.#registration = registration;
     this.#transport = transport;
-    this.methods = new Map([[SUBMIT, (payload: unknown) => this.#submitted(payload)]]);
+    this.methods = new Map([
+      [SUBMIT, (payload: unknown) => this.#submitted(payload)],
+      [RECEIVE, (payload: unknown) => this.#received(payload)],
+    ]);
   }
 
   /**
@@ -87,22 +91,43 @@ export class RoomOwners {
     throw unknownError(503, "The room cannot be written to at the moment: try again.");
   }
 
-  /**
-   * Adds events that came from elsewhere to a room that this process owns or can come to own: the position at which they
-   * became visible; undefined if the room is another's, who must be asked. Throws as `submit`.
-   */
-  async receive(roomId: RoomId, events: readonly ReceivedEvent[]): Promise<number | undefined> {
+  /** Judges and adds events that came from elsewhere: what became of those that are new. Throws as `submit`. */
+  async receive(version: RoomVersion, roomId: RoomId, events: readonly ReceivedEvent[]): Promise<Received> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const worker = await this.#worker(roomId);
-      if (worker === undefined) return undefined;
-      try {
-        return await worker.receive(events);
-      } catch (error) {
-        this.#forget(roomId, worker);
-        if (!(error instanceof RoomLostError) && sqlState(error) !== FENCED) throw outward(error);
+      const received = await this.#receiveHere(roomId, events);
+      if (received !== undefined) return received;
+      const owner = await roomOwner(this.#services.database, roomId);
+      if (owner === undefined) throw notFound("There is no such room.");
+      if (owner.address !== null && owner.owner !== this.#registration.nid) {
+        // What was written before the answer got lost is known when it is received again.
+        const answer = await inTime(this.#transport.call(owner.address, RECEIVE, receivedToJson(version, roomId, events))).catch((error: unknown) => {
+          log.warn({ address: owner.address, err: error }, "the owner of a room does not answer");
+          return null;
+        });
+        if (answer !== null) return outcomesFromJson(answer);
       }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * attempt));
     }
     throw unknownError(503, "The room cannot be written to at the moment: try again.");
+  }
+
+  async #receiveHere(roomId: RoomId, events: readonly ReceivedEvent[]): Promise<Received | undefined> {
+    const worker = await this.#worker(roomId);
+    if (worker === undefined) return undefined;
+    try {
+      return await worker.receive(events);
+    } catch (error) {
+      this.#forget(roomId, worker);
+      if (error instanceof RoomLostError || sqlState(error) === FENCED) return undefined;
+      throw outward(error);
+    }
+  }
+
+  /** Another process's received events, for a room that it believes to be ours: null if it is not. */
+  async #received(payload: unknown): Promise<unknown> {
+    const { roomId, received } = receivedFromJson(payload);
+    const outcomes = await this.#receiveHere(roomId, received);
+    return outcomes === undefined ? null : outcomesToJson(outcomes);
   }
 
   /**

@@ -23,6 +23,7 @@ import {
   type NewRoomRow,
   type RedactionRow,
   type SnapshotRow,
+  removeOutliers,
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { toText } from "../storage/text.js";
@@ -80,6 +81,15 @@ interface EventToAdd {
   readonly auth: readonly StateSlot[];
   readonly replaces: number | undefined;
   readonly relation: Relation | undefined;
+  /** Set where it was an outlier until now. */
+  readonly outlier?: { readonly nid: number; readonly slot: StateSlot | undefined } | undefined;
+}
+
+interface ReceivedToAdd extends EventToAdd {
+  /** Previous events that we do not have. */
+  readonly missing: readonly string[];
+  /** The event that it redacts, if it may and we have it. */
+  readonly redacts: number | undefined;
 }
 
 /** A tuple of the current state that changes otherwise than by one of our events. */
@@ -112,6 +122,7 @@ export class RoomChange {
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
+  readonly #promoted: number[] = [];
   readonly #counts = new CountedRows();
   // The last change of a tuple wins: one statement cannot touch a row twice.
   readonly #currentState = new Map<number, CurrentStateRow>();
@@ -202,18 +213,19 @@ export class RoomChange {
         memberships: [...this.#memberships.values()],
         counts: this.#counts.rows(),
       },
+      ...(this.#promoted.length > 0 && { statements: [removeOutliers(this.#promoted)] }),
       entries: this.#entries,
     };
   }
 
   /** The row of an event and its text; a live one takes the next place of the timeline, and of its thread. */
-  #addRow({ event, flags, live, before, prev_nids, auth, replaces, relation }: EventToAdd): {
+  #addRow({ event, flags, live, before, prev_nids, auth, replaces, relation, outlier }: EventToAdd): {
     readonly nid: number;
     readonly tupleNid: number | null;
     readonly threadRoot: number | null;
   } {
     const memory = this.#memory;
-    const nid = this.#numbers.events.take();
+    const nid = outlier?.nid ?? this.#numbers.events.take();
     const tupleNid = isState(event) ? this.#names.tuple(event.type, event.state_key) : null;
     const threadRoot = live ? (relation?.thread_root ?? null) : null;
     if (live) memory.ordinal += 1;
@@ -237,7 +249,7 @@ export class RoomChange {
       thread_root: threadRoot,
       thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
     });
-    (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
+    if (outlier === undefined) (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
     memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
     return { nid, tupleNid, threadRoot };
   }
@@ -252,13 +264,14 @@ export class RoomChange {
    * Adds an event that came from elsewhere and was judged there: its number. What it does to the room's ends and current
    * state is said by `replaceEnds` and `replaceState` once the whole batch is in.
    */
-  addReceived(received: EventToAdd & { readonly missing: readonly string[] }): {
+  addReceived(received: ReceivedToAdd): {
     readonly nid: number;
     readonly slot: StateSlot | undefined;
   } {
     const { event, live } = received;
     const memory = this.#memory;
     const { nid, threadRoot } = this.#addRow(received);
+    if (received.outlier !== undefined) this.#promoted.push(nid);
     for (const event_id of received.missing) {
       this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
     }
@@ -274,7 +287,9 @@ export class RoomChange {
     }
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
+    if (live && received.redacts !== undefined) this.#redact(received.redacts, nid);
     if (!isState(event)) return { nid, slot: undefined };
+    if (received.outlier?.slot !== undefined) return { nid, slot: received.outlier.slot };
     const replaced = received.auth.find(
       (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,
     );

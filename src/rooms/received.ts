@@ -1,7 +1,11 @@
 // Events that came from elsewhere: what they do to the ends of a room's history and, where branches meet, to its state.
+import { authorisingTuples } from "../protocol/auth-events.js";
+import { authorise, authoriseAuthEvents, mayRedact } from "../protocol/authorisation.js";
+import { redactEvent } from "../protocol/event-format.js";
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
-import { type EventId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
+import { createEventIdOfRoom, type EventId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
 import { singledOut } from "../protocol/push-evaluation.js";
+import { powerLevels } from "../protocol/power-levels.js";
 import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
@@ -12,23 +16,14 @@ import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
 import { relationOf } from "./relation.js";
 import { type Extremity, loadCounting, loadScopes, loadState, type RoomMemory, type StateSlot } from "./room-memory.js";
+import type { Outcome, Received, ReceivedEvent } from "./received-event.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "./snapshot-chain.js";
 
+const CREATE = stateTuple("m.room.create", "");
+const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 /** What the power levels of a room are known by, which push rules ask for. */
-const COUNTED_STATE = [stateTuple("m.room.create", ""), stateTuple("m.room.power_levels", "")];
-
-/** An event that was judged where it came in. */
-export interface ReceivedEvent {
-  readonly event: RoomEvent;
-  /**
-   * `live`: accepted, and new here; `history`: accepted, from before what we had; the others are kept for what refers to
-   * them and shown to nobody.
-   */
-  readonly outcome: "live" | "history" | "soft_failed" | "rejected" | "outlier";
-  /** The state before it, where that does not follow from previous events that we have. */
-  readonly stateBefore?: ReadonlyMap<StateTuple, EventId>;
-}
+const COUNTED_STATE = [CREATE, POWER_LEVELS];
 
 const OUTCOME_FLAGS = {
   live: 0,
@@ -36,6 +31,7 @@ const OUTCOME_FLAGS = {
   soft_failed: FLAGS.soft_failed,
   rejected: FLAGS.rejected,
   outlier: FLAGS.outlier,
+  rejected_outlier: FLAGS.outlier | FLAGS.rejected,
 } as const;
 
 /** An event that we have, as far as it matters for its successors. */
@@ -50,23 +46,29 @@ interface Known {
 }
 
 /**
- * Writes events of one room in their order, predecessors first; those that we have are left out. Events of the live
- * timeline become ends of the history in place of their predecessors; where several ends remain, the current state is the
- * resolution of the states after them. Gives the position, 0 if there was nothing to write.
+ * Judges and writes events of one room in their order, predecessors and auth events first; those that we have are left out
+ * (server-server API, "Checks performed on receipt of a PDU", 4 to 6). Events of the live timeline become ends of the history
+ * in place of their predecessors; where several ends remain, the current state is the resolution of the states after them.
  */
 export async function persistReceived(
   memory: RoomMemory,
   services: RoomServices,
   received: readonly ReceivedEvent[],
-): Promise<number> {
+): Promise<Received> {
   const { database, interning, numbers, ruleChanges, signingKey } = services;
   const events = received.map(({ event }) => event);
   const loaded = await eventsById(database, [
-    ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...event.auth_events, ...related(event)])),
+    ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...authorisers(memory, event), ...related(event), ...redactedBy(event)])),
   ]);
   const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
-  const fresh = received.filter(({ event }) => !loaded.has(event.event_id));
-  if (fresh.length === 0) return 0;
+  const isOutlier = (row: StoredEvent): boolean => (row.flags & FLAGS.outlier) !== 0;
+  // An outlier whose place in the room becomes known is written again.
+  const fresh = received.filter(({ event, as }) => {
+    const row = loaded.get(event.event_id);
+    return row === undefined || (as !== "outlier" && row.room_nid === memory.nid && isOutlier(row));
+  });
+  const promoted = new Set(fresh.map(({ event }) => event.event_id).filter((id) => loaded.has(id)));
+  if (fresh.length === 0) return { position: 0, outcomes: new Map() };
 
   const known = new Map<EventId, Known>();
   for (const event of stored) known.set(event.event_id, { ...event, event: asEvent(memory, event) });
@@ -154,19 +156,74 @@ export async function persistReceived(
 
   let ends: readonly Extremity[] = memory.extremities;
   const endStates = new Map<number, SnapshotChain>();
-  for (const { event, outcome } of fresh) {
-    if (known.has(event.event_id)) continue;
-    const previous = event.prev_events.flatMap((id) => known.get(id) ?? []);
-    const missing = event.prev_events.filter((id) => !known.has(id));
+  const stateOfEnds = async (): Promise<SnapshotChain> => {
+    if (ends === memory.extremities) return memory.chain;
+    const chains = await inOrder(ends, async (end) => {
+      const fromBatch = endStates.get(end.nid);
+      if (fromBatch !== undefined) return fromBatch;
+      const row = (await eventsByNid(database, [end.nid])).get(end.nid);
+      return row === undefined ? memory.chain : await after({ ...row, event: end.event });
+    });
+    return await meet(chains);
+  };
+  const asked = await interning.findTuples(fresh.flatMap(({ event }) => authorisingTuples(memory.version, event)));
+  const seen = new Map<number, RoomEvent>();
+  /** The events that a state holds for what authorises an event. */
+  const authorising = async (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> => {
+    const state = foldChain(chain);
+    const wanted = authorisingTuples(memory.version, event).flatMap((tuple) => {
+      const number = asked.get(tuple) ?? tupleNids.get(tuple);
+      const nid = number === undefined ? undefined : state.get(number);
+      return nid === undefined ? [] : [{ tuple, nid }];
+    });
+    const unseen = wanted.map(({ nid }) => nid).filter((nid) => !seen.has(nid) && !inBatch.has(nid));
+    for (const row of (await eventsByNid(database, unseen)).values()) seen.set(row.nid, asCounted(memory, row));
+    return new Map(wanted.flatMap(({ tuple, nid }) => {
+      const found = inBatch.get(nid)?.event ?? seen.get(nid);
+      return found === undefined ? [] : [[tuple, found] as const];
+    }));
+  };
+  /** The event that a redaction takes effect on, if it may and we have it. */
+  const redacted = async (event: RoomEvent, before: SnapshotChain): Promise<number | undefined> => {
+    const target = event.redacts === undefined ? undefined : known.get(event.redacts);
+    if (event.type !== "m.room.redaction" || target === undefined) return undefined;
+    const state = await authorising(event, before);
+    const create = state.get(CREATE);
+    if (create === undefined) return undefined;
+    const levels = powerLevels(memory.version, create, state.get(POWER_LEVELS));
+    return mayRedact(memory.version, event, target.event, levels) ? target.nid : undefined;
+  };
+  const outcomes = new Map<EventId, Outcome>();
+  for (const { event, as, entry } of fresh) {
+    const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
+    if (outlier === undefined && known.has(event.event_id)) continue;
+    // 4. Its auth events allow it. What they are has to be known before it can be judged.
+    const auths = authorisers(memory, event).flatMap((id) => known.get(id) ?? []);
+    if (event.auth_events.some((id) => !known.has(id))) continue;
+    let allowed = allowedByAuthEvents(memory, event, auths);
+    const placed = (id: EventId): Known | undefined => {
+      const found = known.get(id);
+      return found === undefined || (found.flags & FLAGS.outlier) !== 0 ? undefined : found;
+    };
+    const previous = event.prev_events.flatMap((id) => placed(id) ?? []);
+    const missing = event.prev_events.filter((id) => placed(id) === undefined);
     const auth = event.auth_events.flatMap((id) => known.get(id)?.slot ?? slots.get(id) ?? []);
     const state = given.get(event.event_id);
     let before: SnapshotChain = EMPTY_CHAIN;
     if (state !== undefined) {
       const changes = difference(foldChain(memory.chain), state);
       before = changes.size === 0 ? memory.chain : change.snapshot(memory.chain, changes);
-    } else if (outcome !== "outlier") {
+    } else if (as !== "outlier") {
       before = await meet(await inOrder(previous, after));
     }
+    // 5. The state before it allows it. 6. So does the current state, or else nobody is shown it.
+    if (as !== "outlier") allowed &&= authorise(memory.version, event, await authorising(event, before)).allowed;
+    let outcome: Outcome = allowed ? as : as === "outlier" ? "rejected_outlier" : "rejected";
+    if (outcome === "live" && entry !== true) {
+      const current = await stateOfEnds();
+      if (current !== before && !authorise(memory.version, event, await authorising(event, current)).allowed) outcome = "soft_failed";
+    }
+    outcomes.set(event.event_id, outcome);
     const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));
     const replaces = tuple === undefined ? undefined : foldChain(before).get(tuple);
     const flags = OUTCOME_FLAGS[outcome];
@@ -176,29 +233,26 @@ export async function persistReceived(
       live: outcome === "live",
       before,
       prev_nids: previous.map((one) => one.nid),
-      missing: outcome === "outlier" ? [] : missing,
+      missing: as === "outlier" ? [] : missing,
       auth,
       replaces,
       relation: relationIn(memory, event),
+      redacts: await redacted(event, before),
+      outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id) },
     });
-    const changed = tuple !== undefined && outcome !== "rejected" && outcome !== "outlier";
+    const changed = tuple !== undefined && as !== "outlier" && outcome !== "rejected";
     const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;
     const added: Known = { nid, event, flags, state_before: null, thread_root: null, slot, after: following };
     known.set(event.event_id, added);
     inBatch.set(nid, added);
     if (outcome !== "live") continue;
     const merged = new Set(previous.map((one) => one.nid));
-    ends = [...ends.filter((end) => !merged.has(end.nid)), { nid, event }];
+    ends = [...(entry === true ? [] : ends.filter((end) => !merged.has(end.nid))), { nid, event }];
     endStates.set(nid, following);
   }
 
-  const chains = await inOrder(ends, async (end) => {
-    const fromBatch = endStates.get(end.nid);
-    if (fromBatch !== undefined) return fromBatch;
-    const row = (await eventsByNid(database, [end.nid])).get(end.nid);
-    return row === undefined ? memory.chain : await after({ ...row, event: end.event });
-  });
-  const chain = ends === memory.extremities ? memory.chain : await meet(chains);
+  if (change.isEmpty) return { position: 0, outcomes };
+  const chain = await stateOfEnds();
   const changes = await namedChanges(services, memory, difference(foldChain(memory.chain), foldChain(chain)), inBatch);
   for (const { type, state_key } of changes) {
     const user = type === "m.room.member" ? parseUserId(state_key) : undefined;
@@ -208,7 +262,22 @@ export async function persistReceived(
   change.replaceState(ends, chain, changes);
   // Who is in the room may have changed in ways that the counting did not see.
   memory.counting = undefined;
-  return await services.committer.submit(change.item());
+  return { position: await services.committer.submit(change.item()), outcomes };
+}
+
+/** What an event names as authorising it, and the create event where the room id implies it. */
+function authorisers(memory: RoomMemory, event: RoomEvent): readonly EventId[] {
+  if (!memory.version.hashedRoomIds || event.type === "m.room.create") return event.auth_events;
+  return [...event.auth_events, createEventIdOfRoom(memory.roomId)];
+}
+
+function allowedByAuthEvents(memory: RoomMemory, event: RoomEvent, auths: readonly Known[]): boolean {
+  const named = new Map(
+    auths.map((auth) => [auth.event.event_id, { event: auth.event, rejected: (auth.flags & FLAGS.rejected) !== 0 }]),
+  );
+  if (!authoriseAuthEvents(memory.version, event, named).allowed) return false;
+  const state = new Map(auths.map(({ event: auth }) => [stateTuple(auth.type, auth.state_key ?? ""), auth]));
+  return authorise(memory.version, event, state).allowed;
 }
 
 /** What `to` holds otherwise than `from`; 0: nothing any more. */
@@ -343,9 +412,19 @@ function asEvent(memory: RoomMemory, row: StoredEvent): RoomEvent {
   return storedEvent(memory.version, row.event_id, row.json);
 }
 
+/** An event as it counts: redacted, if it was. */
+function asCounted(memory: RoomMemory, row: StoredEvent): RoomEvent {
+  const event = asEvent(memory, row);
+  return row.redacted_by === null ? event : redactEvent(memory.version, event);
+}
+
 function related(event: RoomEvent): EventId[] {
   const relation = relationOf(event.content);
   return relation === undefined ? [] : [relation.event_id];
+}
+
+function redactedBy({ redacts }: RoomEvent): EventId[] {
+  return redacts === undefined ? [] : [redacts];
 }
 
 function relationIn(memory: RoomMemory, event: RoomEvent): Relation | undefined {

@@ -17,7 +17,8 @@ import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
-import { persistReceived, type ReceivedEvent } from "./received.js";
+import { persistReceived } from "./received.js";
+import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
 import { eventsOf, loadCounting, loadScopes, loadState, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
@@ -92,21 +93,18 @@ export class RoomWorker {
     });
   }
 
-  /**
-   * Adds events that came from elsewhere and were judged there: the position at which they became visible, 0 if all of them
-   * were known. Throws as `submit`.
-   */
-  async receive(events: readonly ReceivedEvent[]): Promise<number> {
+  /** Judges and adds events that came from elsewhere: what became of them. Throws as `submit`. */
+  async receive(events: readonly ReceivedEvent[]): Promise<Received> {
     if (this.#lost) throw new RoomLostError("the room was lost before");
-    let position = 0;
+    let received: Received = { position: 0, outcomes: new Map() };
     await new Promise<DraftResult[]>((resolve, reject) => {
       const alone = async (): Promise<void> => {
-        position = await persistReceived(this.memory, this.#services, events);
+        received = await persistReceived(this.memory, this.#services, events);
       };
       this.#queue.push({ drafts: [], alone, resolve, reject });
       this.#running ??= this.#run();
     });
-    return position;
+    return received;
   }
 
   /** Waits for what is under way. */

@@ -1,7 +1,7 @@
 // Auth chains answered from an index: each state event has a place on a chain and reaches all that is before it there;
 // links lead from a place to places on other chains. No chain is ever loaded event by event.
 import type { Database } from "./database.js";
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 
 /** Where an event is, and where the chain ends. */
 export interface ChainPlace {
@@ -37,7 +37,7 @@ const CHAIN: Statement<{ event_nid: number }> = {
 };
 
 /** The events given and everything in their auth chains. Events without a place (outliers) are left out. */
-export async function authChain(database: Database, nids: readonly number[]): Promise<Set<number>> {
+export async function authChain(database: Reads, nids: readonly number[]): Promise<Set<number>> {
   const rows = nids.length === 0 ? [] : await database.read(CHAIN, [nids]);
   return new Set(rows.map((row) => row.event_nid));
 }

@@ -191,3 +191,13 @@ export function writeChanges(
 
 /** PostgreSQL's code for a room that someone else changed. */
 export const FENCED = "HA001";
+
+const REMOVE_OUTLIERS: Statement = {
+  name: "remove_outliers", // events_pkey
+  text: `DELETE FROM events WHERE nid = ANY ($1::bigint[]) AND flags & ${FLAGS.outlier} <> 0`,
+};
+
+/** What takes the rows of outliers away, so that they can be written again as events whose place in the room is known. */
+export function removeOutliers(nids: readonly number[]): BoundStatement {
+  return { statement: REMOVE_OUTLIERS, values: [nids] };
+}

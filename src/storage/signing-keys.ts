@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { ConfigError } from "../config.js";
 import type { ServerName } from "../protocol/identifiers.js";
+import type { PublishedKey } from "../protocol/server-keys.js";
 import { signingKey, type SigningKey } from "../protocol/signing.js";
 import type { Database, Tx } from "./database.js";
 import { seal, unseal, type SecretKey } from "./sealing.js";
@@ -20,6 +21,10 @@ const ADD: Statement = {
   text: `INSERT INTO signing_keys (server_name, key_id, sealed, created_ts)
     SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]), (SELECT $4::bigint) AS now
     ON CONFLICT (server_name) WHERE expired_ts IS NULL DO NOTHING`,
+};
+const RETIRED: Statement<{ server_name: string; key_id: string; sealed: Buffer; expired_ts: number }> = {
+  name: "signing_keys_retired",
+  text: "SELECT server_name, key_id, sealed, expired_ts FROM signing_keys WHERE server_name = $1 AND expired_ts IS NOT NULL",
 };
 const EXPIRE: Statement = {
   name: "signing_keys_expire",
@@ -70,6 +75,15 @@ export async function replaceSigningKey(database: Database, secret: SecretKey, s
     await add(tx, secret, [server], [key], now);
   });
   return key.id;
+}
+
+/** The keys with which one of our servers signed before. Those that were sealed under another secret key are left out. */
+export async function retiredKeys(database: Database, secret: SecretKey, server: ServerName): Promise<PublishedKey[]> {
+  const rows = await database.read(RETIRED, [server]);
+  return rows.flatMap(({ key_id, sealed, expired_ts }) => {
+    const seed = unseal(secret, sealed);
+    return seed === undefined ? [] : [{ id: key_id, publicKey: signingKey(key_id, seed).publicKey, expired_ts }];
+  });
 }
 
 async function add(tx: Tx, secret: SecretKey, servers: readonly ServerName[], keys: readonly NewKey[], now: number): Promise<void> {

@@ -63,7 +63,7 @@ describe("push rules of a user", () => {
       await alice.put(`${path}/actions`, { actions: ["dont_notify"] });
       expect((await alice.get(`${path}/actions`)).body).to.deep.equal({ actions: ["dont_notify"] });
       expect((await alice.delete(path)).status).to.equal(200);
-      for (const gone of [alice.get(path), alice.delete(path), alice.get(`${path}/enabled`), alice.get(`${path}/actions`), alice.put(`${path}/enabled`, { enabled: true }), alice.put(`${path}/actions`, { actions: [] })]) {
+      for (const gone of [alice.get(path), alice.get(`${RULES}/postcontent/unheard`), alice.delete(path), alice.get(`${path}/enabled`), alice.get(`${path}/actions`), alice.put(`${path}/enabled`, { enabled: true }), alice.put(`${path}/actions`, { actions: [] })]) {
         expect(refusal(await gone)).to.deep.equal([404, "M_NOT_FOUND"]);
       }
     }

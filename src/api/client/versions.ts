@@ -54,6 +54,9 @@ export function supported(existing: ReadonlySet<string>): { versions: string[]; 
   return { versions: [BASE, ...later], unstable_features: Object.fromEntries(features.map(([name]) => [name, true])) };
 }
 
-const answer = supported(new Set(operations.map(({ operationId }) => operationId)));
+// Some operations between servers have the same names.
+const forClients = operations.filter(({ paths: [path] }) => !/^\/_matrix\/(?:federation|key)\//.test(path));
+
+const answer = supported(new Set(forClients.map(({ operationId }) => operationId)));
 
 export const getVersions: Handler<typeof spec.getVersions> = async () => answer;

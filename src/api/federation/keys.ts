@@ -1,0 +1,52 @@
+// Server-server API, "Retrieving server keys".
+import type * as spec from "../../../spec/federation/keys.js";
+import { parseServerName, type ServerName } from "../../protocol/identifiers.js";
+import { isObject, type JsonObject, type JsonValue } from "../../protocol/json.js";
+import { keyDocument } from "../../protocol/server-keys.js";
+import { signJson } from "../../protocol/signing.js";
+import { retiredKeys } from "../../storage/signing-keys.js";
+import { Reply, type Handler } from "../handler.js";
+import type { Services } from "../services.js";
+
+/** How long others may go by what we say of our keys. */
+const VALIDITY_MS = 24 * 3_600_000;
+
+async function ownDocument({ database, secret, signingKeyOf, clock }: Services, server: ServerName): Promise<JsonObject> {
+  return keyDocument(server, signingKeyOf(server), await retiredKeys(database, secret, server), clock.now() + VALIDITY_MS);
+}
+
+export const getServerKey: Handler<typeof spec.getServerKey> = async (services, { server }) =>
+  new Reply(200, await ownDocument(services, server));
+
+/** What is known of the keys of servers, each with a signature of ours. */
+async function vouchedFor(
+  services: Services,
+  notary: ServerName,
+  wanted: ReadonlyMap<ServerName, number>,
+): Promise<{ server_keys: JsonObject[] }> {
+  const { servers, federation, signingKeyOf, clock } = services;
+  const others = [...wanted.keys()].filter((server) => !servers.isLocal(server) && federation.policy.allows(server));
+  const now = clock.now();
+  const until = Math.min(...others.map((server) => wanted.get(server) ?? now));
+  const documents = others.length === 0 ? [] : await federation.keyRing.documents(others, until);
+  const parsed = documents.flatMap(({ document }): JsonObject[] => {
+    const json: JsonValue = JSON.parse(document);
+    return isObject(json) ? [json] : [];
+  });
+  const own = await Promise.all([...wanted.keys()].filter((server) => servers.isLocal(server)).map((server) => ownDocument(services, server)));
+  return { server_keys: [...own, ...parsed].map((document) => signJson(document, notary, signingKeyOf(notary))) };
+}
+
+export const perspectivesKeyQuery: Handler<typeof spec.perspectivesKeyQuery> = async (services, { params, query, server }) =>
+  await vouchedFor(services, server, new Map([[params.serverName, query.minimum_valid_until_ts ?? services.clock.now()]]));
+
+export const bulkPerspectivesKeyQuery: Handler<typeof spec.bulkPerspectivesKeyQuery> = async (services, { body, server }) => {
+  const wanted = new Map<ServerName, number>();
+  for (const [name, keys] of Object.entries(body.server_keys)) {
+    const asked = parseServerName(name);
+    if (asked === undefined) continue;
+    const times = Object.values(keys).flatMap(({ minimum_valid_until_ts }) => minimum_valid_until_ts ?? []);
+    wanted.set(asked, Math.max(services.clock.now(), ...times));
+  }
+  return await vouchedFor(services, server, wanted);
+};

@@ -1,0 +1,156 @@
+// Requests to other servers, signed in the name of one of ours (server-server API, "Authentication").
+import { buffer } from "node:stream/consumers";
+import type { ServerName } from "../protocol/identifiers.js";
+import { isObject, type JsonObject, type JsonValue, ownString, parseJson } from "../protocol/json.js";
+import { requestAuthorization } from "../protocol/request-signing.js";
+import type { SigningKey } from "../protocol/signing.js";
+import type { Discovery } from "./discovery.js";
+import type { FederationPolicy } from "./federation-policy.js";
+import { type Outgoing, OutgoingError } from "./outgoing.js";
+
+const TIMEOUT_MS = 30_000;
+const MAX_BYTES = 16 * 1024 * 1024;
+
+export interface FederationRequest {
+  readonly origin: ServerName;
+  readonly destination: ServerName;
+  readonly method: "GET" | "PUT" | "POST";
+  /** Path and query, encoded as they are sent. */
+  readonly uri: string;
+  readonly body?: JsonObject;
+  /** For the whole exchange, in milliseconds. */
+  readonly timeoutMs?: number;
+  /** Longest answer, in bytes. */
+  readonly maxBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Another server did not do what it was asked. */
+export class FederationError extends Error {
+  override name = "FederationError";
+  readonly server: ServerName;
+  /** The status of its answer; undefined if none came. */
+  readonly status: number | undefined;
+  /** The Matrix error in its answer, if there is one. */
+  readonly errcode: string | undefined;
+  readonly answer: JsonObject;
+
+  constructor(server: ServerName, message: string, options: { status?: number; answer?: JsonObject; cause?: unknown } = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.server = server;
+    this.status = options.status;
+    this.answer = options.answer ?? {};
+    this.errcode = ownString(this.answer, "errcode");
+  }
+
+  /** Whether the server itself is the trouble (it cannot be reached, or fails), not what it was asked. */
+  get isOutage(): boolean {
+    return this.status === undefined || this.status >= 500 || this.status === 429;
+  }
+}
+
+export interface FederationClientOptions {
+  readonly discovery: Discovery;
+  readonly policy: FederationPolicy;
+  readonly outgoing: Outgoing;
+  readonly signingKey: (server: ServerName) => SigningKey | undefined;
+}
+
+/** Asks other servers. */
+export class FederationClient {
+  readonly #options: FederationClientOptions;
+
+  constructor(options: FederationClientOptions) {
+    this.#options = options;
+  }
+
+  /** The JSON object that another server answers a signed request with. Throws FederationError. */
+  async request(request: FederationRequest): Promise<JsonObject> {
+    const { origin, destination, method, uri, body } = request;
+    const key = this.#options.signingKey(origin);
+    if (key === undefined) throw new Error(`${origin} is not ours: nothing can be asked in its name`);
+    const signed = { method, uri, origin, destination, ...(body !== undefined && { content: body }) };
+    return await this.#exchange(request, requestAuthorization(signed, key));
+  }
+
+  /** As `request`, for what is asked without a signature: keys and versions. */
+  async unsigned(request: Omit<FederationRequest, "origin">): Promise<JsonObject> {
+    return await this.#exchange(request, undefined);
+  }
+
+  async #exchange(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<JsonObject> {
+    const { destination } = request;
+    const { bytes, status } = await this.#send(request, authorization);
+    let answer: JsonValue | undefined;
+    try {
+      answer = parseJson(bytes, { numbers: "lexemes" });
+    } catch (cause) {
+      if (status === 200) throw new FederationError(destination, `${destination} answered what is not JSON`, { cause });
+    }
+    const object = isObject(answer) ? answer : {};
+    if (status !== 200) {
+      throw new FederationError(destination, `${destination} answered ${status} ${ownString(object, "errcode") ?? ""}`, { status, answer: object });
+    }
+    // Version 1 of some operations answers with `[200, {...}]`.
+    const [first, second] = Array.isArray(answer) ? answer : [];
+    return first === 200 && isObject(second) ? second : object;
+  }
+
+  async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<{ status: number; bytes: Buffer }> {
+    const { destination, timeoutMs = TIMEOUT_MS } = request;
+    if (!this.#options.policy.allows(destination)) {
+      throw new FederationError(destination, `there is no federation with ${destination}`, { status: 403 });
+    }
+    const { targets, hostHeader } = await this.#options.discovery.resolve(destination);
+    const deadline = Date.now() + timeoutMs;
+    let failure: unknown;
+    for (const { host, port } of targets) {
+      try {
+        const url = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}${request.uri}`);
+        return await this.#sendTo(url, hostHeader, request, authorization, Math.max(1, deadline - Date.now()));
+      } catch (cause) {
+        failure = cause;
+        // Only what was never sent may be sent to another target.
+        if (request.signal?.aborted === true || !neverSent(cause)) break;
+      }
+    }
+    throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(failure)}`, { cause: failure });
+  }
+
+  async #sendTo(
+    url: URL,
+    hostHeader: string,
+    { method, body, maxBytes = MAX_BYTES, signal }: Omit<FederationRequest, "origin">,
+    authorization: string | undefined,
+    milliseconds: number,
+  ): Promise<{ status: number; bytes: Buffer }> {
+    const answer = await this.#options.outgoing.request(url, {
+      method,
+      headers: {
+        // The certificate is checked against this name, too.
+        host: hostHeader,
+        accept: "application/json",
+        ...(authorization !== undefined && { authorization }),
+        ...(body !== undefined && { "content-type": "application/json" }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      maxBytes,
+      milliseconds,
+      ...(signal !== undefined && { signal }),
+    });
+    return { status: answer.status, bytes: await buffer(answer.body) };
+  }
+}
+
+const CONNECTION_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
+
+function neverSent(error: unknown): boolean {
+  if (!(error instanceof OutgoingError)) return false;
+  const { cause } = error;
+  return error.failure === "denied" || (cause instanceof Error && "code" in cause && CONNECTION_CODES.has(String(cause.code)));
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message} ${error.cause.message}` : error.message;
+}

@@ -1,0 +1,210 @@
+// What other servers may see of a room (server-server API, "Retrieving events", "Backfilling and retrieving missing events").
+import { forbidden, notFound } from "../errors.js";
+import { redactEvent } from "../protocol/event-format.js";
+import { historyVisibilityIn, mayServerSee } from "../protocol/history-visibility.js";
+import type { EventId, RoomId, ServerName } from "../protocol/identifiers.js";
+import { membershipIn, type Membership } from "../protocol/membership.js";
+import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
+import { stateTuple } from "../protocol/state-map.js";
+import { authChain } from "../storage/auth-chains.js";
+import { membersOfServer, predecessors } from "../storage/event-graph.js";
+import { eventsById, eventsClosestTo } from "../storage/events.js";
+import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
+import { stateAtSnapshot } from "../storage/state.js";
+import type { Reads } from "../storage/statement.js";
+import { stateOfSnapshots } from "../storage/visibility.js";
+import type { RoomContext } from "./context.js";
+import { HISTORY_VISIBILITY, requireRoom, type Room, stateEventsOf } from "./current-state.js";
+import type { ReadEvent } from "./event-cache.js";
+
+const SERVER_ACL = stateTuple("m.room.server_acl", "");
+const MAX_BACKFILL = 100;
+const MAX_MISSING = 20;
+/** Events around a time that are looked at for one that the server may see. */
+const CANDIDATES = 100;
+
+/** A room as another server may see it. */
+export interface ServerView {
+  readonly room: Room;
+  readonly server: ServerName;
+  /** The server's users, as far as the room knows them: numbers of their (type, state_key). */
+  readonly members: readonly number[];
+}
+
+/** Throws M_FORBIDDEN if the room's m.room.server_acl keeps a server out ("Server Access Control Lists"). */
+export async function requireAllowedServer(context: RoomContext, reads: Reads, room: Room, server: ServerName): Promise<void> {
+  const acl = (await stateEventsOf(context, reads, room.nid, [SERVER_ACL])).get(SERVER_ACL);
+  if (acl !== undefined && !aclAllows(compileServerAcl(acl.content), server)) throw forbidden("The room does not let this server take part.");
+}
+
+/** A room for a server that is in it and that its access control list lets in. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function requireServerView(context: RoomContext, reads: Reads, server: ServerName, roomId: RoomId): Promise<ServerView> {
+  const room = await requireRoom(reads, roomId);
+  await requireAllowedServer(context, reads, room, server);
+  const members = await membersOfServer(reads, room.nid, server);
+  if (![...members.values()].includes(MEMBERSHIPS.join)) throw forbidden("Nobody of this server is in the room.");
+  return { room, server, members: [...members.keys()] };
+}
+
+/** The texts of events for a server: those that it may not see in their redacted form. */
+async function shown(context: RoomContext, reads: Reads, view: ServerView, events: readonly ReadEvent[]): Promise<string[]> {
+  const visible = await visibleToServer(context, reads, view, events);
+  return events.map((read) => (visible.has(read.row.nid) ? read.event : redactEvent(read.version, read.event)).json);
+}
+
+/** Those events that a server in the room may see, by number. */
+async function visibleToServer(
+  { interning, events: cache }: RoomContext,
+  reads: Reads,
+  { members }: ServerView,
+  page: readonly ReadEvent[],
+): Promise<Set<number>> {
+  const visibilityTuple = (await interning.findTuples([HISTORY_VISIBILITY])).get(HISTORY_VISIBILITY);
+  const snapshots = [...new Set(page.flatMap(({ row }) => row.state_before ?? []))];
+  const visibilities = await stateOfSnapshots(reads, snapshots, visibilityTuple === undefined ? [] : [visibilityTuple]);
+  const contents = await cache.get(reads, [...visibilities.values()].flatMap((state) => [...state.values()]));
+  const visibilityAt = (snapshot: number | null) => {
+    const nid = snapshot === null || visibilityTuple === undefined ? undefined : visibilities.get(snapshot)?.get(visibilityTuple);
+    return historyVisibilityIn(nid === undefined ? undefined : contents.get(nid)?.event.content);
+  };
+  // Who was in the room at an event is asked only where it matters.
+  const narrow = page.filter(({ row }) => !mayServerSee(visibilityAt(row.state_before), []));
+  const states = await stateOfSnapshots(reads, [...new Set(narrow.flatMap(({ row }) => row.state_before ?? []))], members);
+  const memberEvents = await cache.get(reads, [...states.values()].flatMap((state) => [...state.values()]));
+  const membershipsAt = (snapshot: number | null): Membership[] =>
+    [...((snapshot === null ? undefined : states.get(snapshot))?.values() ?? [])].flatMap((nid) => {
+      const event = memberEvents.get(nid)?.event;
+      return (event && membershipIn(event.content)) ?? [];
+    });
+  return new Set(
+    page.filter(({ row }) => mayServerSee(visibilityAt(row.state_before), membershipsAt(row.state_before))).map(({ row }) => row.nid),
+  );
+}
+
+/** One event: its text. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function eventForServer(context: RoomContext, server: ServerName, eventId: EventId): Promise<string> {
+  return await context.database.snapshot(async (reads) => {
+    const row = (await eventsById(reads, [eventId])).get(eventId);
+    if (row === undefined || (row.flags & (FLAGS.rejected | FLAGS.outlier)) !== 0) throw notFound("This server does not have this event.");
+    const view = await requireServerView(context, reads, server, row.room_id);
+    const [text] = await shown(context, reads, view, [context.events.add(row)]);
+    if (text === undefined) throw notFound("This server does not have this event.");
+    return text;
+  });
+}
+
+/** An event of the room whose state is known. Throws M_NOT_FOUND. */
+async function requireEvent(reads: Reads, { room }: ServerView, eventId: EventId) {
+  const row = (await eventsById(reads, [eventId])).get(eventId);
+  if (row === undefined || row.room_nid !== room.nid || (row.flags & FLAGS.outlier) !== 0) {
+    throw notFound("This server does not have this event, or does not know the state before it.");
+  }
+  return row;
+}
+
+export interface StateForServer {
+  readonly pdus: readonly ReadEvent[];
+  readonly authChain: readonly ReadEvent[];
+}
+
+/** The state before an event and all that authorises it. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function stateForServer(context: RoomContext, server: ServerName, roomId: RoomId, eventId: EventId): Promise<StateForServer> {
+  return await context.database.snapshot(async (reads) => {
+    const view = await requireServerView(context, reads, server, roomId);
+    const row = await requireEvent(reads, view, eventId);
+    return await stateWithAuthChain(context, reads, (await stateAtSnapshot(reads, row.state_before)).map(({ event_nid }) => event_nid));
+  });
+}
+
+/** Events of a state, and all that authorises them, which may be some of the state again. */
+export async function stateWithAuthChain(context: RoomContext, reads: Reads, nids: readonly number[]): Promise<StateForServer> {
+  const state = await context.events.get(reads, nids);
+  const authorising = [...state.values()].flatMap(({ row }) => row.auth_nids);
+  const chain = await context.events.get(reads, await authChain(reads, [...new Set(authorising)]));
+  return { pdus: [...state.values()], authChain: [...chain.values()] };
+}
+
+/** All that authorises an event: texts. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function authChainForServer(context: RoomContext, server: ServerName, roomId: RoomId, eventId: EventId): Promise<string[]> {
+  return await context.database.snapshot(async (reads) => {
+    const view = await requireServerView(context, reads, server, roomId);
+    const row = (await eventsById(reads, [eventId])).get(eventId);
+    if (row === undefined || row.room_nid !== view.room.nid) throw notFound("This server does not have this event.");
+    const chain = await context.events.get(reads, await authChain(reads, row.auth_nids));
+    return [...chain.values()].map(({ event }) => event.json);
+  });
+}
+
+/** Events and what came before them, latest first: texts. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function backfillForServer(
+  context: RoomContext,
+  server: ServerName,
+  roomId: RoomId,
+  from: readonly EventId[],
+  limit: number,
+): Promise<string[]> {
+  return await context.database.snapshot(async (reads) => {
+    const view = await requireServerView(context, reads, server, roomId);
+    const known = [...(await eventsById(reads, from)).values()].filter(({ room_nid }) => room_nid === view.room.nid);
+    const walk = { from: known.map(({ nid }) => nid), without: [], minDepth: 0, limit: Math.min(limit, MAX_BACKFILL) };
+    return await walked(context, reads, view, walk, (a, b) => b.row.depth - a.row.depth || b.row.nid - a.row.nid);
+  });
+}
+
+export interface MissingEventsRequest {
+  readonly limit?: number | undefined;
+  readonly min_depth?: number | undefined;
+  readonly earliest_events: readonly EventId[];
+  readonly latest_events: readonly EventId[];
+}
+
+/** The events between those that a server has and later ones, earliest first: texts. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function missingForServer(
+  context: RoomContext,
+  server: ServerName,
+  roomId: RoomId,
+  { limit = 10, min_depth = 0, earliest_events, latest_events }: MissingEventsRequest,
+): Promise<string[]> {
+  return await context.database.snapshot(async (reads) => {
+    const view = await requireServerView(context, reads, server, roomId);
+    const rows = await eventsById(reads, [...earliest_events, ...latest_events]);
+    const numbers = (ids: readonly EventId[]): number[] =>
+      ids.flatMap((id) => {
+        const row = rows.get(id);
+        return row?.room_nid === view.room.nid ? [row.nid] : [];
+      });
+    const latest = latest_events.flatMap((id) => rows.get(id) ?? []).filter(({ room_nid }) => room_nid === view.room.nid);
+    const without = [...numbers(earliest_events), ...numbers(latest_events)];
+    const from = latest.flatMap(({ prev_nids }) => prev_nids).filter((nid) => !without.includes(nid));
+    const walk = { from, without, minDepth: min_depth, limit: Math.min(limit, MAX_MISSING) };
+    return await walked(context, reads, view, walk, (a, b) => a.row.depth - b.row.depth || a.row.nid - b.row.nid);
+  });
+}
+
+async function walked(
+  context: RoomContext,
+  reads: Reads,
+  view: ServerView,
+  walk: Parameters<typeof predecessors>[1],
+  order: (a: ReadEvent, b: ReadEvent) => number,
+): Promise<string[]> {
+  const events = await context.events.get(reads, await predecessors(reads, walk));
+  return await shown(context, reads, view, [...events.values()].toSorted(order));
+}
+
+/** The event closest to a time that the server may see. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function eventByTimestampForServer(
+  context: RoomContext,
+  server: ServerName,
+  roomId: RoomId,
+  { ts, dir }: { readonly ts: number; readonly dir: "f" | "b" },
+): Promise<{ event_id: EventId; origin_server_ts: number }> {
+  return await context.database.snapshot(async (reads) => {
+    const view = await requireServerView(context, reads, server, roomId);
+    const events = (await eventsClosestTo(reads, view.room.nid, ts, dir, CANDIDATES)).map((row) => context.events.add(row));
+    const visible = await visibleToServer(context, reads, view, events);
+    const found = events.find(({ row }) => visible.has(row.nid));
+    if (found === undefined) throw notFound("There is no event in that direction that your server may see.");
+    return { event_id: found.event.event_id, origin_server_ts: found.event.origin_server_ts };
+  });
+}

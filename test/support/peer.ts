@@ -1,0 +1,92 @@
+// A server that is not ours, as far as a test needs one: it has a name, a key and a TLS listener, signs what it asks, and
+// answers what the test lets it answer.
+import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { Agent, request } from "undici";
+import { parseServerName, type ServerName } from "../../src/protocol/identifiers.js";
+import { isObject, parseJson, type JsonObject, type JsonValue } from "../../src/protocol/json.js";
+import { requestAuthorization } from "../../src/protocol/request-signing.js";
+import { keyDocument } from "../../src/protocol/server-keys.js";
+import { signingKey, type SigningKey } from "../../src/protocol/signing.js";
+
+/** The authority and the certificate of all servers of tests; valid for localhost, 127.0.0.1 and *.example. */
+export const TLS = {
+  ca: new URL("../../../test/support/tls/ca.crt", import.meta.url).pathname,
+  certificate: new URL("../../../test/support/tls/server.crt", import.meta.url).pathname,
+  key: new URL("../../../test/support/tls/server.key", import.meta.url).pathname,
+} as const;
+
+export interface PeerAnswer {
+  readonly status: number;
+  readonly body: JsonObject;
+}
+
+type Answerer = (request: { readonly method: string; readonly path: string; readonly body: JsonValue | undefined }) => PeerAnswer | Promise<PeerAnswer>;
+
+export interface Peer extends AsyncDisposable {
+  readonly name: ServerName;
+  readonly key: SigningKey;
+  /** What it was asked, in order: `METHOD path`. */
+  readonly asked: string[];
+  /** What it answers to paths that begin so; the longest beginning wins. */
+  answer(path: string, answerer: Answerer): void;
+  /** Asks a server at `url` that calls itself `destination`, signed. `change` alters the header. */
+  request(url: string, destination: string, method: "GET" | "PUT" | "POST", uri: string, body?: JsonObject, change?: (header: string) => string): Promise<PeerAnswer>;
+}
+
+export async function startPeer(): Promise<Peer> {
+  const seed = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32);
+  const key = signingKey("ed25519:peer", seed);
+  const asked: string[] = [];
+  const answers = new Map<string, Answerer>();
+  const server = createServer({ cert: readFileSync(TLS.certificate), key: readFileSync(TLS.key) }, (incoming, response) => {
+    void (async () => {
+      asked.push(`${incoming.method} ${incoming.url}`);
+      const answer = await answerTo(incoming);
+      response.writeHead(answer.status, { "content-type": "application/json" }).end(JSON.stringify(answer.body));
+    })();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const name = parseServerName(`localhost:${(server.address() as AddressInfo).port}`);
+  if (name === undefined) throw new Error("no server name");
+  answers.set("/_matrix/key/v2/server", () => ({ status: 200, body: keyDocument(name, key, [], Date.now() + 3_600_000) }));
+
+  async function answerTo(incoming: IncomingMessage): Promise<PeerAnswer> {
+    const path = incoming.url ?? "";
+    const [best] = [...answers.keys()].filter((beginning) => path.startsWith(beginning)).toSorted((a, b) => b.length - a.length);
+    const answerer = best === undefined ? undefined : answers.get(best);
+    const bytes = await buffer(incoming);
+    if (answerer === undefined) return { status: 404, body: { errcode: "M_UNRECOGNIZED", error: "no" } };
+    return await answerer({ method: incoming.method ?? "", path, body: bytes.length === 0 ? undefined : parseJson(bytes) });
+  }
+
+  const agent = new Agent({ connect: { ca: readFileSync(TLS.ca) } });
+  return {
+    name,
+    key,
+    asked,
+    answer: (path, answerer) => void answers.set(path, answerer),
+    async request(url, destination, method, uri, body, change = (header) => header) {
+      const to = parseServerName(destination);
+      if (to === undefined) throw new Error("no server name");
+      const authorization = change(requestAuthorization({ method, uri, origin: name, destination: to, ...(body !== undefined && { content: body }) }, key));
+      const answer = await request(url + uri, {
+        method,
+        headers: { authorization, ...(body !== undefined && { "content-type": "application/json" }) },
+        body: body === undefined ? null : JSON.stringify(body),
+        dispatcher: agent,
+      });
+      const json = parseJson(await buffer(answer.body));
+      return { status: answer.statusCode, body: isObject(json) ? json : {} };
+    },
+    async [Symbol.asyncDispose]() {
+      await agent.destroy();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
