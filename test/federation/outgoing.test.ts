@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { checkConfig } from "../../src/config.js";
 import { addressPolicy, Outgoing, OutgoingError, type OutgoingRequest } from "../../src/federation/outgoing.js";
 import { LOCAL_CERTIFICATE, LOCAL_KEY } from "../support/certificate.js";
+import { eventually } from "../support/eventually.js";
 import { startWebServer, type WebServer } from "../support/web-server.js";
 
 const open = (settings: Record<string, unknown> = { allowed_addresses: ["127.0.0.0/8"] }): Outgoing =>
@@ -170,11 +171,12 @@ describe("outgoing requests", () => {
 
   it("frees the connection of an answer that nobody reads", async () => {
     await using outgoing = open();
-    for (let round = 0; round < 40; round += 1) {
+    const before = await web.connections();
+    for (let round = 0; round < 8; round += 1) {
       const { body } = await outgoing.request(new URL(`${web.url}/endless`), { maxBytes: 1000, milliseconds: 10_000 });
       body.destroy();
     }
-    expect(await get(outgoing, `${web.url}/`)).to.equal("200 / hello");
+    await eventually("their connections are closed", async () => (await web.connections()) <= before, 5_000);
   });
 
   it("says that nobody answers", async () => {
