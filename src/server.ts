@@ -31,6 +31,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
+import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
@@ -41,6 +42,7 @@ import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.j
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
@@ -200,6 +202,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const secret = loadSecretKey(config);
   const opened = await openDatabase(config, options.progress);
   started.push(opened);
+  if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
   const engine = await startEngine(config, opened, secret, signingKeyOf, started);
@@ -222,6 +225,10 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const context = { ...engine, config, clock, servers, federation };
+  // Ephemeral messages of other servers come with the parts that they concern.
+  const transactions = new InboundTransactions(context, async () => {});
+  started.push(transactions);
   const services: Services = {
     ...engine,
     config,
@@ -235,6 +242,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    transactions,
     media,
   };
   started.push(new MediaUpkeep(services));

@@ -33,7 +33,7 @@ export const setPresence = operation({
   params: user,
   body: Type.Object({
     presence: PresenceState,
-    status_msg: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+    status_msg: Type.Optional(Type.Union([Type.String({ maxBytes: 1024 }), Type.Null()])),
   }),
   response: Type.Object({}),
 });

@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Socket } from "node:net";
+import { Readable } from "node:stream";
 import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
@@ -164,7 +165,12 @@ const GONE = new Error("The caller has gone, or the server stops.");
 async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Context): Promise<void> {
   ctx.state["operation"] = operation;
   const request = operation.auth === "server" ? await requestOfServer(edge, operation, ctx) : await requestOfClient(edge, operation, ctx);
-  reply(edge, operation, ctx, await give(request));
+  const answer = await give(request).finally(() => {
+    // What the handler left unread must not hold up the next request of the connection.
+    const body: unknown = request.body;
+    if (body instanceof Readable) body.destroy();
+  });
+  reply(edge, operation, ctx, answer);
 }
 
 async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {

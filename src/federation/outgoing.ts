@@ -137,12 +137,15 @@ export class Outgoing implements AsyncDisposable {
         body: options.body ?? null,
         signal,
       });
+      const body = Readable.from(bounded(answer.body, url, options.maxBytes), { objectMode: false });
+      // A body that nobody begins to read would keep its connection.
+      body.once("close", () => answer.body.on("error", () => undefined).destroy());
       const headers = Object.entries(answer.headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]);
       return {
         status: answer.statusCode,
         headers: Object.fromEntries(headers) as Record<string, string>,
         url,
-        body: Readable.from(bounded(answer.body, url, options.maxBytes), { objectMode: false }),
+        body,
       };
     } catch (cause) {
       throw asOutgoingError(cause, url);

@@ -1,6 +1,6 @@
 // Content and what refers to it: bytes come into the store before a row refers to them, and go after the last one has gone.
 import type { Tx } from "../storage/database.js";
-import { announceContent, collectContent, contentsToCheck, isContentGone } from "../storage/media.js";
+import { abandonContent, announceContent, collectContent, contentsToCheck, isContentGone } from "../storage/media.js";
 import type { MediaContext } from "./context.js";
 import type { SpooledFile } from "./spool.js";
 
@@ -21,7 +21,10 @@ export async function keepContent<Result>(
       return await database.transaction(refer);
     } catch (error) {
       // The last other row of the same content went in between, and took it along.
-      if (!isContentGone(error) || attempt === ATTEMPTS) throw error;
+      if (isContentGone(error) && attempt < ATTEMPTS) continue;
+      // If this fails as well, the upkeep comes to it later.
+      await abandonContent(database, file.digest).catch(() => undefined);
+      throw error;
     }
   }
 }

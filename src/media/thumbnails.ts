@@ -1,7 +1,7 @@
 // Thumbnails: which size a request gets, and how it comes to be, once for each content.
 import type { Config } from "../config.js";
-import { MatrixError, unknownError } from "../errors.js";
-import { findThumbnail, insertThumbnail, type ThumbnailKey, type ThumbnailRow } from "../storage/media.js";
+import { MatrixError, notFound, unknownError } from "../errors.js";
+import { findThumbnail, insertThumbnail, isContentGone, type ThumbnailKey, type ThumbnailRow } from "../storage/media.js";
 import { keepContent } from "./contents.js";
 import type { MediaContext } from "./context.js";
 import { spool } from "./spool.js";
@@ -39,6 +39,7 @@ export async function thumbnail(context: MediaContext, source: AvailableMedia, w
   return await making.thumbnails.run(name, () => make(context, source, key)).catch((cause: unknown) => {
     if (cause instanceof UnreadableImageError) throw unknownError(400, "This server makes no thumbnails of such content.");
     if (cause instanceof ImageTooLargeError) throw tooLarge(source);
+    if (isContentGone(cause)) throw notFound("These media have just been deleted.");
     throw cause;
   });
 }

@@ -14,7 +14,7 @@ import {
   type NewMedia,
 } from "../storage/media.js";
 import type { Tx } from "../storage/database.js";
-import { keepContent } from "./contents.js";
+import { collectContents, keepContent } from "./contents.js";
 import type { MediaContext } from "./context.js";
 import { soundContentType, soundFileName } from "./media-headers.js";
 import { spool } from "./spool.js";
@@ -39,6 +39,7 @@ export async function upload(context: MediaContext, requester: Requester, upload
   const media: NewMedia = { server_name, media_id, kind: "upload", user_nid: requester.user_nid, expires_ts: undefined, ...named(upload) };
   await database.transaction((tx) => checkQuota(context, tx, requester, 0));
   await using file = await spool(context.media.spoolFolder, upload.content);
+  await database.transaction((tx) => checkQuota(context, tx, requester, file.size));
   await keepContent(context, file, async (tx) => {
     await checkQuota(context, tx, requester, file.size);
     await insertMedia(tx, media, file, clock.now());
@@ -77,12 +78,17 @@ export async function uploadReserved(
   const row = reservation(await findMedia(database, serverName, mediaId), requester, clock.now());
   await database.transaction((tx) => checkQuota(context, tx, requester, 0));
   await using file = await spool(context.media.spoolFolder, upload.content);
+  reservation(await findMedia(database, serverName, mediaId), requester, clock.now());
+  await database.transaction((tx) => checkQuota(context, tx, requester, file.size));
   const filled = await keepContent(context, file, async (tx) => {
     await checkQuota(context, tx, requester, file.size);
     return await fillMedia(tx, row.nid, named(upload), file, clock.now());
   });
   // Another upload was first, or took so long that the URI expired.
-  if (!filled) reservation(await findMedia(database, serverName, mediaId), requester, clock.now());
+  if (!filled) {
+    await collectContents(context);
+    reservation(await findMedia(database, serverName, mediaId), requester, clock.now());
+  }
   bus.publish(uploadedChannel(serverName, mediaId), "");
 }
 

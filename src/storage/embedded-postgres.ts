@@ -2,6 +2,7 @@
 // The server outlives a killed Hansa and is adopted by the next one; a killed server is started again.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { accessSync, constants, openSync, closeSync, readFileSync, existsSync } from "node:fs";
 import { chown, cp, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -191,11 +192,8 @@ export class EmbeddedPostgres {
   /** Starts the server again whenever it ends without having been asked to. */
   async #supervise(): Promise<void> {
     while (!this.#stopped) {
-      await sleep(SUPERVISE_EVERY_MS, undefined, { signal: this.#wake.signal, ref: false }).catch(ignoreAbort);
+      await this.#ended();
       if (this.#stopped) return;
-      const pid = this.pid();
-      const running = this.#child !== undefined ? !this.#reaped() : pid !== undefined && isAlive(pid);
-      if (running) continue;
       log.warn("PostgreSQL ended unexpectedly and is started again");
       this.#child = undefined;
       try {
@@ -204,6 +202,21 @@ export class EmbeddedPostgres {
       } catch (error) {
         log.error({ err: error }, "PostgreSQL did not start again; trying further");
       }
+    }
+  }
+
+  /** Waits until the server has ended, or is to be stopped: a child says so itself, one that was adopted has to be looked for. */
+  async #ended(): Promise<void> {
+    const { signal } = this.#wake;
+    const child = this.#child;
+    if (child !== undefined) {
+      if (!this.#reaped()) await once(child, "exit", { signal }).catch(ignoreAbort);
+      return;
+    }
+    for (let alive = true; alive && !this.#stopped; ) {
+      await sleep(SUPERVISE_EVERY_MS, undefined, { signal, ref: false }).catch(ignoreAbort);
+      const pid = this.pid();
+      alive = pid !== undefined && isAlive(pid);
     }
   }
 

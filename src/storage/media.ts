@@ -78,6 +78,16 @@ const REFER: Statement = {
   text: "UPDATE media_contents SET check_ts = NULL WHERE digest = decode($1, 'hex') AND check_ts IS NOT NULL",
 };
 
+const RECHECK: Statement = {
+  name: "media_contents_recheck",
+  text: "UPDATE media_contents SET check_ts = 0 WHERE digest = decode($1, 'hex')",
+};
+
+/** Says that what content was announced for did not come about: it goes, unless something else refers to it. */
+export async function abandonContent(database: Database, digest: string): Promise<void> {
+  await database.write(RECHECK, [digest]);
+}
+
 /** Says that content is about to be stored: from then on it is known, and looked after if nothing comes to refer to it. */
 export async function announceContent(database: Database, { digest, size }: StoredContent, now: number): Promise<void> {
   await database.write(ANNOUNCE, [digest, size, now + CLAIM_MS]);
@@ -86,6 +96,12 @@ export async function announceContent(database: Database, { digest, size }: Stor
 /** Whether a transaction failed because the content it refers to was deleted meanwhile: it has to be stored again. */
 export function isContentGone(error: unknown): boolean {
   return sqlState(error) === "23503";
+}
+
+/** Ends what announcing content began: something refers to it now, or somebody has to look whether anything does. */
+async function settle(tx: Queryable, digest: string, isReferred: boolean): Promise<boolean> {
+  await tx.query(isReferred ? REFER : RECHECK, [digest]);
+  return isReferred;
 }
 
 export interface NewMedia {
@@ -112,11 +128,8 @@ export async function insertMedia(tx: Queryable, media: NewMedia, content: Store
   const { server_name, media_id, kind, user_nid, content_type, file_name, expires_ts } = media;
   const name = file_name === undefined ? null : toText(file_name);
   const values = [server_name, media_id, MEDIA_KINDS[kind], user_nid ?? null, content.digest, content.size, content_type ?? null];
-  const [inserted] = await Promise.all([
-    tx.query(INSERT, [...values, name, now, expires_ts ?? null]),
-    tx.query(REFER, [content.digest]),
-  ]);
-  return inserted.length > 0;
+  const inserted = await tx.query(INSERT, [...values, name, now, expires_ts ?? null]);
+  return await settle(tx, content.digest, inserted.length > 0);
 }
 
 const PENDING: Statement<{ pending: number }> = {
@@ -159,11 +172,8 @@ export async function fillMedia(
   now: number,
 ): Promise<boolean> {
   const name = file_name === undefined ? null : toText(file_name);
-  const [filled] = await Promise.all([
-    tx.query(FILL, [nid, content.digest, content.size, content_type ?? null, name, now]),
-    tx.query(REFER, [content.digest]),
-  ]);
-  return filled.length > 0;
+  const filled = await tx.query(FILL, [nid, content.digest, content.size, content_type ?? null, name, now]);
+  return await settle(tx, content.digest, filled.length > 0);
 }
 
 const LOCK_USER: Statement = {
@@ -215,7 +225,7 @@ const FIND_THUMBNAIL: Statement<ThumbnailRow> = {
 const INSERT_THUMBNAIL: Statement = {
   name: "media_thumbnails_insert",
   text: `INSERT INTO media_thumbnails (source, width, height, method, animated, digest, size, content_type)
-    VALUES (decode($1, 'hex'), $2, $3, $4, $5, decode($6, 'hex'), $7, $8) ON CONFLICT DO NOTHING`,
+    VALUES (decode($1, 'hex'), $2, $3, $4, $5, decode($6, 'hex'), $7, $8) ON CONFLICT DO NOTHING RETURNING width`,
 };
 
 /** A thumbnail of some content, if it was made before. */
@@ -229,11 +239,9 @@ export async function findThumbnail(reads: Reads, source: string, key: Thumbnail
  */
 export async function insertThumbnail(tx: Queryable, source: string, key: ThumbnailKey, thumbnail: ThumbnailRow): Promise<void> {
   const { digest, size, content_type } = thumbnail;
-  await Promise.all([
-    tx.query(INSERT_THUMBNAIL, [...keyValues(source, key), digest, size, content_type]),
-    // A thumbnail alone does not keep the content that it is made of.
-    digest !== source && tx.query(REFER, [digest]),
-  ]);
+  const inserted = await tx.query(INSERT_THUMBNAIL, [...keyValues(source, key), digest, size, content_type]);
+  // A thumbnail alone does not keep the content that it is made of.
+  if (digest !== source) await settle(tx, digest, inserted.length > 0);
 }
 
 // What is deleted here only leaves its content to be looked at. `gone` is the condition of the rows that go.

@@ -135,6 +135,13 @@ describe("thumbnails", () => {
 
   describe("of what they are not made", () => {
     const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="100" height="100"><rect width="100" height="100"/></svg>';
+    it("formats that are not asked for are not even looked into", async () => {
+      for (const source of [Buffer.from(svg), await image(10, 10, "tiff")]) {
+        const outcome = await sharp(source).metadata().then(({ format }) => format, () => "refused");
+        expect(outcome).to.equal("refused");
+      }
+    });
+
     const cases: [name: string, content: () => Promise<Buffer> | Buffer, answer: string][] = [
       ["text", () => Buffer.from("hello"), "400 M_UNKNOWN"],
       ["nothing", () => Buffer.alloc(0), "400 M_UNKNOWN"],

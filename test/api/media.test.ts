@@ -1,7 +1,7 @@
 // Uploads and downloads as clients see them.
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
-import { request } from "node:http";
+import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -103,6 +103,21 @@ describe("media", () => {
     });
     expect(status).to.equal(413);
     expect(filesIn(folder).length).to.equal(before);
+  });
+
+  it("goes on with a connection whose upload it has refused unread", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const put = (path: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const headers = { authorization: `Bearer ${alice.access_token}`, "content-length": "90000" };
+        const outgoing = request(server.url + path, { method: "PUT", agent, headers }, (response) => {
+          response.resume().on("end", () => resolve(response.statusCode));
+        });
+        outgoing.on("error", reject);
+        outgoing.end(Buffer.alloc(90_000));
+      });
+    for (let round = 0; round < 10; round += 1) expect(await put("/_matrix/media/v3/upload/localhost/unknown")).to.equal(404);
+    agent.destroy();
   });
 
   it("leaves nothing of an upload that is cut off", async () => {

@@ -34,6 +34,8 @@ describe("presence over the wire", () => {
     expect(body["last_active_ago"]).to.be.within(0, 10_000);
     await set(alice, { presence: "online" });
     expect((await status(bob, alice)).body).to.not.have.property("status_msg");
+    const long = await set(alice, { presence: "online", status_msg: "é".repeat(513) });
+    expect([long.status, long.body["errcode"]]).to.deep.equal([400, "M_BAD_JSON"]);
   });
 
   it("comes in /sync to those who share a room, once per change", async () => {

@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { checkConfig } from "../../src/config.js";
 import { addressPolicy, Outgoing, OutgoingError, type OutgoingRequest } from "../../src/federation/outgoing.js";
 import { LOCAL_CERTIFICATE, LOCAL_KEY } from "../support/certificate.js";
+import { eventually } from "../support/eventually.js";
 import { startWebServer, type WebServer } from "../support/web-server.js";
 
 const open = (settings: Record<string, unknown> = { allowed_addresses: ["127.0.0.0/8"] }): Outgoing =>
@@ -166,6 +167,16 @@ describe("outgoing requests", () => {
       server.closeAllConnections();
       server.close();
     }
+  });
+
+  it("frees the connection of an answer that nobody reads", async () => {
+    await using outgoing = open();
+    const before = await web.connections();
+    for (let round = 0; round < 8; round += 1) {
+      const { body } = await outgoing.request(new URL(`${web.url}/endless`), { maxBytes: 1000, milliseconds: 10_000 });
+      body.destroy();
+    }
+    await eventually("their connections are closed", async () => (await web.connections()) <= before, 5_000);
   });
 
   it("says that nobody answers", async () => {

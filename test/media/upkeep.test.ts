@@ -6,8 +6,9 @@ import { deleteMedia, protect, quarantine } from "../../src/media/administration
 import { collectContents, keepContent } from "../../src/media/contents.js";
 import { spool } from "../../src/media/spool.js";
 import { thumbnail } from "../../src/media/thumbnails.js";
-import { reserve, upload } from "../../src/media/upload.js";
+import { reserve, upload, uploadReserved } from "../../src/media/upload.js";
 import { keepMedia } from "../../src/media/upkeep.js";
+import { announceContent } from "../../src/storage/media.js";
 import { image } from "../support/media.js";
 import { errcodeOf, startMedia, type TestMedia } from "../support/media-context.js";
 
@@ -68,14 +69,41 @@ describe("upkeep of media", () => {
   it("deletes what was stored for an upload that never ended, but not at once", async () => {
     await using media = await startMedia();
     await using file = await spool(media.context.media.spoolFolder, [Buffer.from("half")]);
-    const dies = keepContent(media.context, file, () => Promise.reject(new Error("the process died")));
-    expect(await dies.catch((error: Error) => error.message)).to.equal("the process died");
+    await announceContent(media.context.database, file, media.time.now);
+    await media.context.media.store.put(file);
     await file[Symbol.asyncDispose]();
     await keepMedia(media.context);
     expect(media.stored()).to.deep.equal([file.digest]);
     media.time.now += HOUR;
     await keepMedia(media.context);
     expect([media.stored(), await contentRows(media)]).to.deep.equal([[], 0]);
+  });
+
+  it("deletes what was stored for an upload that was refused, unless others have the same", async () => {
+    await using media = await startMedia();
+    const id = await media.upload(await media.requester("alice"), "wanted");
+    for (const content of ["wanted", "unwanted"]) {
+      await using file = await spool(media.context.media.spoolFolder, [Buffer.from(content)]);
+      const refused = keepContent(media.context, file, () => Promise.reject(new Error("refused")));
+      expect(await refused.catch((error: Error) => error.message)).to.equal("refused");
+    }
+    await keepMedia(media.context);
+    expect([await media.read(id), media.stored().length, await contentRows(media)]).to.deep.equal(["wanted", 1, 1]);
+  });
+
+  it("deletes what came too late for a reserved URI", async () => {
+    await using media = await startMedia();
+    const alice = await media.requester("alice");
+    const { content_uri } = await reserve(media.context, alice);
+    const mediaId = content_uri.split("/").at(-1) ?? "";
+    const fill = (text: string): Promise<unknown> => {
+      const content = asStream(Buffer.from(text));
+      return errcodeOf(uploadReserved(media.context, alice, { serverName: "example.org", mediaId }, { content, content_type: undefined, file_name: undefined }));
+    };
+    const outcomes = await Promise.all(["a", "b", "c", "d"].map(fill));
+    expect(outcomes.filter((errcode) => errcode === "M_CANNOT_OVERWRITE_MEDIA").length).to.equal(3);
+    await keepMedia(media.context);
+    expect([media.stored().length, await contentRows(media)]).to.deep.equal([1, 1]);
   });
 
   it("goes on after a deletion that was cut off behind the bytes", async () => {

@@ -4,8 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "chai";
+import { ConfigError } from "../../src/config.js";
 import { Database } from "../../src/storage/database.js";
 import { EmbeddedPostgres } from "../../src/storage/embedded-postgres.js";
+import { holdAlone } from "../../src/storage/sole-process.js";
+import { eventually } from "../support/eventually.js";
+
+const HELD = { name: "held", text: "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted" };
 
 async function open(server: EmbeddedPostgres): Promise<Database> {
   const address = { socketFolder: server.socketFolder, user: server.user, database: "postgres" };
@@ -64,4 +69,24 @@ describe("embedded PostgreSQL", () => {
     await database.close();
     await server.stop();
   });
+
+  it("is held by one serving process, through a restart of PostgreSQL, and free when that one has ended", async () => {
+    const server = await EmbeddedPostgres.start({ dataFolder: folder });
+    await using database = await open(server);
+    const refused = async (): Promise<void> => {
+      const error = await holdAlone(database, folder).then(() => undefined, (reason: unknown) => reason);
+      expect(error).to.be.instanceOf(ConfigError).with.property("message").that.contains(folder);
+    };
+    const held = await holdAlone(database, folder);
+    await refused();
+    const before = server.pid();
+    if (before === undefined) throw new Error("there is no server");
+    process.kill(before, "SIGKILL");
+    await eventually("it is held again", async () => server.pid() !== before && (await database.read(HELD, []).catch(() => [])).length > 0);
+    await refused();
+    await held[Symbol.asyncDispose]();
+    await (await holdAlone(database, folder))[Symbol.asyncDispose]();
+    await database.close();
+    await server.stop();
+  }).timeout(60_000);
 });

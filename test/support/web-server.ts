@@ -1,6 +1,7 @@
 // A web server on this machine that other people's servers are played by.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { promisify } from "node:util";
 
 export interface WebServer extends AsyncDisposable {
   /** As http://127.0.0.1:port. */
@@ -8,6 +9,8 @@ export interface WebServer extends AsyncDisposable {
   readonly port: number;
   /** Paths that were asked for, in their order. */
   readonly requests: string[];
+  /** How many connections are open. */
+  connections(): Promise<number>;
 }
 
 /** Serves each path by its function; other paths are answered with 404. */
@@ -30,6 +33,7 @@ export async function startWebServer(
     url: `http://127.0.0.1:${port}`,
     port,
     requests,
+    connections: () => promisify(server.getConnections.bind(server))(),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -36,6 +36,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3773": ["getThreadRoots"],
   "org.matrix.msc3856.stable": ["getThreadRoots"],
   "org.matrix.msc3874": ["getRelatingEvents"],
+  "org.matrix.msc3916.stable": ["getContentAuthed", "getContentThumbnailAuthed"],
   "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4222": ["sync"],
   "org.matrix.msc3026.busy_presence": ["setPresence"],
