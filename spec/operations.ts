@@ -28,6 +28,7 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
@@ -66,6 +67,7 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationJoins,
   federationKeys,
   federationQuery,
   federationServer,

@@ -93,6 +93,7 @@ async function startEngine(
   started: AsyncDisposable[],
 ): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
   const clock = systemClock;
+  const servers = localServers(config);
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
   const follower = await LogFollower.start(database, bus, clock);
@@ -108,7 +109,7 @@ async function startEngine(
     numbers: new Numbers(database),
     clock,
     ruleChanges: new RuleChanges(),
-    signingKey: signingKeyOf,
+    signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
   const caller = internalCaller(internalSecret);
@@ -216,8 +217,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(lastSeen);
   started.push(forgetChanged(engine));
   started.push(await followErasedUsers(database, engine.follower, engine.events));
-  started.push(new MembershipUpkeep({ ...engine, config, servers }));
-  started.push(new GuestUpkeep({ ...engine, config, servers }));
+  const context = { ...engine, config, clock, servers, federation };
+  started.push(new MembershipUpkeep(context));
+  started.push(new GuestUpkeep(context));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
@@ -225,7 +227,6 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
-  const context = { ...engine, config, clock, servers, federation };
   // Ephemeral messages of other servers come with the parts that they concern.
   const transactions = new InboundTransactions(context, async () => {});
   started.push(transactions);

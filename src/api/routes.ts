@@ -28,6 +28,7 @@ import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
@@ -62,6 +63,7 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
@@ -100,6 +102,7 @@ export const routes: readonly Route[] = [
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
   bind(federationEventsSpec, federationEvents),
+  bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),

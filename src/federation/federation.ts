@@ -15,6 +15,8 @@ export interface Federation {
   readonly client: FederationClient;
   readonly keyRing: KeyRing;
   readonly policy: FederationPolicy;
+  /** The key with which one of our servers signs; undefined for servers that are not ours. */
+  readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }
 
 const KEYS_TIMEOUT_MS = 15_000;
@@ -58,5 +60,5 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
       },
     },
   });
-  return { client, keyRing, policy };
+  return { client, keyRing, policy, signingKey };
 }

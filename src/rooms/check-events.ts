@@ -8,7 +8,9 @@ import type { JsonValue } from "../protocol/json.js";
 import type { RoomVersion } from "../protocol/room-version.js";
 
 /** What the checks say of an event: itself, redacted if its hash did not match, or why it is dropped. */
-export type CheckedEvent = { readonly event: RoomEvent } | { readonly event_id: EventId | undefined; readonly refused: string };
+export type CheckedEvent =
+  | { readonly event: RoomEvent }
+  | { readonly event_id: EventId | undefined; readonly refused: string; readonly because: "malformed" | "unsigned" };
 
 /**
  * Checks events in wire form, parsed with lexemes; one result for each, in their order. The keys of all servers are asked for
@@ -31,15 +33,15 @@ export async function checkEvents(keyRing: KeyRing, version: RoomVersion, wire: 
   const keys = await keyRing.forEvents(wanted);
   return await Promise.all(
     parsed.map(async (result): Promise<CheckedEvent> => {
-      if ("malformed" in result) return { event_id: undefined, refused: result.malformed };
+      if ("malformed" in result) return { event_id: undefined, refused: result.malformed, because: "malformed" };
       const { event } = result;
       const signers = signersOf.get(event);
-      if (signers === undefined) return { event_id: event.event_id, refused: "who authorises the join is no user" };
+      if (signers === undefined) return { event_id: event.event_id, refused: "who authorises the join is no user", because: "malformed" };
       const valid = await Promise.all(
         signers.map((server) => isSignedBy(version, event, server, keys(server, version.enforceKeyValidity ? event.origin_server_ts : undefined))),
       );
       const unsigned = signers.find((_, index) => valid[index] !== true);
-      if (unsigned !== undefined) return { event_id: event.event_id, refused: `${unsigned} did not sign the event` };
+      if (unsigned !== undefined) return { event_id: event.event_id, refused: `${unsigned} did not sign the event`, because: "unsigned" };
       return { event };
     }),
   );

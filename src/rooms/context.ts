@@ -4,7 +4,9 @@ import type { Config, LocalServers } from "../config.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
 import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
+import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
+import type { Numbers } from "../storage/numbers.js";
 import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
@@ -13,9 +15,11 @@ export interface RoomContext {
   readonly database: Database;
   readonly committer: Committer;
   readonly interning: Interning;
+  readonly numbers: Numbers;
   readonly clock: Clock;
   readonly servers: LocalServers;
   readonly owners: RoomOwners;
+  readonly federation: Federation;
   readonly events: EventCache;
 }
 

@@ -1,6 +1,5 @@
 // Events that another server sends: completed by what they refer to, and given to the room's owner (server-server API,
 // "Transactions", "Backfilling and retrieving missing events").
-import type { Federation } from "../federation/federation.js";
 import { FederationError } from "../federation/client.js";
 import { logger } from "../log.js";
 import type { RoomEvent } from "../protocol/event.js";
@@ -13,6 +12,7 @@ import { roomEnds } from "../storage/rooms.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import type { Room } from "./current-state.js";
+import { inOrder } from "./event-order.js";
 import type { Outcome, ReceivedEvent } from "./received-event.js";
 
 const log = logger("receive");
@@ -25,10 +25,6 @@ const MAX_CHAINS = 10;
 /** State events that are asked for one by one; more are asked for as a whole. */
 const MAX_SINGLE = 50;
 const AT_ONCE = 5;
-
-export interface ReceiveContext extends RoomContext {
-  readonly federation: Federation;
-}
 
 /** Who is asked for what is missing, and in whose name. */
 export interface Sender {
@@ -43,7 +39,7 @@ export type Outcomes = ReadonlyMap<EventId, Outcome>;
  * Works events of one room, whose format and signatures were checked, into the room: asks their sender for what they refer to
  * and we do not have, as far as that is little. Throws what the room's owner throws.
  */
-export async function receiveEvents(context: ReceiveContext, room: Room, sender: Sender, events: readonly RoomEvent[]): Promise<Outcomes> {
+export async function receiveEvents(context: RoomContext, room: Room, sender: Sender, events: readonly RoomEvent[]): Promise<Outcomes> {
   const batch = new Batch(context, room, sender);
   for (const event of events) batch.add(event, "live");
   await batch.closeGaps();
@@ -55,14 +51,14 @@ export async function receiveEvents(context: ReceiveContext, room: Room, sender:
 
 /** Events that are received together, and what was found for them. */
 class Batch {
-  readonly #context: ReceiveContext;
+  readonly #context: RoomContext;
   readonly #room: Room;
   readonly #sender: Sender;
   readonly #events = new Map<EventId, { readonly event: RoomEvent; as: ReceivedEvent["as"]; stateBefore?: ReadonlyMap<StateTuple, EventId> }>();
   /** What the database has: true for events whose place in the room is known. */
   readonly #stored = new Map<EventId, boolean>();
 
-  constructor(context: ReceiveContext, room: Room, sender: Sender) {
+  constructor(context: RoomContext, room: Room, sender: Sender) {
     this.#context = context;
     this.#room = room;
     this.#sender = sender;
@@ -198,31 +194,18 @@ class Batch {
     }
   }
 
-  /** All events, each after those that it refers to; those that refer to what is not here at all come last and are not judged. */
+  /** All events, each after those that it refers to. */
   inOrder(): ReceivedEvent[] {
-    const ordered: ReceivedEvent[] = [];
-    const visited = new Set<EventId>();
     const create = createEventIdOfRoom(this.#room.room_id);
-    // Chains may be long: no recursion.
-    for (const first of this.#events.keys()) {
-      const stack: { readonly id: EventId; readonly leave: boolean }[] = [{ id: first, leave: false }];
-      for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-        const entry = this.#events.get(top.id);
-        if (entry === undefined) continue;
-        if (top.leave) {
-          const { event, as, stateBefore } = entry;
-          ordered.push({ event, as, ...(stateBefore !== undefined && { stateBefore }) });
-          continue;
-        }
-        if (visited.has(top.id)) continue;
-        visited.add(top.id);
-        stack.push({ id: top.id, leave: true });
-        const before = entry.as === "outlier" ? [] : entry.event.prev_events;
-        const state = entry.stateBefore === undefined ? [] : entry.stateBefore.values();
-        for (const id of [...before, ...state, ...entry.event.auth_events, create]) stack.push({ id, leave: false });
-      }
-    }
-    return ordered;
+    const events = [...this.#events.values()].map(({ event }) => event);
+    const ordered = inOrder(events, ({ event_id, prev_events, auth_events }) => {
+      const { as, stateBefore } = this.#events.get(event_id) ?? {};
+      return [...(as === "outlier" ? [] : prev_events), ...(stateBefore?.values() ?? []), ...auth_events, create];
+    });
+    return ordered.flatMap(({ event_id }) => {
+      const entry = this.#events.get(event_id);
+      return entry === undefined ? [] : [entry];
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 // Transactions of other servers (server-server API, "Transactions"): events are kept before they are answered for, and worked
 // into their rooms now or, if something is missing, again later.
 import { logger } from "../log.js";
-import type { EventId, RoomId, ServerName } from "../protocol/identifiers.js";
+import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { parseRoomId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, parseJson } from "../protocol/json.js";
 import type { RoomEvent } from "../protocol/event.js";
@@ -14,9 +14,10 @@ import {
   stageEvents,
   takeStagedEvents,
 } from "../storage/inbound-federation.js";
+import type { RoomContext } from "./context.js";
 import { checkEvents } from "./check-events.js";
 import { findRoom, type Room } from "./current-state.js";
-import { type ReceiveContext, receiveEvents, type Sender } from "./receive.js";
+import { receiveEvents, type Sender } from "./receive.js";
 import { requireAllowedServer } from "./server-view.js";
 
 const log = logger("transactions");
@@ -35,7 +36,7 @@ type EventResult = Readonly<Record<string, string>>;
 
 /** Takes what other servers send. */
 export class InboundTransactions implements AsyncDisposable {
-  readonly #context: ReceiveContext;
+  readonly #context: RoomContext;
   readonly #takeEdu: (sender: Sender, edu: JsonObject) => Promise<void>;
   /** Transactions that are being worked on: the same again gets the same answer. */
   readonly #running = new Map<string, Promise<string>>();
@@ -45,7 +46,7 @@ export class InboundTransactions implements AsyncDisposable {
   #retrying: Promise<void> | undefined;
   #closed = false;
 
-  constructor(context: ReceiveContext, takeEdu: (sender: Sender, edu: JsonObject) => Promise<void>) {
+  constructor(context: RoomContext, takeEdu: (sender: Sender, edu: JsonObject) => Promise<void>) {
     this.#context = context;
     this.#takeEdu = takeEdu;
     this.#timer = setInterval(() => {
