@@ -17,6 +17,7 @@ import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
+import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
@@ -91,7 +92,7 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
+): Promise<RoomServices & { readonly registration: ProcessRegistration } & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
   const clock = systemClock;
   const servers = localServers(config);
   const bus = openBus(config, database, isEmbedded);
@@ -158,7 +159,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, bus, follower, owners, events, sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -230,6 +231,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   // Ephemeral messages of other servers come with the parts that they concern.
   const transactions = new InboundTransactions(context, async () => {});
   started.push(transactions);
+  const { follower, registration } = engine;
+  const sender = new FederationSender({
+    database,
+    follower,
+    federation,
+    servers,
+    clock,
+    process: () => registration.nid,
+    edusOf: () => Promise.resolve([]),
+  });
+  started.push(sender);
   const services: Services = {
     ...engine,
     config,
@@ -254,7 +266,11 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       servers,
       limiter,
       authenticate: (token) => tokens.authenticate(token),
-      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
+      authenticateServer: async (request, addressed) => {
+        const remote = await authenticateServer({ ...federation, servers }, request, addressed);
+        sender.alive(remote.origin);
+        return remote;
+      },
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,

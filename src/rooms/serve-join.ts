@@ -92,7 +92,7 @@ export async function takeJoin(
   const room = await requireServedRoom(context, sender, roomId);
   const event = await requireMemberEvent(context, room, sender, eventId, await vouchedFor(context, room, wire), "join");
   const known = (await eventsById(database, [eventId])).get(eventId);
-  const { outcomes } = known === undefined ? await owners.receive(room.rules, roomId, [{ event, as: "live" }]) : { outcomes: new Map([[eventId, "live"]]) };
+  const { outcomes } = known === undefined ? await owners.receive(room.rules, roomId, [{ event, as: "live", passOn: true }]) : { outcomes: new Map([[eventId, "live"]]) };
   if (outcomes.get(eventId) !== "live") throw forbidden("The room does not allow this join, or not any more.");
   return await database.snapshot(async (reads) => {
     const row = (await eventsById(reads, [eventId])).get(eventId);
