@@ -12,6 +12,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -21,6 +22,7 @@ import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
@@ -49,6 +51,7 @@ export const operations: readonly Operation[] = [
   login,
   media,
   membership,
+  mutualRooms,
   openid,
   presence,
   profile,
@@ -58,6 +61,7 @@ export const operations: readonly Operation[] = [
   relations,
   roomEvents,
   send,
+  spaces,
   sync,
   thirdPartyIdentifiers,
   typing,

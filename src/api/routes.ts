@@ -12,6 +12,7 @@ import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
+import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -21,6 +22,7 @@ import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
+import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
@@ -45,6 +47,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -54,6 +57,7 @@ import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
@@ -82,6 +86,7 @@ export const routes: readonly Route[] = [
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
+  bind(mutualRoomsSpec, mutualRooms),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
@@ -91,6 +96,7 @@ export const routes: readonly Route[] = [
   bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
+  bind(spacesSpec, spaces),
   bind(syncSpec, sync),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),

@@ -10,7 +10,7 @@ import {
   serverNameOf,
   type UserId,
 } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import { type JsonObject, ownString } from "../protocol/json.js";
 import { joinRuleOf, type Membership } from "../protocol/membership.js";
 import { namedLevel, userLevel } from "../protocol/power-levels.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
@@ -32,6 +32,7 @@ import {
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
+import { allowedRooms } from "./join-rules.js";
 import { memberProfiles } from "./member-profiles.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
@@ -137,18 +138,6 @@ async function authorisedJoin(
     if (userLevel(levels, member) >= needed) return { join_authorised_via_users_server: member };
   }
   throw forbidden("Nobody on this server may let you into this room.");
-}
-
-/** The rooms whose members a join rule admits ("m.room.join_rules", `allow`). */
-function allowedRooms(rules: JsonObject): Set<string> {
-  const allow = own(rules, "allow");
-  const rooms = new Set<string>();
-  for (const condition of Array.isArray(allow) ? allow : []) {
-    if (!isObject(condition) || ownString(condition, "type") !== "m.room_membership") continue;
-    const room = ownString(condition, "room_id");
-    if (room !== undefined) rooms.add(room);
-  }
-  return rooms;
 }
 
 /** Asks to be let into a room. Throws M_FORBIDDEN where its rules refuse it, M_NOT_FOUND for an unknown room. */
