@@ -21,6 +21,7 @@ import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
@@ -60,6 +61,7 @@ export const operations: readonly Operation[] = [
   registration,
   relations,
   roomEvents,
+  roomUpgrades,
   send,
   spaces,
   sync,

@@ -21,6 +21,7 @@ import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
+import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
@@ -56,6 +57,7 @@ import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
@@ -95,6 +97,7 @@ export const routes: readonly Route[] = [
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
+  bind(roomUpgradesSpec, roomUpgrades),
   bind(sendSpec, send),
   bind(spacesSpec, spaces),
   bind(syncSpec, sync),

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.js";
 import type { Config, LocalServers } from "../config.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
+import type { Bus } from "../storage/bus.js";
 import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
@@ -17,6 +18,7 @@ export interface RoomContext {
   readonly servers: LocalServers;
   readonly owners: RoomOwners;
   readonly events: EventCache;
+  readonly bus: Pick<Bus, "publish">;
 }
 
 /** Which of our users acts or reads. */

@@ -34,6 +34,7 @@ import {
 import { accepted, type DraftTransaction } from "./draft.js";
 import { allowedRooms } from "./join-rules.js";
 import { memberProfiles } from "./member-profiles.js";
+import { followPredecessor } from "./upgrade-settings.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
@@ -88,11 +89,16 @@ export async function joinRoom(
   ]);
   const before = state.get(memberTuple(user_id));
   const joined = membershipAmong(state, user_id) === "join";
-  // Joining twice changes nothing, unless the client has something new to say.
-  if (joined && before !== undefined && Object.keys(content).length === 0) return before.event_id;
+  const follow = (): Promise<void> =>
+    followPredecessor(context, user, { room_id: roomId, room_nid: room.nid }, state.get(CREATE)?.content ?? {}, true);
+  // Joining twice changes nothing, unless the client has something new to say, or heard nothing of the first time.
+  if (joined && before !== undefined && Object.keys(content).length === 0) {
+    await follow();
+    return before.event_id;
+  }
   if (user.is_guest) requireGuestsWelcome(state);
   const { join_authorised_via_users_server: _ours, ...given } = content;
-  return await submitMember(context, roomId, {
+  const eventId = await submitMember(context, roomId, {
     sender: user_id,
     target: user_id,
     membership: "join",
@@ -101,6 +107,8 @@ export async function joinRoom(
     authorisedBy: joined ? {} : await authorisedJoin(context, room, user, state),
     transaction,
   });
+  if (!joined) await follow();
+  return eventId;
 }
 
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
