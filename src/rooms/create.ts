@@ -11,7 +11,7 @@ import type { BoundStatement } from "../storage/room-rows.js";
 import { requireGrantable } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
-import { requireInvitable } from "./membership.js";
+import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
 import { followPredecessor } from "./upgrade-settings.js";
 
@@ -26,7 +26,7 @@ export async function createRoom(
 ): Promise<RoomId> {
   const version = requireVersion(request.room_version ?? context.config.rooms.default_version);
   if ((request.invite_3pid ?? []).length > 0) throw forbidden("This server cannot invite by e-mail address or telephone number.");
-  for (const user of request.invite ?? []) requireInvitable(context, user);
+  await requireInvitable(context, creator.user_id, request.invite ?? []);
   requireCreators(version, request);
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);

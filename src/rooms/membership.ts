@@ -32,6 +32,7 @@ import {
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
+import { requireInvitable } from "./invite-filter.js";
 import { allowedRooms } from "./join-rules.js";
 import { memberProfiles } from "./member-profiles.js";
 import { followPredecessor } from "./upgrade-settings.js";
@@ -56,11 +57,6 @@ export async function resolveRoom(context: RoomContext, text: string): Promise<R
   const alias = parseRoomAlias(text);
   if (alias === undefined) throw invalidParam("This is neither a room id nor a room alias.");
   return (await roomOfAlias(context, alias)).room_id;
-}
-
-/** Throws M_FORBIDDEN for users whom no invitation could reach. */
-export function requireInvitable({ servers }: RoomContext, user: UserId): void {
-  if (!servers.isLocal(serverNameOf(user))) throw forbidden(`${user} cannot be invited: their server cannot be reached.`);
 }
 
 /** The rooms that a user has joined. */
@@ -169,7 +165,7 @@ export async function inviteUser(
   target: UserId,
   { reason }: MembershipOptions,
 ): Promise<void> {
-  requireInvitable(context, target);
+  await requireInvitable(context, sender.user_id, [target]);
   const profiles = await memberProfiles(context, [target]);
   const content = { ...profiles.get(target) };
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "invite", reason, content });

@@ -10,7 +10,8 @@ import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
-import { joinRoom, requireInvitable } from "./membership.js";
+import { requireInvitable } from "./invite-filter.js";
+import { joinRoom } from "./membership.js";
 
 /**
  * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
@@ -101,7 +102,7 @@ async function setMember(
   const membership = ownString(content, "membership");
   if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content });
   const target = parseUserId(stateKey);
-  if (membership === "invite" && target !== undefined) requireInvitable(context, target);
+  if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
   return await submitState(context, sender, roomId, "m.room.member", stateKey, rest);
 }

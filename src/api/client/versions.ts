@@ -30,6 +30,9 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  "org.matrix.msc4155": ["inviteUser"],
+  "org.matrix.msc4380": ["inviteUser"],
+  "org.matrix.msc4380.stable": ["inviteUser"],
   "im.nheko.summary": ["getRoomSummary"],
   "uk.half-shot.msc2666.query_mutual_rooms": ["getMutualRooms"],
   "uk.half-shot.msc2666.query_mutual_rooms.stable": ["getMutualRooms"],
