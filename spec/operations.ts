@@ -1,5 +1,6 @@
 // All operations that exist, by module of the specification.
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -20,6 +21,7 @@ import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
@@ -42,6 +44,7 @@ export const operations: readonly Operation[] = [
   account,
   accountData,
   admin,
+  adminServerNotices,
   capabilities,
   createRoom,
   devices,
@@ -60,6 +63,7 @@ export const operations: readonly Operation[] = [
   receipts,
   registration,
   relations,
+  reportContent,
   roomEvents,
   roomUpgrades,
   send,

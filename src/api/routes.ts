@@ -1,5 +1,6 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
+import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -20,6 +21,7 @@ import * as pushRulesSpec from "../../spec/client/push-rules.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
+import * as reportContentSpec from "../../spec/client/report-content.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as sendSpec from "../../spec/client/send.js";
@@ -36,6 +38,7 @@ import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -56,6 +59,7 @@ import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
@@ -77,6 +81,7 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminServerNoticesSpec, adminServerNotices),
   bind(adminSpec, admin),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
@@ -96,6 +101,7 @@ export const routes: readonly Route[] = [
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
+  bind(reportContentSpec, reportContent),
   bind(roomEventsSpec, roomEvents),
   bind(roomUpgradesSpec, roomUpgrades),
   bind(sendSpec, send),

@@ -10,7 +10,7 @@ import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
 export interface RoomContext {
-  readonly config: Pick<Config, "rooms">;
+  readonly config: Pick<Config, "rooms" | "server_notices">;
   readonly database: Database;
   readonly committer: Committer;
   readonly interning: Interning;

@@ -35,6 +35,7 @@ import { accepted, type DraftTransaction } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
 import { allowedRooms } from "./join-rules.js";
 import { memberProfiles } from "./member-profiles.js";
+import { requireDeclinable } from "./server-notices.js";
 import { followPredecessor } from "./upgrade-settings.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
@@ -173,18 +174,20 @@ export async function inviteUser(
 
 /**
  * Leaves a room, declines an invitation or takes a knock back; nothing happens in a room that was left already. Throws
- * M_FORBIDDEN for who was never there or is banned.
+ * M_FORBIDDEN for who was never there or is banned, M_CANNOT_LEAVE_SERVER_NOTICE_ROOM for an invitation of the server.
  */
 export async function leaveRoom(
   context: RoomContext,
-  { user_id }: RoomUser,
+  { user_id, user_nid }: RoomUser,
   roomId: RoomId,
   { reason }: MembershipOptions,
 ): Promise<void> {
   const membership = await membershipNow(context, roomId, user_id);
   if (membership === "leave") return;
+  if (membership === "invite") await requireDeclinable(context, user_nid, roomId);
   if (membership === undefined || membership === "ban") throw forbidden("You are not in this room.");
   await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "leave", reason });
+  await forgetIfSettled(context, user_id, roomId);
 }
 
 /** Removes a user, or withdraws an invitation. Throws M_FORBIDDEN where that is not the sender's right, or nobody's. */
@@ -198,6 +201,7 @@ export async function kick(
   const membership = await membershipNow(context, roomId, target);
   if (membership === undefined || !REMOVABLE.includes(membership)) throw forbidden(`${target} is not in this room.`);
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "leave", reason, whileIn: REMOVABLE });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Bans a user. Throws M_FORBIDDEN. */
@@ -209,6 +213,7 @@ export async function ban(
   { reason }: MembershipOptions,
 ): Promise<void> {
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "ban", reason });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Lifts a ban. Throws M_BAD_STATE for who is not banned, M_FORBIDDEN. */
@@ -231,6 +236,15 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
     throw unknownError(400, "Leave the room before you forget it.");
   }
   await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
+}
+
+/** Takes a room that a user has left or was removed from out of their lists, where all users shall forget such rooms. */
+async function forgetIfSettled({ config, database, committer, interning }: RoomContext, user: UserId, roomId: RoomId): Promise<void> {
+  if (!config.rooms.forget_on_leave) return;
+  const user_nid = (await interning.findUsers([user])).get(user);
+  const entry = user_nid === undefined ? undefined : await membershipInRoom(database, user_nid, roomId);
+  if (user_nid === undefined || entry === undefined) return;
+  await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [] });
 }
 
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */
