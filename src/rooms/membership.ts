@@ -7,7 +7,6 @@ import {
   parseRoomId,
   type RoomId,
   type ServerName,
-  serverNameOf,
   type UserId,
 } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
@@ -28,9 +27,12 @@ import {
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
+import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
 import { joinElsewhere, serversToAsk } from "./remote-membership.js";
 import { authorisedJoin } from "./restricted-join.js";
+import { requireDeclinable } from "./server-notices.js";
+import { followPredecessor } from "./upgrade-settings.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
@@ -58,11 +60,6 @@ export async function resolveRoom(context: RoomContext, text: string): Promise<{
   if (alias === undefined) throw invalidParam("This is neither a room id nor a room alias.");
   const { room_id, servers } = await lookUpAlias(context, alias);
   return { room_id, via: servers };
-}
-
-/** Throws M_FORBIDDEN for users whom no invitation could reach. */
-export function requireInvitable({ servers }: RoomContext, user: UserId): void {
-  if (!servers.isLocal(serverNameOf(user))) throw forbidden(`${user} cannot be invited: their server cannot be reached.`);
 }
 
 /** The rooms that a user has joined. */
@@ -98,8 +95,13 @@ export async function joinRoom(
   ]);
   const before = state.get(memberTuple(user_id));
   const joined = membershipAmong(state, user_id) === "join";
-  // Joining twice changes nothing, unless the client has something new to say.
-  if (joined && before !== undefined && Object.keys(content).length === 0) return before.event_id;
+  const follow = (): Promise<void> =>
+    followPredecessor(context, user, { room_id: roomId, room_nid: room.nid }, state.get(CREATE)?.content ?? {}, true);
+  // Joining twice changes nothing, unless the client has something new to say, or heard nothing of the first time.
+  if (joined && before !== undefined && Object.keys(content).length === 0) {
+    await follow();
+    return before.event_id;
+  }
   if (user.is_guest) requireGuestsWelcome(state);
   let authorisedBy: JsonObject;
   try {
@@ -110,7 +112,7 @@ export async function joinRoom(
     if (serversToAsk(context, roomId, via).length > 0) return await elsewhere();
     throw forbidden(error.message);
   }
-  return await submitMember(context, roomId, {
+  const eventId = await submitMember(context, roomId, {
     sender: user_id,
     target: user_id,
     membership: "join",
@@ -119,6 +121,8 @@ export async function joinRoom(
     authorisedBy,
     transaction,
   });
+  if (!joined) await follow();
+  return eventId;
 }
 
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
@@ -149,7 +153,7 @@ export async function inviteUser(
   target: UserId,
   { reason }: MembershipOptions,
 ): Promise<void> {
-  requireInvitable(context, target);
+  await requireInvitable(context, sender.user_id, [target]);
   const profiles = await memberProfiles(context, [target]);
   const content = { ...profiles.get(target) };
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "invite", reason, content });
@@ -157,18 +161,20 @@ export async function inviteUser(
 
 /**
  * Leaves a room, declines an invitation or takes a knock back; nothing happens in a room that was left already. Throws
- * M_FORBIDDEN for who was never there or is banned.
+ * M_FORBIDDEN for who was never there or is banned, M_CANNOT_LEAVE_SERVER_NOTICE_ROOM for an invitation of the server.
  */
 export async function leaveRoom(
   context: RoomContext,
-  { user_id }: RoomUser,
+  { user_id, user_nid }: RoomUser,
   roomId: RoomId,
   { reason }: MembershipOptions,
 ): Promise<void> {
   const membership = await membershipNow(context, roomId, user_id);
   if (membership === "leave") return;
+  if (membership === "invite") await requireDeclinable(context, user_nid, roomId);
   if (membership === undefined || membership === "ban") throw forbidden("You are not in this room.");
   await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "leave", reason });
+  await forgetIfSettled(context, user_id, roomId);
 }
 
 /** Removes a user, or withdraws an invitation. Throws M_FORBIDDEN where that is not the sender's right, or nobody's. */
@@ -182,6 +188,7 @@ export async function kick(
   const membership = await membershipNow(context, roomId, target);
   if (membership === undefined || !REMOVABLE.includes(membership)) throw forbidden(`${target} is not in this room.`);
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "leave", reason, whileIn: REMOVABLE });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Bans a user. Throws M_FORBIDDEN. */
@@ -193,6 +200,7 @@ export async function ban(
   { reason }: MembershipOptions,
 ): Promise<void> {
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "ban", reason });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Lifts a ban. Throws M_BAD_STATE for who is not banned, M_FORBIDDEN. */
@@ -215,6 +223,15 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
     throw unknownError(400, "Leave the room before you forget it.");
   }
   await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
+}
+
+/** Takes a room that a user has left or was removed from out of their lists, where all users shall forget such rooms. */
+async function forgetIfSettled({ config, database, committer, interning }: RoomContext, user: UserId, roomId: RoomId): Promise<void> {
+  if (!config.rooms.forget_on_leave) return;
+  const user_nid = (await interning.findUsers([user])).get(user);
+  const entry = user_nid === undefined ? undefined : await membershipInRoom(database, user_nid, roomId);
+  if (user_nid === undefined || entry === undefined) return;
+  await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [] });
 }
 
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */

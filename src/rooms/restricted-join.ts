@@ -2,8 +2,8 @@
 // "Restricted rooms"; server-server API, "Restricted rooms").
 import { forbidden, MatrixError } from "../errors.js";
 import type { RoomEvent } from "../protocol/event.js";
-import { parseRoomId, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import { parseRoomId, parseUserId, serverNameOf, type UserId } from "../protocol/identifiers.js";
+import type { JsonObject } from "../protocol/json.js";
 import { joinRuleOf } from "../protocol/membership.js";
 import { namedLevel, userLevel } from "../protocol/power-levels.js";
 import type { StateTuple } from "../protocol/state-map.js";
@@ -11,6 +11,7 @@ import { joinedAmong } from "../storage/memberships.js";
 import { roomMembers } from "../storage/state.js";
 import type { RoomContext } from "./context.js";
 import { JOIN_RULES, membershipAmong, memberTuple, powerLevelsAmong, type Room } from "./current-state.js";
+import { allowedRooms } from "./join-rules.js";
 
 /**
  * What a user's join into a room has to say of who vouches for it, by the room's state: nothing where the room's other rules
@@ -29,7 +30,7 @@ export async function authorisedJoin(
     (rule === "restricted" && room.rules.restrictedJoins) || (rule === "knock_restricted" && room.rules.knockRestrictedJoins);
   const membership = membershipAmong(state, user);
   if (!restricted || membership === "invite" || membership === "join") return {};
-  const allowed = allowedRooms(state.get(JOIN_RULES)?.content ?? {});
+  const allowed = [...allowedRooms(state.get(JOIN_RULES)?.content ?? {})].flatMap((id) => parseRoomId(id) ?? []);
   const tuple = memberTuple(user);
   const { visible, joined } = await joinedAmong(database, allowed, (await interning.findTuples([tuple])).get(tuple));
   if (joined === 0 && visible === 0) {
@@ -46,16 +47,4 @@ export async function authorisedJoin(
     if (userLevel(levels, member) >= needed) return { join_authorised_via_users_server: member };
   }
   throw new MatrixError(400, "M_UNABLE_TO_GRANT_JOIN", "Nobody on this server may let you into this room.");
-}
-
-/** The rooms whose members a join rule admits ("m.room.join_rules", `allow`). */
-function allowedRooms(rules: JsonObject): RoomId[] {
-  const allow = own(rules, "allow");
-  const rooms = new Set<RoomId>();
-  for (const condition of Array.isArray(allow) ? allow : []) {
-    if (!isObject(condition) || ownString(condition, "type") !== "m.room_membership") continue;
-    const room = parseRoomId(ownString(condition, "room_id"));
-    if (room !== undefined) rooms.add(room);
-  }
-  return [...rooms];
 }

@@ -133,7 +133,8 @@ export class InboundTransactions implements AsyncDisposable {
   /** Works events into their room, after what is being worked in there; what is decided is no longer kept. */
   async #work(room: Room, sender: Sender, events: readonly RoomEvent[], results?: Map<EventId, EventResult>): Promise<void> {
     const before = this.#rooms.get(room.room_id) ?? Promise.resolve();
-    const work = before.then(async () => {
+    const work = (async (): Promise<void> => {
+      await before;
       if (this.#closed) return;
       const outcomes = await receiveEvents(this.#context, room, sender, events);
       for (const [id, outcome] of outcomes) {
@@ -142,7 +143,7 @@ export class InboundTransactions implements AsyncDisposable {
       const undecided = await this.#undecided(events);
       const decided = events.filter(({ event_id }) => !undecided.has(event_id));
       await removeStagedEvents(this.#context.database, decided.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
-    });
+    })();
     const quiet = work.catch((error: unknown) => {
       log.warn({ origin: sender.origin, room: room.room_id, err: error }, "events could not be worked into their room; they are tried again");
     });

@@ -42,6 +42,35 @@ export async function membershipInRoom(
   return row;
 }
 
+const MUTUAL = `memberships m JOIN current_state c ON c.room_nid = m.room_nid AND c.user_nid = $2 AND c.membership = 1
+    WHERE m.user_nid = $1 AND m.membership = 1`;
+const MUTUAL_AFTER: Statement<{ nid: number; room_id: RoomId }> = {
+  name: "memberships_mutual_after", // memberships_pkey, current_state_user
+  text: `SELECT r.nid, r.room_id FROM (SELECT m.room_nid FROM ${MUTUAL} AND m.room_nid > $3 ORDER BY m.room_nid LIMIT $4) found
+    JOIN rooms r ON r.nid = found.room_nid ORDER BY r.nid`,
+};
+const MUTUAL_COUNT: Statement<{ count: number }> = {
+  name: "memberships_mutual_count", // memberships_pkey, current_state_user
+  text: `SELECT count(*) AS count FROM ${MUTUAL}`,
+};
+
+/** Rooms that a local user and another one have joined, from the one after a number on, in the order of their numbers. */
+export async function mutualRoomsAfter(
+  reads: Reads,
+  userNid: number,
+  otherNid: number,
+  after: number,
+  limit: number,
+): Promise<{ nid: number; room_id: RoomId }[]> {
+  return await reads.read(MUTUAL_AFTER, [userNid, otherNid, after, limit]);
+}
+
+/** How many rooms a local user and another one have joined. */
+export async function countMutualRooms(reads: Reads, userNid: number, otherNid: number): Promise<number> {
+  const [row] = await reads.read(MUTUAL_COUNT, [userNid, otherNid]);
+  return row?.count ?? 0;
+}
+
 const FORGET: Statement = {
   name: "memberships_forget", // memberships_pkey; not while the user is in the room or invited (leave 4, ban 5)
   text: `UPDATE memberships SET forgotten = true WHERE user_nid = $1 AND room_nid = $2 AND membership IN (4, 5)`,
