@@ -33,8 +33,10 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
+import * as federationLeaves from "./federation/leaves.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -77,7 +79,9 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationInvites,
   federationJoins,
+  federationLeaves,
   federationKeys,
   federationQuery,
   federationServer,

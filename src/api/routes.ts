@@ -33,6 +33,8 @@ import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationInvitesSpec from "../../spec/federation/invites.js";
+import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
@@ -73,6 +75,8 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationInvites from "./federation/invites.js";
+import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
@@ -117,6 +121,8 @@ export const routes: readonly Route[] = [
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
   bind(federationEventsSpec, federationEvents),
+  bind(federationInvitesSpec, federationInvites),
+  bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),

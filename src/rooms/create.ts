@@ -2,7 +2,8 @@
 import type { createRoom as createRoomSpec } from "../../spec/client/create-room.js";
 import type { BodyOf } from "../../spec/operation.js";
 import { forbidden, invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
-import { type RoomAlias, type RoomId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
+import { logger } from "../log.js";
+import { type RoomAlias, type RoomId, parseUserId, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { own } from "../protocol/json.js";
 import { type RoomVersion, roomVersion } from "../protocol/room-version.js";
 import { aliasInsert, findAliases, isAliasTaken } from "../storage/aliases.js";
@@ -13,7 +14,10 @@ import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
 import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
+import { inviteElsewhere } from "./remote-invite.js";
 import { followPredecessor } from "./upgrade-settings.js";
+
+const log = logger("rooms");
 
 /**
  * Creates a room with its first events, its alias and its directory entry, all of them or none. Throws
@@ -31,7 +35,9 @@ export async function createRoom(
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);
   const profiles = await memberProfiles(context, [creator.user_id, ...(request.invite ?? [])]);
-  const [create, ...others] = initialEvents(version, creator.user_id, request, alias, profiles);
+  const { isLocal } = context.servers;
+  const local = (request.invite ?? []).filter((user) => isLocal(serverNameOf(user)));
+  const [create, ...others] = initialEvents(version, creator.user_id, { ...request, invite: local }, alias, profiles);
   if (create === undefined) throw new Error("a room has no create event");
   try {
     const created = await context.owners.create({
@@ -47,12 +53,25 @@ export async function createRoom(
       },
     });
     await followPredecessor(context, creator, created, create.content);
+    for (const user of request.invite ?? []) {
+      if (!local.includes(user)) await inviteFrom(context, creator, created.room_id, user, request.is_direct === true);
+    }
     return created.room_id;
   } catch (error) {
     // The room's own id is new: only the alias can be taken.
     if (alias !== undefined && isAliasTaken(error)) throw roomInUse(alias);
     if (error instanceof MatrixError && error.errcode === "M_FORBIDDEN") throw invalidRoomState(error.message, error);
     throw error;
+  }
+}
+
+/** Invites a user of another server to a room that has just been made, and stands also where that cannot be done. */
+async function inviteFrom(context: RoomContext, creator: RoomUser, roomId: RoomId, user: UserId, isDirect: boolean): Promise<void> {
+  try {
+    await inviteElsewhere(context, creator.user_id, roomId, user, isDirect ? { is_direct: true } : {});
+  } catch (error) {
+    if (!(error instanceof MatrixError)) throw error;
+    log.info({ room: roomId, user, reason: error.message }, "a user could not be invited to a new room");
   }
 }
 

@@ -3,7 +3,7 @@
 import { forbidden, MatrixError } from "../errors.js";
 import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise } from "../protocol/authorisation.js";
-import { draftJson, referenceHashOf } from "../protocol/event-format.js";
+import { draftJson, type EventDraft, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
 import type { EventId, UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
@@ -22,12 +22,16 @@ export function requireKnownVersion(room: Room, known: readonly string[]): void 
 }
 
 /**
- * A member event of a user of another server as it would follow the room's last events now, without hashes and signatures.
- * Throws M_FORBIDDEN where the room's rules refuse it.
+ * A member event as it would follow the room's last events now. Throws M_FORBIDDEN where the room's rules refuse it.
  */
-export async function memberTemplate(context: RoomContext, reads: Reads, room: Room, userId: UserId, content: JsonObject): Promise<JsonObject> {
+export async function nextMemberEvent(
+  context: RoomContext,
+  reads: Reads,
+  room: Room,
+  { sender, target, content }: { readonly sender: UserId; readonly target: UserId; readonly content: JsonObject },
+): Promise<EventDraft> {
   const version = room.rules;
-  const member = { type: "m.room.member", state_key: userId, sender: userId, content };
+  const member = { type: "m.room.member", state_key: target, sender, content };
   const ends = [...(await eventsById(reads, await roomEnds(reads, room.nid))).values()]
     .map((row) => storedEvent(version, row.event_id, row.json))
     .toSorted((a, b) => b.depth - a.depth)
@@ -47,5 +51,10 @@ export async function memberTemplate(context: RoomContext, reads: Reads, room: R
   const event: RoomEvent = { ...draft, event_id: "$" as EventId, json: "" };
   const verdict = authorise(version, event, state);
   if (!verdict.allowed) throw forbidden(`The room does not allow this: ${verdict.reason}.`);
-  return draftJson(version, draft);
+  return draft;
+}
+
+/** A change of a user's own membership, for the user's server to complete: without hashes and signatures. Throws M_FORBIDDEN. */
+export async function memberTemplate(context: RoomContext, reads: Reads, room: Room, userId: UserId, content: JsonObject): Promise<JsonObject> {
+  return draftJson(room.rules, await nextMemberEvent(context, reads, room, { sender: userId, target: userId, content }));
 }

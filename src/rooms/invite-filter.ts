@@ -1,5 +1,5 @@
 // Whose invitations a user lets through (client-server API, "Invite permission" and "Ignoring Users"; MSC4155).
-import { forbidden, MatrixError } from "../errors.js";
+import { MatrixError } from "../errors.js";
 import { compileGlob, matchesWhole } from "../protocol/glob.js";
 import { serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../protocol/json.js";
@@ -53,18 +53,17 @@ function verdictOf(filter: JsonObject, inviter: UserId): InviteVerdict {
   return "allow";
 }
 
-/** Throws M_FORBIDDEN for users whom no invitation could reach, M_INVITE_BLOCKED for those who want none from this one. */
+/** Throws M_INVITE_BLOCKED for those who want none from this one. */
 export async function requireInvitable(
   { database, interning, servers }: Pick<RoomContext, "database" | "interning" | "servers">,
   inviter: UserId,
   users: readonly UserId[],
 ): Promise<void> {
-  for (const user of users) {
-    if (!servers.isLocal(serverNameOf(user))) throw forbidden(`${user} cannot be invited: their server cannot be reached.`);
-  }
-  const nids = await interning.findUsers(users);
+  // What users of other servers want, their servers say.
+  const local = users.filter((user) => servers.isLocal(serverNameOf(user)));
+  const nids = await interning.findUsers(local);
   await Promise.all(
-    users.map(async (user) => {
+    local.map(async (user) => {
       const nid = nids.get(user);
       if (nid !== undefined && (await inviteFilter(database, nid))(inviter) === "block") {
         throw new MatrixError(403, "M_INVITE_BLOCKED", `${user} does not want to be invited.`);

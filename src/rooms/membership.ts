@@ -7,6 +7,7 @@ import {
   parseRoomId,
   type RoomId,
   type ServerName,
+  serverNameOf,
   type UserId,
 } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
@@ -23,13 +24,14 @@ import {
   membershipAmong,
   memberTuple,
   POWER_LEVELS,
-  requireRoom,
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
-import { joinElsewhere, serversToAsk } from "./remote-membership.js";
+import { outsideEvent } from "./outside.js";
+import { inviteElsewhere } from "./remote-invite.js";
+import { joinElsewhere, knockElsewhere, leaveElsewhere, serversToAsk } from "./remote-membership.js";
 import { authorisedJoin } from "./restricted-join.js";
 import { requireDeclinable } from "./server-notices.js";
 import { followPredecessor } from "./upgrade-settings.js";
@@ -84,7 +86,9 @@ export async function joinRoom(
   const elsewhere = async (): Promise<EventId> => {
     if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
     const profile = (await memberProfiles(context, [user_id])).get(user_id);
-    return await joinElsewhere(context, user, roomId, via, { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const invite = await outsideEvent(context, user.user_nid, roomId);
+    const inviters = invite?.membership === MEMBERSHIPS.invite ? [serverNameOf(invite.event.sender)] : [];
+    return await joinElsewhere(context, user, roomId, [...inviters, ...via], { ...profile, ...given, ...(reason !== undefined && { reason }) });
   };
   const room = await findRoom(database, roomId);
   if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();
@@ -135,13 +139,18 @@ function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
 /** Asks to be let into a room. Throws M_FORBIDDEN where its rules refuse it, M_NOT_FOUND for an unknown room. */
 export async function knockRoom(
   context: RoomContext,
-  { user_id }: RoomUser,
+  user: RoomUser,
   roomId: RoomId,
-  { reason }: MembershipOptions,
+  { reason, via = [] }: MembershipOptions,
 ): Promise<void> {
-  await requireRoom(context.database, roomId);
+  const { user_id } = user;
   const profiles = await memberProfiles(context, [user_id]);
   const content = { ...profiles.get(user_id) };
+  const room = await findRoom(context.database, roomId);
+  if (room === undefined || !(await isKnownWell(context.database, room.nid))) {
+    await knockElsewhere(context, user, roomId, via, { ...content, ...(reason !== undefined && { reason }) });
+    return;
+  }
   await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "knock", reason, content });
 }
 
@@ -154,6 +163,10 @@ export async function inviteUser(
   { reason }: MembershipOptions,
 ): Promise<void> {
   await requireInvitable(context, sender.user_id, [target]);
+  if (!context.servers.isLocal(serverNameOf(target))) {
+    await inviteElsewhere(context, sender.user_id, roomId, target, reason === undefined ? {} : { reason });
+    return;
+  }
   const profiles = await memberProfiles(context, [target]);
   const content = { ...profiles.get(target) };
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "invite", reason, content });
@@ -165,10 +178,18 @@ export async function inviteUser(
  */
 export async function leaveRoom(
   context: RoomContext,
-  { user_id, user_nid }: RoomUser,
+  user: RoomUser,
   roomId: RoomId,
   { reason }: MembershipOptions,
 ): Promise<void> {
+  const outside = await outsideMembership(context, user, roomId);
+  if (outside !== undefined) {
+    if (outside.membership === MEMBERSHIPS.leave) return;
+    if (outside.membership === MEMBERSHIPS.ban) throw forbidden("You are not in this room.");
+    await leaveElsewhere(context, user, roomId, outside, reason === undefined ? {} : { reason });
+    return;
+  }
+  const { user_id, user_nid } = user;
   const membership = await membershipNow(context, roomId, user_id);
   if (membership === "leave") return;
   if (membership === "invite") await requireDeclinable(context, user_nid, roomId);
@@ -232,6 +253,13 @@ async function forgetIfSettled({ config, database, committer, interning }: RoomC
   const entry = user_nid === undefined ? undefined : await membershipInRoom(database, user_nid, roomId);
   if (user_nid === undefined || entry === undefined) return;
   await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [] });
+}
+
+/** What a user is in a room that none of ours is in; undefined where the room's own state says it. */
+async function outsideMembership(context: RoomContext, user: RoomUser, roomId: RoomId): ReturnType<typeof outsideEvent> {
+  const room = await findRoom(context.database, roomId);
+  if (room === undefined || (await isKnownWell(context.database, room.nid))) return undefined;
+  return await outsideEvent(context, user.user_nid, roomId);
 }
 
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */

@@ -16,6 +16,8 @@ export interface ReceivedEvent {
   readonly stateBefore?: ReadonlyMap<StateTuple, EventId>;
   /** It came in through us: the other servers of the room have it from us. */
   readonly passOn?: boolean;
+  /** Kept as what it says, since the room's rules cannot be asked: only where nothing else depends on it. */
+  readonly unjudged?: boolean;
   /** Our own way into the room: what we knew of its ends and state counts no longer. */
   readonly entry?: boolean;
 }

@@ -194,13 +194,13 @@ export async function persistReceived(
     return mayRedact(memory.version, event, target.event, levels) ? target.nid : undefined;
   };
   const outcomes = new Map<EventId, Outcome>();
-  for (const { event, as, entry, passOn } of fresh) {
+  for (const { event, as, entry, passOn, unjudged } of fresh) {
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
     const auths = authorisers(memory, event).flatMap((id) => known.get(id) ?? []);
-    if (event.auth_events.some((id) => !known.has(id))) continue;
-    let allowed = allowedByAuthEvents(memory, event, auths);
+    if (unjudged !== true && event.auth_events.some((id) => !known.has(id))) continue;
+    let allowed = unjudged === true || allowedByAuthEvents(memory, event, auths);
     const placed = (id: EventId): Known | undefined => {
       const found = known.get(id);
       return found === undefined || (found.flags & FLAGS.outlier) !== 0 ? undefined : found;

@@ -18,6 +18,7 @@ import { checkEvents } from "./check-events.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom } from "./current-state.js";
 import { inOrder } from "./event-order.js";
+import { setOutside } from "./outside.js";
 
 const log = logger("federation");
 
@@ -174,6 +175,97 @@ export async function joinElsewhere(
     const answer = await sendJoin(context, join, roomId);
     await takeOver(context, join, roomId, answer);
     return join.event.event_id;
+  });
+}
+
+/**
+ * Knocks on a room that only other servers are in. Throws M_NOT_FOUND, M_FORBIDDEN and what else the servers refuse with, M_UNKNOWN
+ * 502 if none of them can be reached.
+ */
+export async function knockElsewhere(
+  context: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
+  via: readonly ServerName[],
+  content: JsonObject,
+): Promise<void> {
+  await tryServers(serversToAsk(context, roomId, via), async (server) => {
+    const { version, event } = await completeTemplate(context, server, user, roomId, "knock", content);
+    const answer = await send(context, server, event, "v1", "send_knock");
+    await setOutside(context, version, roomId, event, listOf(answer, "knock_room_state"));
+  });
+}
+
+/**
+ * Leaves a room that only other servers are in: declines an invitation, or takes a knock back. They are told, if they can be;
+ * for the user it is over in any case.
+ */
+export async function leaveElsewhere(
+  context: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
+  before: { readonly event: RoomEvent; readonly version: RoomVersion },
+  content: JsonObject,
+): Promise<void> {
+  const via = [serverNameOf(before.event.sender)];
+  try {
+    await tryServers(serversToAsk(context, roomId, via), async (server) => {
+      const { version, event } = await completeTemplate(context, server, user, roomId, "leave", content);
+      try {
+        await send(context, server, event, "v2", "send_leave");
+      } catch (error) {
+        if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
+        await send(context, server, event, "v1", "send_leave");
+      }
+      await setOutside(context, version, roomId, event, undefined);
+    });
+  } catch (error) {
+    if (!(error instanceof MatrixError)) throw error;
+    log.info({ room: roomId, reason: error.message }, "a room could not be told that a user of ours has left");
+    await setOutside(context, before.version, roomId, ownLeave(context, user, roomId, before, content), undefined);
+  }
+}
+
+/** A leave that no other server has seen: it follows what it ends. */
+function ownLeave(
+  { clock, federation }: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
+  { event: before, version }: { readonly event: RoomEvent; readonly version: RoomVersion },
+  content: JsonObject,
+): RoomEvent {
+  const origin = serverNameOf(user.user_id);
+  const key = federation.signingKey(origin);
+  if (key === undefined) throw new Error("a member event of a user that is not ours");
+  const chosen = version.eventIds === "chosen" ? parseEventId(`$${crypto.randomUUID()}:${origin}`) : undefined;
+  return buildEvent(
+    version,
+    {
+      room_id: roomId,
+      type: "m.room.member",
+      state_key: user.user_id,
+      sender: user.user_id,
+      content: { ...content, membership: "leave" },
+      origin_server_ts: clock.now(),
+      depth: before.depth + 1,
+      prev_events: [before.event_id],
+      auth_events: [before.event_id],
+      ...(chosen !== undefined && { event_id: chosen }),
+    },
+    origin,
+    key,
+  );
+}
+
+/** Sends a completed event to the server that offered it. Throws FederationError. */
+async function send({ federation }: RoomContext, server: ServerName, event: RoomEvent, version: "v1" | "v2", operation: string): Promise<JsonObject> {
+  return await federation.client.request({
+    origin: serverNameOf(event.sender),
+    destination: server,
+    method: "PUT",
+    uri: `/_matrix/federation/${version}/${operation}/${encodeURIComponent(event.room_id)}/${encodeURIComponent(event.event_id)}`,
+    body: wireOf(event),
+    timeoutMs: HANDSHAKE_MS,
   });
 }
 

@@ -13,6 +13,7 @@ import { findRoom, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
 import { joinRoom } from "./membership.js";
+import { inviteElsewhere } from "./remote-invite.js";
 import { requireDeclinable } from "./server-notices.js";
 
 /**
@@ -110,6 +111,9 @@ async function setMember(
   const target = parseUserId(stateKey);
   if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
+  if (membership === "invite" && target !== undefined && !context.servers.isLocal(serverNameOf(target))) {
+    return await inviteElsewhere(context, sender.user_id, roomId, target, rest);
+  }
   return await submitState(context, sender, roomId, "m.room.member", stateKey, rest);
 }
 

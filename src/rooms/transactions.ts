@@ -15,8 +15,10 @@ import {
   takeStagedEvents,
 } from "../storage/inbound-federation.js";
 import type { RoomContext } from "./context.js";
+import { isKnownWell } from "../storage/memberships.js";
 import { checkEvents } from "./check-events.js";
 import { findRoom, type Room } from "./current-state.js";
+import { takeBackOutside } from "./outside.js";
 import { receiveEvents, type Sender } from "./receive.js";
 import { requireAllowedServer } from "./server-view.js";
 
@@ -136,6 +138,12 @@ export class InboundTransactions implements AsyncDisposable {
     const work = (async (): Promise<void> => {
       await before;
       if (this.#closed) return;
+      if (!(await isKnownWell(this.#context.database, room.nid))) {
+        // Nobody of ours is there: only the end of an invitation or a knock is for us.
+        for (const event of events) await takeBackOutside(this.#context, room.rules, event);
+        await removeStagedEvents(this.#context.database, events.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
+        return;
+      }
       const outcomes = await receiveEvents(this.#context, room, sender, events);
       for (const [id, outcome] of outcomes) {
         if (outcome === "rejected") results?.set(id, { error: "The rules of the room do not allow this event." });

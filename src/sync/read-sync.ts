@@ -12,6 +12,8 @@ import { eventContext, NO_CONTEXT, shownEvent, type EventReader } from "../rooms
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
 import { inviteFilter } from "../rooms/invite-filter.js";
+import { STRIPPED } from "../rooms/stripped-state.js";
+import { offeredStates } from "../storage/outside-memberships.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
@@ -85,17 +87,6 @@ export function readSync(services: SyncServices, reader: SyncReader, request: Sy
 }
 
 const MEMBER = "m.room.member";
-/** What an invited or knocking user is shown of a room ("Stripped state"). */
-const STRIPPED = [
-  "m.room.create",
-  "m.room.join_rules",
-  "m.room.canonical_alias",
-  "m.room.avatar",
-  "m.room.encryption",
-  "m.room.name",
-  "m.room.topic",
-];
-
 /** How a room came to be joined since the token: whether all of it has to be told, and from where on its events. */
 interface Join {
   readonly isNew: boolean;
@@ -415,6 +406,9 @@ class SyncRead {
       this.#reads,
       rows.map(({ event_nid }) => event_nid),
     );
+    // Of rooms that none of ours is in, what their servers said.
+    const known = new Set(rows.map((row) => row.room_nid));
+    const offered = await offeredStates(this.#reads, this.#reader.user_nid, nids.filter((nid) => !known.has(nid)));
     const texts = { invite: [] as string[], knock: [] as string[] };
     const isInvited = waiting.some(({ membership }) => membership === MEMBERSHIPS.invite);
     const verdict = isInvited ? await inviteFilter(this.#reads, this.#reader.user_nid) : () => "allow";
@@ -429,6 +423,8 @@ class SyncRead {
       const mine = own.get(event_nid);
       if (mine !== undefined) shown.set(event_nid, mine);
       const stripped = [...shown.values()].map(({ event }) => event).filter(isState).map(strippedEvent);
+      const said = offered.get(room_nid)?.slice(1, -1) ?? "";
+      if (said !== "") stripped.unshift(said);
       const key = membership === MEMBERSHIPS.invite ? "invite" : "knock";
       texts[key].push(`${JSON.stringify(room_id)}:{"${key}_state":{"events":[${stripped.join(",")}]}}`);
     }

@@ -30,9 +30,10 @@ export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, 
   return { room_id };
 };
 
-export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
-  const { room_id } = await membership.resolveRoom(services, params.roomIdOrAlias);
-  await membership.knockRoom(services, auth, room_id, body);
+export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, query, body }) => {
+  const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const named = [...(query.via ?? []), ...(query.server_name ?? [])];
+  await membership.knockRoom(services, auth, room_id, { ...body, via: [...named, ...via] });
   return { room_id };
 };
 

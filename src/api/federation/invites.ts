@@ -1,0 +1,18 @@
+// Server-server API, "Inviting to a room".
+import type * as spec from "../../../spec/federation/invites.js";
+import { isObject, own } from "../../protocol/json.js";
+import { takeInvitation } from "../../rooms/remote-invite.js";
+import { Reply, type Handler } from "../handler.js";
+
+export const sendInviteV1: Handler<typeof spec.sendInviteV1> = async (services, { auth, params, body }) => {
+  const unsigned = own(body, "unsigned");
+  const state = isObject(unsigned) ? own(unsigned, "invite_room_state") : undefined;
+  const invitation = { event: body, room_version: "1", invite_room_state: Array.isArray(state) ? state : [] };
+  return new Reply(200, `[200,{"event":${await takeInvitation(services, auth, params.roomId, params.eventId, invitation)}}]`);
+};
+
+export const sendInviteV2: Handler<typeof spec.sendInviteV2> = async (services, { auth, params, body }) => {
+  const { event, room_version, invite_room_state = [] } = body;
+  const signed = await takeInvitation(services, auth, params.roomId, params.eventId, { event, room_version, invite_room_state });
+  return new Reply(200, `{"event":${signed}}`);
+};

@@ -1,0 +1,107 @@
+// Invitations, knocks and their ends between servers.
+import { expect } from "chai";
+import { fsck } from "../../src/storage/fsck.js";
+import { eventually } from "../support/eventually.js";
+import { startFederatingServer, type FederatingServer } from "../support/federation.js";
+import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
+import type { TestClient } from "../support/server.js";
+
+const V3 = "/_matrix/client/v3";
+
+describe("invitations between servers", () => {
+  let one: FederatingServer;
+  let two: FederatingServer;
+  let alice: TestClient;
+  let bob: TestClient;
+  before(async () => {
+    [one, two] = [await startFederatingServer(), await startFederatingServer()];
+    [alice, bob] = [await one.register("alice"), await two.register("bob")];
+  });
+  after(async () => {
+    for (const server of [one, two]) expect((await fsck(server.database)).problems).to.deep.equal([]);
+    await one[Symbol.asyncDispose]();
+    await two[Symbol.asyncDispose]();
+  });
+
+  async function newRoom(request: JsonObject): Promise<string> {
+    return stringAt((await alice.post(`${V3}/createRoom`, { name: "here", ...request })).body, "room_id") ?? "";
+  }
+  async function section(client: TestClient, kind: string, room: string): Promise<JsonObject | undefined> {
+    const rooms = objectAt((await client.get(`${V3}/sync?filter=${encodeURIComponent('{"room":{"include_leave":true}}')}`)).body, "rooms", kind);
+    return Object.hasOwn(rooms, room) ? objectAt(rooms, room) : undefined;
+  }
+  async function membership(client: TestClient, room: string, user: string): Promise<unknown> {
+    return (await client.get(`${V3}/rooms/${room}/state/m.room.member/${user}`)).body["membership"];
+  }
+
+  for (const room_version of ["1", "9", "11", "12"]) {
+    it(`are shown and accepted, version ${room_version}`, async () => {
+      const room = await newRoom({ preset: "private_chat", room_version });
+      const since = stringAt((await bob.get(`${V3}/sync`)).body, "next_batch") ?? "";
+      const waiting = bob.get(`${V3}/sync?timeout=20000&since=${since}`);
+      expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id, reason: "come" })).status).to.equal(200);
+      const shown = objectsAt((await waiting).body, "rooms", "invite", room, "invite_state", "events");
+      expect(shown.map((event) => event["type"])).to.include.members(["m.room.create", "m.room.name", "m.room.member"]);
+      expect(shown.every((event) => Object.keys(event).every((key) => ["type", "state_key", "sender", "content"].includes(key)))).to.equal(true);
+      expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
+      await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
+      expect(await section(bob, "invite", room)).to.equal(undefined);
+    });
+  }
+
+  it("come with new rooms", async () => {
+    const room = await newRoom({ preset: "trusted_private_chat", invite: [bob.user_id], is_direct: true });
+    const state = objectsAt(await section(bob, "invite", room), "invite_state", "events");
+    const own = state.find((event) => event["state_key"] === bob.user_id);
+    expect(objectAt(own, "content")).to.include({ membership: "invite", is_direct: true });
+  });
+
+  it("are declined, also when nobody there answers any more", async () => {
+    const room = await newRoom({ preset: "private_chat", invite: [bob.user_id] });
+    expect((await bob.post(`${V3}/rooms/${room}/leave`)).status).to.equal(200);
+    await eventually("alice sees it", async () => (await membership(alice, room, bob.user_id)) === "leave");
+    expect(await section(bob, "invite", room)).to.equal(undefined);
+
+    const lonely = await startFederatingServer();
+    const carol = await lonely.register("carol");
+    const created = await carol.post(`${V3}/createRoom`, { preset: "private_chat", invite: [bob.user_id] });
+    const other = stringAt(created.body, "room_id") ?? "";
+    expect(await section(bob, "invite", other)).to.not.equal(undefined);
+    await lonely[Symbol.asyncDispose]();
+    expect((await bob.post(`${V3}/rooms/${other}/leave`)).status).to.equal(200);
+    expect(await section(bob, "invite", other)).to.equal(undefined);
+  });
+
+  it("are taken back by who invited", async () => {
+    const room = await newRoom({ preset: "private_chat", invite: [bob.user_id] });
+    expect(await section(bob, "invite", room)).to.not.equal(undefined);
+    expect((await alice.post(`${V3}/rooms/${room}/kick`, { user_id: bob.user_id })).status).to.equal(200);
+    await eventually("bob's invitation is gone", async () => (await section(bob, "invite", room)) === undefined);
+  });
+
+  it("are refused by who wants none, and for users that do not exist", async () => {
+    const room = await newRoom({ preset: "private_chat" });
+    const nobody = await alice.post(`${V3}/rooms/${room}/invite`, { user_id: `@nobody:${two.name}` });
+    expect([nobody.status, nobody.body["errcode"]]).to.deep.equal([403, "M_FORBIDDEN"]);
+    await bob.put(`${V3}/user/${bob.user_id}/account_data/m.invite_permission_config`, { default_action: "block" });
+    const blocked = await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id });
+    expect([blocked.status, blocked.body["errcode"]]).to.deep.equal([403, "M_INVITE_BLOCKED"]);
+    await bob.put(`${V3}/user/${bob.user_id}/account_data/m.invite_permission_config`, {});
+    const gone = await alice.post(`${V3}/rooms/${room}/invite`, { user_id: "@x:localhost:1" });
+    expect([gone.status, gone.body["errcode"]]).to.deep.equal([502, "M_UNKNOWN"]);
+  });
+
+  it("answer knocks", async () => {
+    const room = await newRoom({
+      preset: "private_chat",
+      initial_state: [{ type: "m.room.join_rules", state_key: "", content: { join_rule: "knock" } }],
+    });
+    const knocked = await bob.post(`${V3}/knock/${encodeURIComponent(room)}?via=${one.name}`, { reason: "please" });
+    expect([knocked.status, knocked.body]).to.deep.equal([200, { room_id: room }]);
+    expect(objectsAt(await section(bob, "knock", room), "knock_state", "events").map((event) => event["type"])).to.include("m.room.name");
+    expect(await membership(alice, room, bob.user_id)).to.equal("knock");
+    expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id })).status).to.equal(200);
+    expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
+    await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
+  });
+});
