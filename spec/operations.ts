@@ -34,10 +34,12 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -77,7 +79,9 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationJoins,
   federationKeys,
   federationQuery,
   federationServer,
+  federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -34,10 +34,12 @@ import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
+import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
@@ -73,10 +75,12 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
@@ -116,7 +120,9 @@ export const routes: readonly Route[] = [
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
   bind(federationEventsSpec, federationEvents),
+  bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
+  bind(federationTransactionsSpec, federationTransactions),
 ].flat();

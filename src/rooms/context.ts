@@ -5,7 +5,9 @@ import type { DeviceId, UserId } from "../protocol/identifiers.js";
 import type { Bus } from "../storage/bus.js";
 import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
+import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
+import type { Numbers } from "../storage/numbers.js";
 import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
@@ -14,9 +16,11 @@ export interface RoomContext {
   readonly database: Database;
   readonly committer: Committer;
   readonly interning: Interning;
+  readonly numbers: Numbers;
   readonly clock: Clock;
   readonly servers: LocalServers;
   readonly owners: RoomOwners;
+  readonly federation: Federation;
   readonly events: EventCache;
   readonly bus: Pick<Bus, "publish">;
 }

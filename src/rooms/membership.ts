@@ -1,23 +1,20 @@
 // Joining, leaving, inviting, removing (client-server API, "Room membership").
-import { badState, forbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
+import { badState, forbidden, guestsForbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
 import type { RoomEvent } from "../protocol/event.js";
 import {
   type EventId,
   parseRoomAlias,
   parseRoomId,
-  parseUserId,
   type RoomId,
-  serverNameOf,
+  type ServerName,
   type UserId,
 } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
-import { joinRuleOf, type Membership } from "../protocol/membership.js";
-import { namedLevel, userLevel } from "../protocol/power-levels.js";
+import type { Membership } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import { forgetRoom as forgetStatement, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
+import { forgetRoom as forgetStatement, isKnownWell, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
-import { roomMembers } from "../storage/state.js";
-import { roomOfAlias } from "./aliases.js";
+import { lookUpAlias } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -26,15 +23,14 @@ import {
   membershipAmong,
   memberTuple,
   POWER_LEVELS,
-  powerLevelsAmong,
-  type Room,
   requireRoom,
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
-import { allowedRooms } from "./join-rules.js";
 import { memberProfiles } from "./member-profiles.js";
+import { joinElsewhere, serversToAsk } from "./remote-membership.js";
+import { authorisedJoin } from "./restricted-join.js";
 import { requireDeclinable } from "./server-notices.js";
 import { followPredecessor } from "./upgrade-settings.js";
 
@@ -46,18 +42,24 @@ const REMOVABLE: readonly Membership[] = ["join", "invite", "knock"];
 /** What a client may add to a change of membership. */
 export interface MembershipOptions {
   readonly reason?: string | undefined;
+  /** Servers that may be in the room, where ours is not. */
+  readonly via?: readonly ServerName[];
   /** Further content of the member event, from clients that send it as state. */
   readonly content?: JsonObject;
   readonly transaction?: DraftTransaction;
 }
 
-/** The room that an id or alias names. Throws M_INVALID_PARAM for what is neither, M_NOT_FOUND for an unknown alias. */
-export async function resolveRoom(context: RoomContext, text: string): Promise<RoomId> {
+/**
+ * The room that an id or alias names, and servers that the alias's server knows in it. Throws M_INVALID_PARAM for what is
+ * neither, M_NOT_FOUND for an unknown alias.
+ */
+export async function resolveRoom(context: RoomContext, text: string): Promise<{ room_id: RoomId; via: readonly ServerName[] }> {
   const roomId = parseRoomId(text);
-  if (roomId !== undefined) return roomId;
+  if (roomId !== undefined) return { room_id: roomId, via: [] };
   const alias = parseRoomAlias(text);
   if (alias === undefined) throw invalidParam("This is neither a room id nor a room alias.");
-  return (await roomOfAlias(context, alias)).room_id;
+  const { room_id, servers } = await lookUpAlias(context, alias);
+  return { room_id, via: servers };
 }
 
 /** The rooms that a user has joined. */
@@ -74,11 +76,22 @@ export async function joinRoom(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
-  { reason, content = {}, transaction }: MembershipOptions = {},
+  { reason, content = {}, via = [], transaction }: MembershipOptions = {},
 ): Promise<EventId> {
   const { database } = context;
   const { user_id } = user;
-  const room = await requireRoom(database, roomId);
+  const { join_authorised_via_users_server: _ours, ...given } = content;
+  const elsewhere = async (): Promise<EventId> => {
+    if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
+    const profile = (await memberProfiles(context, [user_id])).get(user_id);
+    const eventId = await joinElsewhere(context, user, roomId, via, { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const joinedRoom = await requireRoom(database, roomId);
+    const create = (await stateEventsOf(context, database, joinedRoom.nid, [CREATE])).get(CREATE);
+    await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
+    return eventId;
+  };
+  const room = await findRoom(database, roomId);
+  if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();
   const tuples = [CREATE, POWER_LEVELS, JOIN_RULES, GUEST_ACCESS, memberTuple(user_id)];
   const [state, profiles] = await Promise.all([
     stateEventsOf(context, database, room.nid, tuples),
@@ -94,14 +107,22 @@ export async function joinRoom(
     return before.event_id;
   }
   if (user.is_guest) requireGuestsWelcome(state);
-  const { join_authorised_via_users_server: _ours, ...given } = content;
+  let authorisedBy: JsonObject;
+  try {
+    authorisedBy = await authorisedJoin(context, room, user_id, state);
+  } catch (error) {
+    if (!(error instanceof MatrixError) || !error.errcode.startsWith("M_UNABLE")) throw error;
+    // Another server in the room may know more rooms, or have somebody who may invite.
+    if (serversToAsk(context, roomId, via).length > 0) return await elsewhere();
+    throw forbidden(error.message);
+  }
   const eventId = await submitMember(context, roomId, {
     sender: user_id,
     target: user_id,
     membership: "join",
     reason,
     content: { ...profiles.get(user_id), ...given },
-    authorisedBy: joined ? {} : await authorisedJoin(context, room, user, state),
+    authorisedBy,
     transaction,
   });
   if (!joined) await follow();
@@ -111,38 +132,8 @@ export async function joinRoom(
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
   const access = state.get(GUEST_ACCESS);
   if (access === undefined || ownString(access.content, "guest_access") !== "can_join") {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not join this room.");
+    throw guestsForbidden("Guests may not join this room.");
   }
-}
-
-/**
- * For a room that admits members of other rooms: who of ours authorises the join ("Restricted rooms"). Nothing where the
- * room's other rules decide. Throws M_FORBIDDEN where the user fulfils no condition, or nobody here may invite.
- */
-async function authorisedJoin(
-  context: RoomContext,
-  room: Room,
-  user: RoomUser,
-  state: ReadonlyMap<StateTuple, RoomEvent>,
-): Promise<JsonObject> {
-  const { database, interning, servers } = context;
-  const rule = joinRuleOf(state);
-  const restricted =
-    (rule === "restricted" && room.rules.restrictedJoins) || (rule === "knock_restricted" && room.rules.knockRestrictedJoins);
-  if (!restricted || membershipAmong(state, user.user_id) === "invite") return {};
-  const allowed = allowedRooms(state.get(JOIN_RULES)?.content ?? {});
-  const rooms = await joinedRooms(context, user);
-  if (!rooms.some((id) => allowed.has(id))) throw forbidden("You are in none of the rooms whose members may join this one.");
-  const levels = powerLevelsAmong(room, state);
-  const members = await roomMembers(database, room.nid, ["join"]);
-  const names = await interning.userIds(members.map(({ user_nid }) => user_nid));
-  const needed = namedLevel(levels, "invite");
-  for (const name of names.values()) {
-    const member = parseUserId(name);
-    if (member === undefined || !servers.isLocal(serverNameOf(member))) continue;
-    if (userLevel(levels, member) >= needed) return { join_authorised_via_users_server: member };
-  }
-  throw forbidden("Nobody on this server may let you into this room.");
 }
 
 /** Asks to be let into a room. Throws M_FORBIDDEN where its rules refuse it, M_NOT_FOUND for an unknown room. */

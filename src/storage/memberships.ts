@@ -2,6 +2,7 @@
 import type { RoomId } from "../protocol/identifiers.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
+import { toText } from "./text.js";
 
 export interface MembershipEntry {
   readonly room_nid: number;
@@ -78,4 +79,48 @@ const FORGET: Statement = {
 /** What forgets a room for a user, to be given to the committer. */
 export function forgetRoom(userNid: number, roomNid: number): BoundStatement {
   return { statement: FORGET, values: [userNid, roomNid] };
+}
+
+const JOINED_AMONG: Statement<{ visible: number; joined: number }> = {
+  name: "memberships_joined_among", // rooms_room_id_key, current_state_pkey, current_state_membership
+  text: `SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM current_state o JOIN accounts a ON a.user_nid = o.user_nid
+        WHERE o.room_nid = r.nid AND o.membership = 1))::integer AS visible,
+      count(*) FILTER (WHERE c.membership = 1)::integer AS joined
+    FROM rooms r LEFT JOIN current_state c ON c.room_nid = r.nid AND c.tuple_nid = $2
+    WHERE r.room_id = ANY ($1::text[])`,
+};
+
+/** How many of some rooms have a member of ours, and in how many the user with this member tuple is joined. */
+export async function joinedAmong(
+  reads: Reads,
+  rooms: readonly RoomId[],
+  memberTuple: number | undefined,
+): Promise<{ readonly visible: number; readonly joined: number }> {
+  const [row] = await reads.read(JOINED_AMONG, [rooms.map(toText), memberTuple ?? null]);
+  return row ?? { visible: 0, joined: 0 };
+}
+
+const LOCAL_MEMBER: Statement<{ user_nid: number }> = {
+  name: "memberships_local_member", // current_state_membership, accounts_pkey
+  text: `SELECT c.user_nid FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid
+    WHERE c.room_nid = $1 AND c.membership = 1 LIMIT 1`,
+};
+
+/** Whether a user of ours is in a room: only then do we know what happens there. */
+export async function hasLocalMember(reads: Reads, roomNid: number): Promise<boolean> {
+  return (await reads.read(LOCAL_MEMBER, [roomNid])).length > 0;
+}
+
+const KNOWN_WELL: Statement<{ known: boolean }> = {
+  name: "memberships_known_well", // current_state_membership, accounts_pkey, server_notice_rooms_room
+  text: `SELECT EXISTS (SELECT FROM current_state WHERE room_nid = $1)
+      AND (NOT EXISTS (SELECT FROM current_state WHERE room_nid = $1 AND membership = 1)
+        OR EXISTS (SELECT FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid WHERE c.room_nid = $1 AND c.membership = 1)
+        OR EXISTS (SELECT FROM server_notice_rooms WHERE room_nid = $1))
+      AS known`,
+};
+
+/** Whether what we have of a room is how it is: a user of ours is in it, or nobody is any more, or it is for notices of ours. */
+export async function isKnownWell(reads: Reads, roomNid: number): Promise<boolean> {
+  return (await reads.read(KNOWN_WELL, [roomNid]))[0]?.known === true;
 }

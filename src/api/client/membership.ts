@@ -30,15 +30,16 @@ export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, 
   return { room_id: params.roomId };
 };
 
-export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, query, body }) => {
+  const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
   if (body.third_party_signed !== undefined) await claimThirdPartyInvite(services, auth, room_id, body.third_party_signed);
-  await membership.joinRoom(services, auth, room_id, joinOptions(body));
+  const named = [...(query.via ?? []), ...(query.server_name ?? [])];
+  await membership.joinRoom(services, auth, room_id, { ...joinOptions(body), via: [...named, ...via] });
   return { room_id };
 };
 
 export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const { room_id } = await membership.resolveRoom(services, params.roomIdOrAlias);
   await membership.knockRoom(services, auth, room_id, body);
   return { room_id };
 };
