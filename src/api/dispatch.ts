@@ -254,9 +254,12 @@ function checkAnswer(operation: Operation, answer: string): void {
   }
 }
 
+/** The token of a request: in the header, or, as bridges and old clients still send it, in the query. */
 function bearerToken(ctx: Context): string | undefined {
-  const match = /^Bearer +(\S+)$/i.exec(ctx.get("authorization"));
-  return match?.[1];
+  const header = ctx.get("authorization");
+  if (header !== "") return /^Bearer +(\S+)$/i.exec(header)?.[1];
+  const { access_token } = ctx.query;
+  return typeof access_token === "string" && access_token !== "" ? access_token : undefined;
 }
 
 async function authenticate(

@@ -1,7 +1,7 @@
 // Creates rooms (client-server API, "Room Creation").
 import type { createRoom as createRoomSpec } from "../../spec/client/create-room.js";
 import type { BodyOf } from "../../spec/operation.js";
-import { forbidden, invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
+import { invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
 import { logger } from "../log.js";
 import { type RoomAlias, type RoomId, parseUserId, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { own } from "../protocol/json.js";
@@ -15,6 +15,7 @@ import { initialEvents } from "./initial-state.js";
 import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
 import { inviteElsewhere } from "./remote-invite.js";
+import { inviteThirdPartyId, requireThirdPartyId, type ThirdPartyInviteContext, type ThirdPartyInvitee } from "./third-party-invite.js";
 import { followPredecessor } from "./upgrade-settings.js";
 
 const log = logger("rooms");
@@ -24,19 +25,18 @@ const log = logger("rooms");
  * M_UNSUPPORTED_ROOM_VERSION, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_BAD_JSON, M_FORBIDDEN.
  */
 export async function createRoom(
-  context: RoomContext,
+  context: ThirdPartyInviteContext,
   creator: RoomUser,
   request: BodyOf<typeof createRoomSpec>,
 ): Promise<RoomId> {
   const version = requireVersion(request.room_version ?? context.config.rooms.default_version);
-  if ((request.invite_3pid ?? []).length > 0) throw forbidden("This server cannot invite by e-mail address or telephone number.");
   await requireInvitable(context, creator.user_id, request.invite ?? []);
+  for (const { medium, address } of request.invite_3pid ?? []) requireThirdPartyId(medium, address);
   requireCreators(version, request);
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);
   const profiles = await memberProfiles(context, [creator.user_id, ...(request.invite ?? [])]);
-  const { isLocal } = context.servers;
-  const local = (request.invite ?? []).filter((user) => isLocal(serverNameOf(user)));
+  const local = (request.invite ?? []).filter((user) => context.servers.isLocal(serverNameOf(user)));
   const [create, ...others] = initialEvents(version, creator.user_id, { ...request, invite: local }, alias, profiles);
   if (create === undefined) throw new Error("a room has no create event");
   try {
@@ -52,6 +52,7 @@ export async function createRoom(
         return { statements, entries: [] };
       },
     });
+    await inviteAll(context, creator, created.room_id, request.invite_3pid ?? []);
     await followPredecessor(context, creator, created, create.content);
     for (const user of request.invite ?? []) {
       if (!local.includes(user)) await inviteFrom(context, creator, created.room_id, user, request.is_direct === true);
@@ -72,6 +73,23 @@ async function inviteFrom(context: RoomContext, creator: RoomUser, roomId: RoomI
   } catch (error) {
     if (!(error instanceof MatrixError)) throw error;
     log.info({ room: roomId, user, reason: error.message }, "a user could not be invited to a new room");
+  }
+}
+
+/** Invites by address: one that fails is for the creator to try again, the room is there. */
+async function inviteAll(
+  context: ThirdPartyInviteContext,
+  creator: RoomUser,
+  roomId: RoomId,
+  invitees: readonly ThirdPartyInvitee[],
+): Promise<void> {
+  for (const invitee of invitees) {
+    try {
+      await inviteThirdPartyId(context, creator, roomId, invitee);
+    } catch (error) {
+      if (!(error instanceof MatrixError)) throw error;
+      log.info({ room: roomId, err: error }, "somebody could not be invited to a new room");
+    }
   }
 }
 

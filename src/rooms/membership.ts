@@ -24,6 +24,7 @@ import {
   membershipAmong,
   memberTuple,
   POWER_LEVELS,
+  requireRoom,
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
@@ -88,7 +89,11 @@ export async function joinRoom(
     const profile = (await memberProfiles(context, [user_id])).get(user_id);
     const invite = await outsideEvent(context, user.user_nid, roomId);
     const inviters = invite?.membership === MEMBERSHIPS.invite ? [serverNameOf(invite.event.sender)] : [];
-    return await joinElsewhere(context, user, roomId, [...inviters, ...via], { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const eventId = await joinElsewhere(context, user, roomId, [...inviters, ...via], { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const joinedRoom = await requireRoom(database, roomId);
+    const create = (await stateEventsOf(context, database, joinedRoom.nid, [CREATE])).get(CREATE);
+    await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
+    return eventId;
   };
   const room = await findRoom(database, roomId);
   if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();

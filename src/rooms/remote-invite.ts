@@ -13,7 +13,7 @@ import type { RoomContext } from "./context.js";
 import { findRoom, memberTuple, requireRoom, stateEventsOf } from "./current-state.js";
 import { hasLocalMember } from "../storage/memberships.js";
 import { nextMemberEvent } from "./event-template.js";
-import { inviteFilter } from "./invite-filter.js";
+import { inviteFilters } from "./invite-filter.js";
 import { setOutside, strippedObjects } from "./outside.js";
 import type { Sender } from "./receive.js";
 import { strippedStateOf } from "./stripped-state.js";
@@ -114,7 +114,7 @@ export async function takeInvitation(
   await requireCreateEvent(context, version, roomId, invite_room_state);
   const userNid = (await interning.findUsers([target])).get(target);
   if (userNid === undefined) throw forbidden("There is no such user.");
-  if ((await inviteFilter(database, userNid))(event.sender) === "block") {
+  if ((await inviteFilters(database, [userNid]))(userNid, event.sender) === "block") {
     throw new MatrixError(403, "M_INVITE_BLOCKED", `${target} does not want to be invited.`);
   }
   const key = federation.signingKey(destination);
