@@ -12,6 +12,8 @@ import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
+import { actingUser, registerSenders } from "./appservice/acting.js";
+import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
@@ -196,6 +198,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   setLogLevel(config.log.level);
   const clock = systemClock;
   const servers = localServers(config);
+  const appservices = loadAppServices(config, servers);
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const secret = loadSecretKey(config);
@@ -223,8 +226,10 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  await registerSenders(database, clock, appservices);
   const services: Services = {
     ...engine,
+    appservices,
     config,
     clock,
     servers,
@@ -245,7 +250,11 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       config,
       servers,
       limiter,
-      authenticate: (token) => tokens.authenticate(token),
+      authenticate: (token, asserted) => {
+        const appservice = appservices.ofToken(token);
+        return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
+      },
+      isAppService: (token) => appservices.ofToken(token) !== undefined,
       authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,

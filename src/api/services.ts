@@ -1,5 +1,6 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
@@ -13,6 +14,7 @@ import type { EventCache } from "../rooms/event-cache.js";
 import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly appservices: AppServices;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
   readonly bus: Bus;

@@ -1,11 +1,13 @@
 // Client-server API, "Room aliases" and "Published room directory".
 import type * as spec from "../../../spec/client/directory.js";
+import { requireAliasFree } from "../../appservice/acting.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import * as aliases from "../../rooms/aliases.js";
 import * as directory from "../../rooms/directory.js";
 import type { Handler } from "../handler.js";
 
 export const setRoomAlias: Handler<typeof spec.setRoomAlias> = async (services, { auth, params, body }) => {
+  requireAliasFree(services.appservices, params.roomAlias, auth);
   await aliases.createAlias(services, auth, params.roomAlias, body.room_id);
   return {};
 };
@@ -14,6 +16,7 @@ export const getRoomIdByAlias: Handler<typeof spec.getRoomIdByAlias> = async (se
   await aliases.lookUpAlias(services, params.roomAlias);
 
 export const deleteRoomAlias: Handler<typeof spec.deleteRoomAlias> = async (services, { auth, params }) => {
+  requireAliasFree(services.appservices, params.roomAlias, auth);
   await aliases.removeAlias(services, auth, params.roomAlias);
   return {};
 };
