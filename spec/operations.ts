@@ -1,8 +1,12 @@
 // All operations that exist, by module of the specification.
+import * as appserviceQueries from "./appservice/queries.js";
+import * as appserviceThirdParty from "./appservice/third-party.js";
+import * as appserviceTransactions from "./appservice/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
+import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -22,6 +26,7 @@ import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
@@ -32,13 +37,14 @@ import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
-import type { Operation } from "./operation.js";
+import type { AskedOperation, Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
   accountData,
   admin,
+  appservice,
   capabilities,
   createRoom,
   devices,
@@ -59,6 +65,7 @@ export const operations: readonly Operation[] = [
   roomEvents,
   send,
   sync,
+  thirdParty,
   thirdPartyIdentifiers,
   typing,
   validationPages,
@@ -69,3 +76,10 @@ export const operations: readonly Operation[] = [
   federationQuery,
   federationServer,
 ].flatMap((module): Operation[] => Object.values(module));
+
+/** All operations that this server asks of application services. */
+export const askedOperations: readonly AskedOperation[] = [
+  appserviceQueries,
+  appserviceThirdParty,
+  appserviceTransactions,
+].flatMap((module): AskedOperation[] => Object.values(module));

@@ -13,6 +13,8 @@ import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { actingUser, registerSenders } from "./appservice/acting.js";
+import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
+import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
@@ -92,7 +94,7 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
+): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration }> {
   const clock = systemClock;
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
@@ -158,7 +160,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, bus, follower, owners, events, sync, typing, presence };
+  return { ...services, bus, follower, owners, events, sync, typing, presence, registration };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -226,10 +228,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const appserviceOutgoing = appServiceOutgoing(config);
+  started.push(appserviceOutgoing);
+  const appserviceClient = new AppServiceClient(appserviceOutgoing);
   await registerSenders(database, clock, appservices);
   const services: Services = {
     ...engine,
     appservices,
+    appserviceClient,
     config,
     clock,
     servers,
@@ -243,6 +249,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     federation,
     media,
   };
+  const delivery = { ...engine, client: appserviceClient, streams: engine.sync.streams };
+  started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
   const app = createApp(

@@ -3,6 +3,7 @@ import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
+import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
@@ -22,6 +23,7 @@ import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
+import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
@@ -36,6 +38,7 @@ import * as adminRegister from "./admin/register.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
+import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -55,6 +58,7 @@ import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
+import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
@@ -72,6 +76,7 @@ export const routes: readonly Route[] = [
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
   bind(adminSpec, admin),
+  bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
@@ -92,6 +97,7 @@ export const routes: readonly Route[] = [
   bind(roomEventsSpec, roomEvents),
   bind(sendSpec, send),
   bind(syncSpec, sync),
+  bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
   bind(validationPagesSpec, validationPages),

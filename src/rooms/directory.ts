@@ -6,6 +6,7 @@ import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import {
   countPublishedRooms,
+  type DirectoryName,
   type DirectoryPlace,
   isPublished,
   publication,
@@ -51,6 +52,28 @@ export async function setVisibility(
   await committer.submit({ statements: [statement], entries: [] });
 }
 
+/** The directory of a network that an application service bridges to; undefined if the text names none. */
+function networkDirectory(instance: string): DirectoryName | undefined {
+  const [id, ...network] = instance.split("|");
+  return id === undefined || network.length === 0 ? undefined : `${id}|${network.join("|")}`;
+}
+
+/**
+ * Publishes a room among those of a network, or takes it out: whether it belongs there is for the application service to
+ * say. Throws M_NOT_FOUND.
+ */
+export async function setNetworkVisibility(
+  { database, committer }: RoomContext,
+  instance: string,
+  roomId: RoomId,
+  visibility: "public" | "private",
+): Promise<void> {
+  const directory = networkDirectory(instance);
+  if (directory === undefined) throw notFound("This is no network.");
+  const room = await requireRoom(database, roomId);
+  await committer.submit({ statements: [publication(directory, room.nid, visibility === "public")], entries: [] });
+}
+
 /** A room as the directory shows it. */
 export interface DirectoryRoom {
   readonly room_id: RoomId;
@@ -88,14 +111,14 @@ export async function directoryPage(context: RoomContext, asked: ServerName, req
   const { servers, database } = context;
   const server = request.server === undefined ? asked : servers.names.find((name) => name === request.server);
   if (server === undefined) throw notFound(`The server ${String(request.server)} cannot be reached.`);
-  // No room here is bridged to another network by an application service.
-  if (request.third_party_instance_id !== undefined) return { chunk: [] };
+  const directory = request.third_party_instance_id === undefined ? server : networkDirectory(request.third_party_instance_id);
+  if (directory === undefined) return { chunk: [] };
   const { direction, place } = parsePlace(request.since);
   const asks = request.limit ?? 0;
   const limit = Math.min(asks > 0 ? asks : DEFAULT_LIMIT, MAX_LIMIT);
   return await database.snapshot(async (reads) => {
-    const { rooms, more } = await walk(context, reads, server, direction, place, limit, wanted(request.filter));
-    const total = request.filter === undefined ? await countPublishedRooms(reads, server) : undefined;
+    const { rooms, more } = await walk(context, reads, directory, direction, place, limit, wanted(request.filter));
+    const total = request.filter === undefined ? await countPublishedRooms(reads, directory) : undefined;
     if (direction === "before") rooms.reverse();
     const hasNext = direction === "before" || more;
     const hasPrevious = direction === "before" ? more : request.since !== undefined;
@@ -119,7 +142,7 @@ interface Found {
 async function walk(
   context: RoomContext,
   reads: Reads,
-  server: ServerName,
+  name: DirectoryName,
   direction: "after" | "before",
   from: DirectoryPlace,
   limit: number,
@@ -130,7 +153,7 @@ async function walk(
   for (let step = 0; step < STEPS; step++) {
     // One more than wanted tells whether anything follows.
     const size = test === undefined ? limit + 1 : STEP;
-    const published = await publishedRooms(reads, server, place, direction, size);
+    const published = await publishedRooms(reads, name, place, direction, size);
     const shown = await describe(context, reads, published);
     for (const [index, room] of published.entries()) {
       const description = shown[index];

@@ -1,17 +1,28 @@
 // Client-server API, "Room membership".
 import type * as spec from "../../../spec/client/membership.js";
 import type { BodyOf } from "../../../spec/operation.js";
+import { requestAlias, requestUser } from "../../appservice/queries.js";
+import { parseRoomAlias, type RoomId } from "../../protocol/identifiers.js";
 import * as membership from "../../rooms/membership.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
 export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (services, { auth }) => ({
   joined_rooms: await membership.joinedRooms(services, auth),
 });
 
 export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { auth, params, body }) => {
+  await requestUser(services, body.user_id);
   await membership.inviteUser(services, auth, params.roomId, body.user_id, body);
   return {};
 };
+
+/** The room of an id or alias; an application service may make it on demand. */
+async function roomOf(services: Services, idOrAlias: string): Promise<RoomId> {
+  const alias = parseRoomAlias(idOrAlias);
+  if (alias !== undefined) await requestAlias(services, alias);
+  return await membership.resolveRoom(services, idOrAlias);
+}
 
 /** Whatever else a client sends becomes content of the member event, as clients have come to expect. */
 function joinOptions({ reason, third_party_signed: _invite, ...content }: BodyOf<typeof spec.joinRoom>): membership.MembershipOptions {
@@ -24,13 +35,13 @@ export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, 
 };
 
 export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const room_id = await roomOf(services, params.roomIdOrAlias);
   await membership.joinRoom(services, auth, room_id, joinOptions(body));
   return { room_id };
 };
 
 export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const room_id = await roomOf(services, params.roomIdOrAlias);
   await membership.knockRoom(services, auth, room_id, body);
   return { room_id };
 };
