@@ -3,6 +3,7 @@ import * as appserviceQueries from "./appservice/queries.js";
 import * as appserviceThirdParty from "./appservice/third-party.js";
 import * as appserviceTransactions from "./appservice/transactions.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -16,6 +17,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -23,8 +25,11 @@ import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
@@ -33,10 +38,12 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import type { AskedOperation, Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -44,6 +51,7 @@ export const operations: readonly Operation[] = [
   account,
   accountData,
   admin,
+  adminServerNotices,
   appservice,
   capabilities,
   createRoom,
@@ -55,6 +63,7 @@ export const operations: readonly Operation[] = [
   login,
   media,
   membership,
+  mutualRooms,
   openid,
   presence,
   profile,
@@ -62,8 +71,11 @@ export const operations: readonly Operation[] = [
   receipts,
   registration,
   relations,
+  reportContent,
   roomEvents,
+  roomUpgrades,
   send,
+  spaces,
   sync,
   thirdParty,
   thirdPartyIdentifiers,
@@ -72,9 +84,11 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationJoins,
   federationKeys,
   federationQuery,
   federationServer,
+  federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));
 
 /** All operations that this server asks of application services. */

@@ -21,6 +21,7 @@ import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
+import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
@@ -35,6 +36,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
+import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
@@ -44,7 +46,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
@@ -94,8 +96,9 @@ async function startEngine(
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
   started: AsyncDisposable[],
-): Promise<RoomServices & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration }> {
+): Promise<RoomServices & { readonly registration: ProcessRegistration } & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
   const clock = systemClock;
+  const servers = localServers(config);
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
   const follower = await LogFollower.start(database, bus, clock);
@@ -111,7 +114,7 @@ async function startEngine(
     numbers: new Numbers(database),
     clock,
     ruleChanges: new RuleChanges(),
-    signingKey: signingKeyOf,
+    signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
   const caller = internalCaller(internalSecret);
@@ -160,7 +163,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, bus, follower, owners, events, sync, typing, presence, registration };
+  return { ...services, registration, bus, follower, owners, events, sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -213,14 +216,16 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
+  const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
   started.push(await followErasedUsers(database, engine.follower, engine.events));
-  started.push(new MembershipUpkeep({ ...engine, config, servers }));
-  started.push(new GuestUpkeep({ ...engine, config, servers }));
+  const context = { ...engine, config, clock, servers, federation };
+  started.push(new MembershipUpkeep(context));
+  started.push(new GuestUpkeep(context));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
@@ -232,6 +237,20 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(appserviceOutgoing);
   const appserviceClient = new AppServiceClient(appserviceOutgoing);
   await registerSenders(database, clock, appservices);
+  // Ephemeral messages of other servers come with the parts that they concern.
+  const transactions = new InboundTransactions(context, async () => {});
+  started.push(transactions);
+  const { follower, registration } = engine;
+  const sender = new FederationSender({
+    database,
+    follower,
+    federation,
+    servers,
+    clock,
+    process: () => registration.nid,
+    edusOf: () => Promise.resolve([]),
+  });
+  started.push(sender);
   const services: Services = {
     ...engine,
     appservices,
@@ -247,6 +266,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    transactions,
     media,
   };
   const delivery = { ...engine, client: appserviceClient, streams: engine.sync.streams };
@@ -263,7 +283,11 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
         return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
       },
       isAppService: (token) => appservices.ofToken(token) !== undefined,
-      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
+      authenticateServer: async (request, addressed) => {
+        const remote = await authenticateServer({ ...federation, servers }, request, addressed);
+        sender.alive(remote.origin);
+        return remote;
+      },
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,

@@ -43,7 +43,7 @@ export interface TestAppService extends AsyncDisposable {
   down(): Promise<void>;
   up(): Promise<void>;
   /** Asks a server with the token, as one of its users if one is named. */
-  request(server: TestServer, method: string, path: string, body?: unknown, user?: string): Promise<Answer>;
+  request(server: Pick<TestServer, "client">, method: string, path: string, body?: unknown, user?: string): Promise<Answer>;
 }
 
 export async function startAppService(registration: JsonObject = {}): Promise<TestAppService> {
@@ -116,7 +116,7 @@ export async function startAppService(registration: JsonObject = {}): Promise<Te
 }
 
 /** Registers a user of an application service; gives the user id. */
-export async function registerOwn(appservice: TestAppService, server: TestServer, username: string): Promise<string> {
+export async function registerOwn(appservice: TestAppService, server: Pick<TestServer, "client">, username: string): Promise<string> {
   const body = { type: "m.login.application_service", username, inhibit_login: true };
   const answer = await appservice.request(server, "POST", "/_matrix/client/v3/register", body);
   return stringAt(answer.body, "user_id") ?? "";

@@ -2,7 +2,7 @@
 import type * as spec from "../../../spec/client/membership.js";
 import type { BodyOf } from "../../../spec/operation.js";
 import { requestAlias, requestUser } from "../../appservice/queries.js";
-import { parseRoomAlias, type RoomId } from "../../protocol/identifiers.js";
+import { parseRoomAlias } from "../../protocol/identifiers.js";
 import * as membership from "../../rooms/membership.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
@@ -18,7 +18,7 @@ export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { au
 };
 
 /** The room of an id or alias; an application service may make it on demand. */
-async function roomOf(services: Services, idOrAlias: string): Promise<RoomId> {
+async function roomOf(services: Services, idOrAlias: string): ReturnType<typeof membership.resolveRoom> {
   const alias = parseRoomAlias(idOrAlias);
   if (alias !== undefined) await requestAlias(services, alias);
   return await membership.resolveRoom(services, idOrAlias);
@@ -34,14 +34,15 @@ export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, 
   return { room_id: params.roomId };
 };
 
-export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
-  const room_id = await roomOf(services, params.roomIdOrAlias);
-  await membership.joinRoom(services, auth, room_id, joinOptions(body));
+export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, query, body }) => {
+  const { room_id, via } = await roomOf(services, params.roomIdOrAlias);
+  const named = [...(query.via ?? []), ...(query.server_name ?? [])];
+  await membership.joinRoom(services, auth, room_id, { ...joinOptions(body), via: [...named, ...via] });
   return { room_id };
 };
 
 export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
-  const room_id = await roomOf(services, params.roomIdOrAlias);
+  const { room_id } = await roomOf(services, params.roomIdOrAlias);
   await membership.knockRoom(services, auth, room_id, body);
   return { room_id };
 };
