@@ -13,10 +13,10 @@ import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ config }) => ({
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }) => ({
   flows: [
     { type: "m.login.password" },
-    { type: "m.login.application_service" },
+    ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
     ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : []),
   ],
 });
