@@ -521,6 +521,10 @@ export const ConfigSchema = Type.Object(
       },
       closed,
     ),
+    app_services: Type.Array(Type.String({ minLength: 1 }), {
+      default: [],
+      description: "Registration files of application services (bridges, bots), or folders that hold nothing else.",
+    }),
     caches: Type.Object(
       {
         events_bytes: Type.Integer({

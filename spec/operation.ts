@@ -57,6 +57,21 @@ export function operation<const Op extends Operation>(op: Op): Op {
   return op;
 }
 
+/** What this server asks of others, as far as the specification says. Whoever does not know the first path is asked at the next. */
+export interface AskedOperation {
+  readonly operationId: string;
+  readonly method: "GET" | "PUT" | "POST";
+  readonly paths: readonly [string, ...string[]];
+  readonly summary: string;
+  readonly body?: TSchema;
+  readonly response: TSchema;
+}
+
+/** Declares an operation that we ask of others; keeps the literal types of its schemas. */
+export function asked<const Op extends AskedOperation>(op: Op): Op {
+  return op;
+}
+
 /** The path of the stable client API and the frozen r0 path that older clients call. */
 export function clientPaths(rest: string): readonly [string, string] {
   return [`/_matrix/client/v3${rest}`, `/_matrix/client/r0${rest}`];

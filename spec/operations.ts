@@ -1,9 +1,13 @@
 // All operations that exist, by module of the specification.
+import * as appserviceQueries from "./appservice/queries.js";
+import * as appserviceThirdParty from "./appservice/third-party.js";
+import * as appserviceTransactions from "./appservice/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
+import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -28,6 +32,7 @@ import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
+import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
@@ -42,7 +47,7 @@ import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
 import * as federationTransactions from "./federation/transactions.js";
-import type { Operation } from "./operation.js";
+import type { AskedOperation, Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
   adminRegister,
@@ -50,6 +55,7 @@ export const operations: readonly Operation[] = [
   accountData,
   admin,
   adminServerNotices,
+  appservice,
   capabilities,
   createRoom,
   devices,
@@ -75,6 +81,7 @@ export const operations: readonly Operation[] = [
   send,
   spaces,
   sync,
+  thirdParty,
   thirdPartyIdentifiers,
   typing,
   validationPages,
@@ -89,3 +96,10 @@ export const operations: readonly Operation[] = [
   federationServer,
   federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));
+
+/** All operations that this server asks of application services. */
+export const askedOperations: readonly AskedOperation[] = [
+  appserviceQueries,
+  appserviceThirdParty,
+  appserviceTransactions,
+].flatMap((module): AskedOperation[] => Object.values(module));

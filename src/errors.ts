@@ -37,6 +37,7 @@ export const missingToken = (): MatrixError =>
 export const userInUse = (): MatrixError => new MatrixError(400, "M_USER_IN_USE", "This user name is taken.");
 export const threepidInUse = (): MatrixError =>
   new MatrixError(400, "M_THREEPID_IN_USE", "This address belongs to an account already.");
+export const exclusive = (message: string): MatrixError => new MatrixError(400, "M_EXCLUSIVE", message);
 export const invalidUsername = (message: string): MatrixError => new MatrixError(400, "M_INVALID_USERNAME", message);
 export const weakPassword = (message: string): MatrixError => new MatrixError(400, "M_WEAK_PASSWORD", message);
 export const userDeactivated = (): MatrixError =>

@@ -12,6 +12,10 @@ import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
+import { actingUser, registerSenders } from "./appservice/acting.js";
+import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
+import { deliverToAppServices } from "./appservice/deliveries.js";
+import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
@@ -199,6 +203,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   setLogLevel(config.log.level);
   const clock = systemClock;
   const servers = localServers(config);
+  const appservices = loadAppServices(config, servers);
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   const secret = loadSecretKey(config);
@@ -228,6 +233,10 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  const appserviceOutgoing = appServiceOutgoing(config);
+  started.push(appserviceOutgoing);
+  const appserviceClient = new AppServiceClient(appserviceOutgoing);
+  await registerSenders(database, clock, appservices);
   // Ephemeral messages of other servers come with the parts that they concern.
   const transactions = new InboundTransactions(context, async () => {});
   started.push(transactions);
@@ -244,6 +253,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(sender);
   const services: Services = {
     ...engine,
+    appservices,
+    appserviceClient,
     config,
     clock,
     servers,
@@ -258,6 +269,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     transactions,
     media,
   };
+  const delivery = { ...engine, client: appserviceClient, streams: engine.sync.streams };
+  started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
   const app = createApp(
@@ -265,7 +278,11 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       config,
       servers,
       limiter,
-      authenticate: (token) => tokens.authenticate(token),
+      authenticate: (token, asserted) => {
+        const appservice = appservices.ofToken(token);
+        return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
+      },
+      isAppService: (token) => appservices.ofToken(token) !== undefined,
       authenticateServer: async (request, addressed) => {
         const remote = await authenticateServer({ ...federation, servers }, request, addressed);
         sender.alive(remote.origin);

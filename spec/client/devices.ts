@@ -40,7 +40,7 @@ export const updateDevice = operation({
   auth: "user",
   guests: true,
   limit: "account",
-  summary: "Names a device.",
+  summary: "Names a device; for application services also makes it.",
   params: named,
   body: Type.Object({ display_name: Type.Optional(Type.String({ maxBytes: 1024 })) }),
   response: Type.Object({}),

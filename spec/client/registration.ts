@@ -13,6 +13,7 @@ export const register = operation({
   summary: "Makes an account, after user-interactive authentication; or one for a guest.",
   query: Type.Object({ kind: Type.Union([Type.Literal("user"), Type.Literal("guest")], { default: "user" }) }),
   body: Type.Object({
+    type: Type.Optional(Type.String()),
     auth: Type.Optional(AuthenticationData),
     username: Type.Optional(Type.String()),
     password: Type.Optional(Type.String()),

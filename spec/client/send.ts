@@ -6,7 +6,7 @@ import { JsonObject } from "../types/json.js";
 
 const sent = Type.Object({ event_id: EventId });
 // Application services give events the time at which they happened.
-const timestamp = Type.Object({ ts: Type.Optional(Type.Integer({ minimum: 0 })) });
+const timestamp = Type.Object({ ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) });
 
 export const setRoomStateWithKey = operation({
   operationId: "setRoomStateWithKey",

@@ -23,6 +23,7 @@ import { addValidated, thirdPartyChecks, thirdPartyStages, validationsIn } from 
 const log = logger("accounts");
 
 const LOCALPART_LETTERS = "abcdefghijklmnopqrstuvwxyz234567";
+const NAME_RULE = "A user name has letters a to z, digits and . _ = - / +, and with the server name at most 255 bytes.";
 const NONCE_MS = 60_000;
 
 export interface Registered extends Partial<Tokens> {
@@ -35,9 +36,7 @@ function userIdOf(username: string, server: ServerName): UserId {
   const localpart = username.toLowerCase();
   if (localpart.startsWith("_")) throw invalidUsername("User names that begin with _ are kept for application services.");
   const id = newUserId(localpart, server);
-  if (id === undefined) {
-    throw invalidUsername("A user name has letters a to z, digits and . _ = - / +, and with the server name at most 255 bytes.");
-  }
+  if (id === undefined) throw invalidUsername(NAME_RULE);
   return id;
 }
 
@@ -105,6 +104,23 @@ export async function registerUser(
     validations: validationsIn(completed),
     session: body.inhibit_login === true ? undefined : body,
   });
+}
+
+/** The id of a user that an application service registers. Throws M_MISSING_PARAM, M_INVALID_USERNAME. */
+export function ownUserId(username: string | undefined, server: ServerName): UserId {
+  if (username === undefined) throw missingParam('"username" must name the user.');
+  const id = newUserId(username, server);
+  if (id === undefined) throw invalidUsername(NAME_RULE);
+  return id;
+}
+
+/** Makes an account without password for a user of an application service. Throws M_USER_IN_USE. */
+export async function registerOwnUser(
+  context: AccountContext,
+  user_id: UserId,
+  body: Static<(typeof register)["body"]>,
+): Promise<Registered> {
+  return await create(context, { user_id, password: undefined, is_admin: false, session: body.inhibit_login === true ? undefined : body });
 }
 
 interface NewAccount {

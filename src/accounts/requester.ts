@@ -4,6 +4,13 @@ import type { DeviceId, UserId } from "../protocol/identifiers.js";
 /** What an administrator has done to an account ("Account locking" and "Account suspension"). */
 export type Restriction = "locked" | "suspended";
 
+/** The application service that acts as one of its users. */
+export interface ActingAppService {
+  readonly id: string;
+  /** Whether the rate limits count what it does as this user. */
+  readonly rate_limited: boolean;
+}
+
 /** Who calls: the owner of the access token. */
 export interface Requester {
   readonly user_id: UserId;
@@ -13,4 +20,5 @@ export interface Requester {
   readonly is_admin: boolean;
   readonly is_guest: boolean;
   readonly restriction?: Restriction | undefined;
+  readonly appservice?: ActingAppService | undefined;
 }

@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
+import type { Asserted } from "../appservice/acting.js";
 import type { Config, LocalServers } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
@@ -37,8 +38,10 @@ export interface Edge {
   readonly config: Config;
   readonly servers: LocalServers;
   readonly limiter: RateLimiter;
-  /** The owner of an access token. Throws M_UNKNOWN_TOKEN. */
-  readonly authenticate: (token: string) => Promise<Requester>;
+  /** The owner of an access token, or the user as whom an application service acts. Throws M_UNKNOWN_TOKEN, M_FORBIDDEN. */
+  readonly authenticate: (token: string, asserted: Asserted) => Promise<Requester>;
+  /** Whether a token is that of an application service, whose own calls are not limited. */
+  readonly isAppService: (token: string | undefined) => boolean;
   /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
   readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
   /** Notes that a device was used. */
@@ -177,12 +180,13 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
   const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
-  const auth = await authenticate(edge, operation, token);
+  const auth = await authenticate(edge, operation, token, assertedBy(ctx));
   if (auth !== undefined) {
     ctx.state["requester"] = auth;
     edge.seen(auth, address, ctx.get("user-agent"));
   }
-  if (operation.limit !== undefined) limiter.take(operation.limit, auth?.user_id ?? address);
+  const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
+  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address);
   return {
     ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, config)) as undefined,
@@ -262,14 +266,20 @@ function bearerToken(ctx: Context): string | undefined {
   return typeof access_token === "string" && access_token !== "" ? access_token : undefined;
 }
 
+/** As whom an application service says it acts. */
+function assertedBy({ query }: Context): Asserted {
+  return { user_id: query["user_id"], device_id: query["device_id"] ?? query["org.matrix.msc3202.device_id"] };
+}
+
 async function authenticate(
   edge: Edge,
   operation: Operation,
   token: string | undefined,
+  asserted: Asserted,
 ): Promise<Requester | undefined> {
   if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
   if (token === undefined) throw missingToken();
-  const requester = await edge.authenticate(token);
+  const requester = await edge.authenticate(token, asserted);
   if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");

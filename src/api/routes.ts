@@ -4,6 +4,7 @@ import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
+import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
 import * as devicesSpec from "../../spec/client/devices.js";
@@ -28,6 +29,7 @@ import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
+import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
@@ -47,6 +49,7 @@ import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
+import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
 import * as devices from "./client/devices.js";
@@ -71,6 +74,7 @@ import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
+import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
 import * as validationPages from "./client/validation-pages.js";
@@ -93,6 +97,7 @@ export const routes: readonly Route[] = [
   bind(accountDataSpec, accountData),
   bind(adminServerNoticesSpec, adminServerNotices),
   bind(adminSpec, admin),
+  bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
   bind(devicesSpec, devices),
@@ -118,6 +123,7 @@ export const routes: readonly Route[] = [
   bind(sendSpec, send),
   bind(spacesSpec, spaces),
   bind(syncSpec, sync),
+  bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
   bind(validationPagesSpec, validationPages),

@@ -1,5 +1,7 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { AppServiceClient } from "../appservice/client.js";
+import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
@@ -14,6 +16,8 @@ import type { EventCache } from "../rooms/event-cache.js";
 import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly appservices: AppServices;
+  readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
   readonly transactions: InboundTransactions;

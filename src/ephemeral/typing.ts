@@ -23,6 +23,7 @@ export class Typing implements Disposable {
   readonly #clock: Clock;
   readonly #onChange: (roomNid: number) => void;
   readonly #unsubscribe: () => void;
+  readonly #others = new Set<(roomNid: number) => void>();
   readonly #rooms = new LRUCache<number, RoomTyping>({
     max: MAX_ROOMS,
     dispose: ({ users }) => {
@@ -68,6 +69,12 @@ export class Typing implements Disposable {
     });
   }
 
+  /** Also tells another the rooms in which typing changed. Gives what ends it. */
+  subscribe(handler: (roomNid: number) => void): () => void {
+    this.#others.add(handler);
+    return () => this.#others.delete(handler);
+  }
+
   [Symbol.dispose](): void {
     this.#unsubscribe();
     this.#rooms.clear();
@@ -107,5 +114,6 @@ export class Typing implements Disposable {
   #changed(roomNid: number, room: RoomTyping): void {
     room.serial = this.#serial += 1;
     this.#onChange(roomNid);
+    for (const handler of this.#others) handler(roomNid);
   }
 }

@@ -4,6 +4,7 @@ import { type RoomId, serverNameOf, type ServerName } from "../protocol/identifi
 import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import {
   countPublishedRooms,
+  type DirectoryName,
   type DirectoryPlace,
   isPublished,
   publication,
@@ -48,6 +49,28 @@ export async function setVisibility(
   await committer.submit({ statements: [statement], entries: [] });
 }
 
+/** The directory of a network that an application service bridges to; undefined if the text names none. */
+function networkDirectory(instance: string): DirectoryName | undefined {
+  const [id, ...network] = instance.split("|");
+  return id === undefined || network.length === 0 ? undefined : `${id}|${network.join("|")}`;
+}
+
+/**
+ * Publishes a room among those of a network, or takes it out: whether it belongs there is for the application service to
+ * say. Throws M_NOT_FOUND.
+ */
+export async function setNetworkVisibility(
+  { database, committer }: RoomContext,
+  instance: string,
+  roomId: RoomId,
+  visibility: "public" | "private",
+): Promise<void> {
+  const directory = networkDirectory(instance);
+  if (directory === undefined) throw notFound("This is no network.");
+  const room = await requireRoom(database, roomId);
+  await committer.submit({ statements: [publication(directory, room.nid, visibility === "public")], entries: [] });
+}
+
 export interface DirectoryRequest {
   /** Whose directory; the one that was asked if absent. */
   readonly server?: string | undefined;
@@ -71,14 +94,14 @@ export async function directoryPage(context: RoomContext, asked: ServerName, req
   const { servers, database } = context;
   const server = request.server === undefined ? asked : servers.names.find((name) => name === request.server);
   if (server === undefined) throw notFound(`The server ${String(request.server)} cannot be reached.`);
-  // No room here is bridged to another network by an application service.
-  if (request.third_party_instance_id !== undefined) return { chunk: [] };
+  const directory = request.third_party_instance_id === undefined ? server : networkDirectory(request.third_party_instance_id);
+  if (directory === undefined) return { chunk: [] };
   const { direction, place } = parsePlace(request.since);
   const asks = request.limit ?? 0;
   const limit = Math.min(asks > 0 ? asks : DEFAULT_LIMIT, MAX_LIMIT);
   return await database.snapshot(async (reads) => {
-    const { rooms, more } = await walk(context, reads, server, direction, place, limit, wanted(request.filter));
-    const total = request.filter === undefined ? await countPublishedRooms(reads, server) : undefined;
+    const { rooms, more } = await walk(context, reads, directory, direction, place, limit, wanted(request.filter));
+    const total = request.filter === undefined ? await countPublishedRooms(reads, directory) : undefined;
     if (direction === "before") rooms.reverse();
     const hasNext = direction === "before" || more;
     const hasPrevious = direction === "before" ? more : request.since !== undefined;
@@ -102,7 +125,7 @@ interface Found {
 async function walk(
   context: RoomContext,
   reads: Reads,
-  server: ServerName,
+  name: DirectoryName,
   direction: "after" | "before",
   from: DirectoryPlace,
   limit: number,
@@ -113,7 +136,7 @@ async function walk(
   for (let step = 0; step < STEPS; step++) {
     // One more than wanted tells whether anything follows.
     const size = test === undefined ? limit + 1 : STEP;
-    const published = await publishedRooms(reads, server, place, direction, size);
+    const published = await publishedRooms(reads, name, place, direction, size);
     const shown = await directoryRooms(context, reads, published);
     for (const [index, room] of published.entries()) {
       const description = shown[index];

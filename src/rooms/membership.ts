@@ -50,6 +50,8 @@ export interface MembershipOptions {
   /** Further content of the member event, from clients that send it as state. */
   readonly content?: JsonObject;
   readonly transaction?: DraftTransaction;
+  /** When it happened; now, if absent. */
+  readonly origin_server_ts?: number | undefined;
 }
 
 /**
@@ -79,7 +81,7 @@ export async function joinRoom(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
-  { reason, content = {}, via = [], transaction }: MembershipOptions = {},
+  { reason, content = {}, via = [], transaction, origin_server_ts }: MembershipOptions = {},
 ): Promise<EventId> {
   const { database } = context;
   const { user_id } = user;
@@ -129,6 +131,7 @@ export async function joinRoom(
     content: { ...profiles.get(user_id), ...given },
     authorisedBy,
     transaction,
+    origin_server_ts,
   });
   if (!joined) await follow();
   return eventId;
@@ -284,10 +287,11 @@ interface MemberChange {
   /** The memberships that the target may have when it happens: a ban that came meanwhile must not be lifted by the way. */
   readonly whileIn?: readonly Membership[];
   readonly transaction?: DraftTransaction | undefined;
+  readonly origin_server_ts?: number | undefined;
 }
 
 async function submitMember({ owners }: RoomContext, roomId: RoomId, change: MemberChange): Promise<EventId> {
-  const { sender, target, membership, reason, content, authorisedBy, whileIn, transaction } = change;
+  const { sender, target, membership, reason, content, authorisedBy, whileIn, transaction, origin_server_ts } = change;
   const [result] = await owners.submit(roomId, [
     {
       type: "m.room.member",
@@ -296,6 +300,7 @@ async function submitMember({ owners }: RoomContext, roomId: RoomId, change: Mem
       content: { ...content, ...(reason !== undefined && { reason }), ...authorisedBy, membership },
       ...(whileIn !== undefined && { while_membership: whileIn }),
       ...(transaction !== undefined && { transaction }),
+      ...(origin_server_ts !== undefined && { origin_server_ts }),
     },
   ]);
   return accepted(result).event_id;

@@ -19,7 +19,7 @@ import { requireDeclinable } from "./server-notices.js";
 
 /**
  * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
- * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION.
+ * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION. `origin_server_ts` is now, if absent.
  */
 export async function sendMessage(
   context: RoomContext,
@@ -28,6 +28,7 @@ export async function sendMessage(
   type: string,
   txnId: string,
   content: JsonObject,
+  origin_server_ts?: number,
 ): Promise<EventId> {
   // A redaction that a client builds itself names its target in its content, as newer room versions have it.
   const redacts = type === "m.room.redaction" ? parseEventId(own(content, "redacts")) : undefined;
@@ -38,6 +39,7 @@ export async function sendMessage(
       sender: sender.user_id,
       content,
       ...(redacts !== undefined && { redacts }),
+      ...(origin_server_ts !== undefined && { origin_server_ts }),
       transaction: transactionOf(sender, `send/${roomId}/${type}`, txnId),
     },
   ]);
@@ -81,6 +83,7 @@ export async function setState(
   type: string,
   stateKey: string,
   content: JsonObject,
+  origin_server_ts?: number,
 ): Promise<EventId> {
   const room = await findRoom(context.database, roomId);
   if (room === undefined) throw forbidden("You are not in this room.");
@@ -90,9 +93,11 @@ export async function setState(
   const tuple = stateTuple(type, stateKey);
   const before = (await stateEventsOf(context, context.database, room.nid, [tuple])).get(tuple);
   if (before?.sender === sender.user_id && isDeepStrictEqual(before.content, content)) return before.event_id;
-  if (type === "m.room.member") return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content));
+  if (type === "m.room.member") {
+    return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content), origin_server_ts);
+  }
   if (type === "m.room.canonical_alias") await requireGoodAliases(context, roomId, content, before?.content ?? {});
-  return await submitState(context, sender, roomId, type, stateKey, content);
+  return await submitState(context, sender, roomId, type, stateKey, content, origin_server_ts);
 }
 
 /**
@@ -106,19 +111,20 @@ async function setMember(
   stateKey: string,
   content: JsonObject,
   before: Membership | undefined,
+  origin_server_ts: number | undefined,
 ): Promise<EventId> {
   const membership = ownString(content, "membership");
   if (before === "invite" && membership === "leave" && stateKey === sender.user_id) {
     await requireDeclinable(context, sender.user_nid, roomId);
   }
-  if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content });
+  if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content, origin_server_ts });
   const target = parseUserId(stateKey);
   if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
   if (membership === "invite" && target !== undefined && !context.servers.isLocal(serverNameOf(target))) {
     return await inviteElsewhere(context, sender.user_id, roomId, target, rest);
   }
-  return await submitState(context, sender, roomId, "m.room.member", stateKey, rest);
+  return await submitState(context, sender, roomId, "m.room.member", stateKey, rest, origin_server_ts);
 }
 
 async function submitState(
@@ -128,8 +134,10 @@ async function submitState(
   type: string,
   stateKey: string,
   content: JsonObject,
+  origin_server_ts: number | undefined,
 ): Promise<EventId> {
-  const [result] = await owners.submit(roomId, [{ type, state_key: stateKey, sender: sender.user_id, content }]);
+  const draft = { type, state_key: stateKey, sender: sender.user_id, content };
+  const [result] = await owners.submit(roomId, [{ ...draft, ...(origin_server_ts !== undefined && { origin_server_ts }) }]);
   return accepted(result).event_id;
 }
 

@@ -40,7 +40,7 @@ const ENSURE: Statement = {
   name: "devices_ensure",
   // A device that exists keeps its name.
   text: `INSERT INTO devices (user_nid, device_id, display_name, created_ts) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (user_nid, device_id) DO NOTHING`,
+    ON CONFLICT (user_nid, device_id) DO NOTHING RETURNING device_id`,
 };
 const RENAME: Statement = {
   name: "devices_rename",
@@ -90,13 +90,13 @@ export async function findDevice(database: Database, userNid: number, deviceId: 
   return row && toDevice(row);
 }
 
-/** Makes a device if there is none of this id. */
+/** Makes a device if there is none of this id; false if there is. */
 export async function ensureDevice(
   tx: Tx,
   device: { user_nid: number; device_id: DeviceId; display_name: string | undefined; created_ts: number },
-): Promise<void> {
+): Promise<boolean> {
   const name = device.display_name === undefined ? null : toText(device.display_name);
-  await tx.query(ENSURE, [device.user_nid, device.device_id, name, device.created_ts]);
+  return (await tx.query(ENSURE, [device.user_nid, device.device_id, name, device.created_ts])).length > 0;
 }
 
 /** Names a device; false if there is none. */

@@ -3,6 +3,9 @@ import { parseServerName, type RoomId, type ServerName } from "../protocol/ident
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 
+/** A directory: the name of its server, or an application service and one of its networks, which no server can be called. */
+export type DirectoryName = ServerName | `${string}|${string}`;
+
 const PUBLISH: Statement = {
   name: "room_directory_publish",
   text: "INSERT INTO published_rooms (server_name, room_nid) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -16,14 +19,14 @@ const IS_PUBLISHED: Statement = {
   text: "SELECT FROM published_rooms WHERE server_name = $1 AND room_nid = $2",
 };
 
-/** What publishes a room in a server's directory, or takes it out. */
-export function publication(server: ServerName, roomNid: number, published: boolean): BoundStatement {
-  return { statement: published ? PUBLISH : UNPUBLISH, values: [server, roomNid] };
+/** What publishes a room in a directory, or takes it out. */
+export function publication(directory: DirectoryName, roomNid: number, published: boolean): BoundStatement {
+  return { statement: published ? PUBLISH : UNPUBLISH, values: [directory, roomNid] };
 }
 
-/** Whether a room is published in a server's directory. */
-export async function isPublished(reads: Reads, server: ServerName, roomNid: number): Promise<boolean> {
-  return (await reads.read(IS_PUBLISHED, [server, roomNid])).length > 0;
+/** Whether a room is published in a directory. */
+export async function isPublished(reads: Reads, directory: DirectoryName, roomNid: number): Promise<boolean> {
+  return (await reads.read(IS_PUBLISHED, [directory, roomNid])).length > 0;
 }
 
 export interface PublishedRoom {
@@ -59,17 +62,17 @@ const COUNT: Statement<{ count: number }> = {
 /** Published rooms next to a place, the nearest first: largest rooms come first in the whole list. */
 export async function publishedRooms(
   reads: Reads,
-  server: ServerName,
+  directory: DirectoryName,
   place: DirectoryPlace,
   direction: "after" | "before",
   limit: number,
 ): Promise<PublishedRoom[]> {
-  return await reads.read(direction === "after" ? AFTER : BEFORE, [server, place.joined, place.room_nid, limit]);
+  return await reads.read(direction === "after" ? AFTER : BEFORE, [directory, place.joined, place.room_nid, limit]);
 }
 
-/** How many rooms a server publishes. */
-export async function countPublishedRooms(reads: Reads, server: ServerName): Promise<number> {
-  const [row] = await reads.read(COUNT, [server]);
+/** How many rooms a directory has. */
+export async function countPublishedRooms(reads: Reads, directory: DirectoryName): Promise<number> {
+  const [row] = await reads.read(COUNT, [directory]);
   return row?.count ?? 0;
 }
 

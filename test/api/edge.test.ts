@@ -46,6 +46,7 @@ async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> 
       servers: localServers(config),
       limiter: new RateLimiter(config.rate_limits, systemClock),
       authenticate: () => Promise.reject(unknownToken("not known")),
+      isAppService: () => false,
       authenticateServer: () => Promise.reject(unknownToken("not known")),
       seen: () => undefined,
       validateAnswers: true,

@@ -111,7 +111,8 @@ export async function startTestServer(settings: Record<string, unknown> = {}, sh
   };
 }
 
-function testClient(
+/** Requests to a server at any address. */
+export function testClient(
   url: string,
   { user_id = "", device_id = "", access_token = "" }: Session,
 ): TestClient {

@@ -1,12 +1,15 @@
 // Client-server API, "Device Management".
 import type * as spec from "../../../spec/client/devices.js";
+import type { BodyOf } from "../../../spec/operation.js";
 import { appendToLog } from "../../accounts/context.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
+import type { Requester } from "../../accounts/requester.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
-import { findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
+import { ensureDevice, findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
 function shown({ device_id, display_name, last_seen_ip, last_seen_ts }: Device) {
   return {
@@ -31,6 +34,13 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
   const { database } = services;
   const { display_name } = body;
   const found = await database.transaction(async (tx) => {
+    if (auth.appservice !== undefined) {
+      const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts: services.clock.now() };
+      if (await ensureDevice(tx, device)) {
+        appendToLog(services, tx, [{ kind: "device_list", user_nid: auth.user_nid }]);
+        return true;
+      }
+    }
     if (display_name === undefined) return (await findDevice(database, auth.user_nid, params.deviceId)) !== undefined;
     const renamed = await renameDevice(tx, auth.user_nid, params.deviceId, display_name);
     // Others see the names of devices.
@@ -41,15 +51,21 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
   return {};
 };
 
+/** Users confirm with their password; those of application services have none. */
+async function confirm(services: Services, auth: Requester, operation: string, body: BodyOf<typeof spec.deleteDevice>): Promise<void> {
+  if (auth.appservice !== undefined) return;
+  await requireAuthentication(services, passwordChallenge(services, operation, auth.user_id, body));
+}
+
 export const deleteDevice: Handler<typeof spec.deleteDevice> = async (services, { auth, params, body }) => {
   const operation = `deleteDevice ${params.deviceId}`;
-  await requireAuthentication(services, passwordChallenge(services, operation, auth.user_id, body));
+  await confirm(services, auth, operation, body);
   await endSessions(services, auth.user_nid, [params.deviceId]);
   return {};
 };
 
 export const deleteDevices: Handler<typeof spec.deleteDevices> = async (services, { auth, body }) => {
-  await requireAuthentication(services, passwordChallenge(services, "deleteDevices", auth.user_id, body));
+  await confirm(services, auth, "deleteDevices", body);
   await endSessions(services, auth.user_nid, body.devices);
   return {};
 };

@@ -1,19 +1,25 @@
 // Client-server API, "Room aliases" and "Published room directory".
 import type * as spec from "../../../spec/client/directory.js";
+import { requireAliasFree } from "../../appservice/acting.js";
+import { requestAlias } from "../../appservice/queries.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import * as aliases from "../../rooms/aliases.js";
 import * as directory from "../../rooms/directory.js";
 import type { Handler } from "../handler.js";
 
 export const setRoomAlias: Handler<typeof spec.setRoomAlias> = async (services, { auth, params, body }) => {
+  requireAliasFree(services.appservices, params.roomAlias, auth);
   await aliases.createAlias(services, auth, params.roomAlias, body.room_id);
   return {};
 };
 
-export const getRoomIdByAlias: Handler<typeof spec.getRoomIdByAlias> = async (services, { params }) =>
-  await aliases.lookUpAlias(services, params.roomAlias);
+export const getRoomIdByAlias: Handler<typeof spec.getRoomIdByAlias> = async (services, { params }) => {
+  await requestAlias(services, params.roomAlias);
+  return await aliases.lookUpAlias(services, params.roomAlias);
+};
 
 export const deleteRoomAlias: Handler<typeof spec.deleteRoomAlias> = async (services, { auth, params }) => {
+  requireAliasFree(services.appservices, params.roomAlias, auth);
   await aliases.removeAlias(services, auth, params.roomAlias);
   return {};
 };

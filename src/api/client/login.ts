@@ -5,6 +5,7 @@ import { requireAuthentication } from "../../accounts/interactive-authentication
 import { checkPassword, namedUser, passwordChallenge } from "../../accounts/password-login.js";
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
+import { requireAppService, requireOwnAccount } from "../../appservice/acting.js";
 import { missingParam, unknownError, unrecognized } from "../../errors.js";
 import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
 import type { Account } from "../../storage/accounts.js";
@@ -12,16 +13,26 @@ import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ config }) => ({
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }) => ({
   flows: [
     { type: "m.login.password" },
+    ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
     ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : []),
   ],
 });
 
 /** The account that a login proves to own. */
-async function accountOf(services: Services, body: BodyOf<typeof spec.login>, server: ServerName): Promise<Account> {
+async function accountOf(
+  services: Services,
+  body: BodyOf<typeof spec.login>,
+  server: ServerName,
+  token: string | undefined,
+): Promise<Account> {
   switch (body.type) {
+    case "m.login.application_service": {
+      const appservice = requireAppService(services.appservices, token);
+      return await requireOwnAccount(services.database, appservice, await namedUser(services, body, appservice.server));
+    }
     case "m.login.password":
       if (body.password === undefined) throw missingParam('"password" is missing.');
       return await checkPassword(services, await namedUser(services, body, server), body.password);
@@ -33,8 +44,8 @@ async function accountOf(services: Services, body: BodyOf<typeof spec.login>, se
   }
 }
 
-export const login: Handler<typeof spec.login> = async (services, { body, server }) => {
-  const { user_id, user_nid } = await accountOf(services, body, server);
+export const login: Handler<typeof spec.login> = async (services, { body, server, token }) => {
+  const { user_id, user_nid } = await accountOf(services, body, server, token);
   const session = await services.database.transaction((tx) =>
     openSession(services, tx, {
       user_nid,

@@ -1,10 +1,13 @@
 // Client-server API, "Room membership".
 import type * as spec from "../../../spec/client/membership.js";
 import type { BodyOf } from "../../../spec/operation.js";
+import { requestAlias, requestUser } from "../../appservice/queries.js";
 import { badJson } from "../../errors.js";
+import { parseRoomAlias } from "../../protocol/identifiers.js";
 import * as membership from "../../rooms/membership.js";
 import { claimThirdPartyInvite, inviteThirdPartyId } from "../../rooms/third-party-invite.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
 export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (services, { auth }) => ({
   joined_rooms: await membership.joinedRooms(services, auth),
@@ -12,12 +15,21 @@ export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (servic
 
 export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { auth, params, body }) => {
   const { user_id, reason, medium, address, id_server, id_access_token } = body;
-  if (user_id !== undefined) await membership.inviteUser(services, auth, params.roomId, user_id, { reason });
-  else if (medium !== undefined && address !== undefined) {
+  if (user_id !== undefined) {
+    await requestUser(services, user_id);
+    await membership.inviteUser(services, auth, params.roomId, user_id, { reason });
+  } else if (medium !== undefined && address !== undefined) {
     await inviteThirdPartyId(services, auth, params.roomId, { medium, address, id_server, id_access_token }, reason);
   } else throw badJson('An invitation needs "user_id", or "medium" and "address".');
   return {};
 };
+
+/** The room of an id or alias; an application service may make it on demand. */
+async function roomOf(services: Services, idOrAlias: string): ReturnType<typeof membership.resolveRoom> {
+  const alias = parseRoomAlias(idOrAlias);
+  if (alias !== undefined) await requestAlias(services, alias);
+  return await membership.resolveRoom(services, idOrAlias);
+}
 
 /** Whatever else a client sends becomes content of the member event, as clients have come to expect. */
 function joinOptions({ reason, third_party_signed: _invite, ...content }: BodyOf<typeof spec.joinRoom>): membership.MembershipOptions {
@@ -31,7 +43,7 @@ export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, 
 };
 
 export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, query, body }) => {
-  const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const { room_id, via } = await roomOf(services, params.roomIdOrAlias);
   if (body.third_party_signed !== undefined) await claimThirdPartyInvite(services, auth, room_id, body.third_party_signed);
   const named = [...(query.via ?? []), ...(query.server_name ?? [])];
   await membership.joinRoom(services, auth, room_id, { ...joinOptions(body), via: [...named, ...via] });
@@ -39,7 +51,7 @@ export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, 
 };
 
 export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, query, body }) => {
-  const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const { room_id, via } = await roomOf(services, params.roomIdOrAlias);
   const named = [...(query.via ?? []), ...(query.server_name ?? [])];
   await membership.knockRoom(services, auth, room_id, { ...body, via: [...named, ...via] });
   return { room_id };

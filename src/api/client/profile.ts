@@ -2,6 +2,7 @@
 import type * as spec from "../../../spec/client/profile.js";
 import * as profiles from "../../accounts/profiles.js";
 import type { Requester } from "../../accounts/requester.js";
+import { requestUser } from "../../appservice/queries.js";
 import { forbidden, guestsForbidden } from "../../errors.js";
 import type { UserId } from "../../protocol/identifiers.js";
 import type { Handler } from "../handler.js";
@@ -11,11 +12,15 @@ function requireChangeable(auth: Requester, userId: UserId, name: string): void 
   if (auth.is_guest && name !== "displayname") throw guestsForbidden("Guests may change nothing of their profile but the display name.");
 }
 
-export const getUserProfile: Handler<typeof spec.getUserProfile> = (services, { params }) =>
-  profiles.getProfile(services, params.userId);
+export const getUserProfile: Handler<typeof spec.getUserProfile> = async (services, { params }) => {
+  await requestUser(services, params.userId);
+  return await profiles.getProfile(services, params.userId);
+};
 
-export const getProfileField: Handler<typeof spec.getProfileField> = (services, { params }) =>
-  profiles.getProfileField(services, params.userId, params.keyName);
+export const getProfileField: Handler<typeof spec.getProfileField> = async (services, { params }) => {
+  await requestUser(services, params.userId);
+  return await profiles.getProfileField(services, params.userId, params.keyName);
+};
 
 export const setProfileField: Handler<typeof spec.setProfileField> = async (services, { auth, params, body }) => {
   requireChangeable(auth, params.userId, params.keyName);

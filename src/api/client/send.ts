@@ -23,16 +23,23 @@ function requireLeaving(auth: Requester, type: string, stateKey: string, content
   if (!leaves) throw userSuspended();
 }
 
-export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, body }) => {
+/** Only application services say when something happened ("Timestamp massaging"). */
+function assertedTime({ appservice }: Requester, { ts }: { readonly ts?: number }): number | undefined {
+  return appservice === undefined ? undefined : ts;
+}
+
+export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, query, body }) => {
   requireLeaving(auth, params.eventType, params.stateKey, body);
-  return { event_id: await send.setState(services, auth, params.roomId, params.eventType, params.stateKey, body) };
+  const { roomId, eventType, stateKey } = params;
+  return { event_id: await send.setState(services, auth, roomId, eventType, stateKey, body, assertedTime(auth, query)) };
 };
 
-export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { auth, params, body }) => {
+export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { auth, params, query, body }) => {
   const redacts = params.eventType === "m.room.redaction" ? ownString(body, "redacts") : undefined;
   await requireOwnEvent(services, auth, redacts);
   await services.presence.active(auth.user_nid);
-  return { event_id: await send.sendMessage(services, auth, params.roomId, params.eventType, params.txnId, body) };
+  const { roomId, eventType, txnId } = params;
+  return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, assertedTime(auth, query)) };
 };
 
 export const redactEvent: Handler<typeof spec.redactEvent> = async (services, { auth, params, body }) => {

@@ -1,0 +1,211 @@
+// What of the log concerns an application service, as the transactions that tell it (application service API, "Pushing
+// events").
+import { randomUUID } from "node:crypto";
+import type { SideStreams } from "../ephemeral/side-streams.js";
+import type { Clock } from "../clock.js";
+import { parseUserId } from "../protocol/identifiers.js";
+import { ownString } from "../protocol/json.js";
+import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
+import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
+import { changeMembers, knownMembers, type Membership, type RoomOfInterest, roomsOfInterest, usersSharing } from "../storage/appservices.js";
+import type { Database, Tx } from "../storage/database.js";
+import type { PositionedEntry } from "../storage/log-entry.js";
+import { type AppService, coversAlias, coversRoom, coversUser } from "./registration.js";
+
+/** Most events of one transaction. */
+const BATCH = 100;
+
+export interface InterestContext {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly events: EventCache;
+  readonly streams: Pick<SideStreams, "receipts" | "presenceOf">;
+}
+
+export interface OutgoingTransaction {
+  readonly txn_id: string;
+  readonly body: string;
+}
+
+/** The transactions that tell of these entries; keeps up in which rooms the application service has users. */
+export async function transactionsOf(
+  context: InterestContext,
+  appservice: AppService,
+  tx: Tx,
+  entries: readonly PositionedEntry[],
+): Promise<OutgoingTransaction[]> {
+  const events = await eventsOf(context, entries);
+  const rooms = await roomsOfInterest(tx, appservice.id, touchedRooms(entries));
+  const interest = new Interest(appservice, rooms);
+  const changes = memberChanges(appservice, entries, events);
+  await interest.follow(tx, changes);
+  const wanted: ReadEvent[] = [];
+  for (const { position, kind, reference } of entries) {
+    const read = kind === "event" && reference !== undefined ? events.get(reference) : undefined;
+    if (read !== undefined && interest.inEvent(read, position)) wanted.push(read);
+  }
+  const texts = await shown(context, wanted);
+  const ephemeral = appservice.ephemeral ? await ephemeralOf(context, appservice, tx, entries, interest) : [];
+  return batches(appservice, texts, ephemeral);
+}
+
+/** The transactions that tell who types in these rooms now. `content` gives the content of `m.typing`. */
+export async function typingTransactions(
+  appservice: AppService,
+  tx: Tx,
+  roomNids: readonly number[],
+  content: (roomNid: number) => string | undefined,
+): Promise<OutgoingTransaction[]> {
+  const rooms = await roomsOfInterest(tx, appservice.id, roomNids);
+  const interest = new Interest(appservice, rooms);
+  const texts = [...rooms].flatMap(([nid, { room_id }]) => {
+    const typing = interest.inRoom(nid) ? content(nid) : undefined;
+    return typing === undefined ? [] : [`{"type":"m.typing","room_id":${JSON.stringify(room_id)},"content":${typing}}`];
+  });
+  return batches(appservice, [], texts);
+}
+
+function touchedRooms(entries: readonly PositionedEntry[]): number[] {
+  const kinds = new Set(["event", "state_change", "receipt"]);
+  return [...new Set(entries.flatMap(({ kind, room_nid }) => (kinds.has(kind) && room_nid !== undefined ? [room_nid] : [])))];
+}
+
+/** The events that the entries speak of: new ones, and memberships that became the state. */
+async function eventsOf({ events, database }: InterestContext, entries: readonly PositionedEntry[]): Promise<Map<number, ReadEvent>> {
+  const nids = entries.flatMap(({ kind, user_nid, reference }) =>
+    reference !== undefined && (kind === "event" || (kind === "state_change" && user_nid !== undefined)) ? [reference] : [],
+  );
+  return await events.load(database, [...new Set(nids)]);
+}
+
+interface MemberChange extends Membership {
+  readonly position: number;
+  readonly joined: boolean;
+}
+
+/** Which of the service's users came into rooms or left them. */
+function memberChanges(
+  appservice: AppService,
+  entries: readonly PositionedEntry[],
+  events: ReadonlyMap<number, ReadEvent>,
+): MemberChange[] {
+  return entries.flatMap(({ kind, position, room_nid, user_nid, reference }) => {
+    if (kind !== "state_change" || room_nid === undefined || user_nid === undefined) return [];
+    const event = reference === undefined ? undefined : events.get(reference)?.event;
+    const user = parseUserId(event?.state_key);
+    // A membership that is gone without another one in its place: whose it was does not matter.
+    if (event !== undefined && (user === undefined || !coversUser(appservice, user))) return [];
+    return [{ position, room_nid, user_nid, joined: event !== undefined && ownString(event.content, "membership") === "join" }];
+  });
+}
+
+/** In which rooms an application service is interested, as the log goes on. */
+class Interest {
+  readonly #appservice: AppService;
+  readonly #rooms: ReadonlyMap<number, RoomOfInterest>;
+  readonly #always = new Set<number>();
+  /** Of rooms whose members change in these entries: from which position on there are how many. */
+  readonly #counts = new Map<number, { readonly from: number; readonly members: number }[]>();
+
+  constructor(appservice: AppService, rooms: ReadonlyMap<number, RoomOfInterest>) {
+    this.#appservice = appservice;
+    this.#rooms = rooms;
+    for (const [nid, { room_id, aliases }] of rooms) {
+      if (coversRoom(appservice, room_id) || aliases.some((alias) => coversAlias(appservice, alias))) this.#always.add(nid);
+    }
+  }
+
+  /** Takes changes of members into account, and writes what they come to. */
+  async follow(tx: Tx, changes: readonly MemberChange[]): Promise<void> {
+    if (changes.length === 0) return;
+    const key = ({ room_nid, user_nid }: Membership): string => `${room_nid} ${user_nid}`;
+    const before = new Set((await knownMembers(tx, this.#appservice.id, changes)).map(key));
+    const now = new Set(before);
+    for (const change of changes) {
+      if (now.has(key(change)) === change.joined) continue;
+      if (change.joined) now.add(key(change));
+      else now.delete(key(change));
+      const counts = this.#countsOf(change.room_nid);
+      const last = counts.at(-1)?.members ?? 0;
+      counts.push({ from: change.position, members: last + (change.joined ? 1 : -1) });
+    }
+    const pairs = [...new Map(changes.map(({ room_nid, user_nid }) => [`${room_nid} ${user_nid}`, { room_nid, user_nid }])).values()];
+    const came = pairs.filter((pair) => now.has(key(pair)) && !before.has(key(pair)));
+    const left = pairs.filter((pair) => before.has(key(pair)) && !now.has(key(pair)));
+    await changeMembers(tx, this.#appservice.id, came, left);
+  }
+
+  /** Whether a room is of interest, now or, with a position, just before it or at it. */
+  inRoom(nid: number, position = Number.MAX_SAFE_INTEGER): boolean {
+    if (this.#always.has(nid)) return true;
+    const counts = this.#countsOf(nid);
+    const before = counts.findLast(({ from }) => from < position);
+    return (before?.members ?? 0) > 0 || counts.some(({ from, members }) => from === position && members > 0);
+  }
+
+  inEvent({ row, event }: ReadEvent, position: number): boolean {
+    const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+    if (coversUser(this.#appservice, row.sender) || (member !== undefined && coversUser(this.#appservice, member))) return true;
+    return this.inRoom(row.room_nid, position);
+  }
+
+  roomId(nid: number): string | undefined {
+    return this.#rooms.get(nid)?.room_id;
+  }
+
+  #countsOf(nid: number): { readonly from: number; readonly members: number }[] {
+    let counts = this.#counts.get(nid);
+    if (counts === undefined) this.#counts.set(nid, (counts = [{ from: 0, members: this.#rooms.get(nid)?.members ?? 0 }]));
+    return counts;
+  }
+}
+
+/** Events as the service sees them: it is nobody's device and everywhere. */
+async function shown({ events, database, clock }: InterestContext, wanted: readonly ReadEvent[]): Promise<string[]> {
+  const reader: EventReader = {
+    user_id: undefined,
+    joined: () => true,
+    user_nid: 0,
+    device_id: undefined,
+    now: clock.now(),
+    format: "client",
+    fields: undefined,
+  };
+  const context = await eventContext(events, database, reader, wanted);
+  return wanted.map((read) => shownEvent({ read, membership: undefined }, reader, context, true));
+}
+
+/** Receipts and presence that changed. Private receipts are nobody else's business. */
+async function ephemeralOf(
+  { database, streams }: InterestContext,
+  appservice: AppService,
+  tx: Tx,
+  entries: readonly PositionedEntry[],
+  interest: Interest,
+): Promise<string[]> {
+  const [first] = entries;
+  const last = entries.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const of = (kind: "receipt" | "presence") => entries.filter((entry) => entry.kind === kind);
+  const rooms = new Set(of("receipt").flatMap(({ room_nid, position }) => (room_nid !== undefined && interest.inRoom(room_nid, position) ? [room_nid] : [])));
+  const users = new Set(of("presence").flatMap(({ user_nid }) => user_nid ?? []));
+  const nobody = 0;
+  const receipts = await streams.receipts(database, [...rooms], nobody, { after: first.position - 1, upTo: last.position });
+  const sharing = users.size === 0 ? [] : await usersSharing(tx, appservice.id, [...users]);
+  const presence = sharing.length === 0 ? new Map<number, never>() : await streams.presenceOf(database, sharing);
+  return [
+    ...[...receipts].map(([nid, content]) => `{"type":"m.receipt","room_id":${JSON.stringify(interest.roomId(nid))},"content":${content}}`),
+    ...[...presence.values()].map(({ type, sender, content }) => `{"type":"${type}","sender":${JSON.stringify(sender)},"content":${content}}`),
+  ];
+}
+
+function batches({ old_ephemeral }: AppService, events: readonly string[], ephemeral: readonly string[]): OutgoingTransaction[] {
+  const name = old_ephemeral ? ["ephemeral", "de.sorunome.msc2409.ephemeral"] : ["ephemeral"];
+  const all: OutgoingTransaction[] = [];
+  for (let start = 0; start < Math.max(events.length, ephemeral.length); start += BATCH) {
+    const batch = ephemeral.slice(start, start + BATCH).join(",");
+    const more = batch === "" ? "" : name.map((field) => `,"${field}":[${batch}]`).join("");
+    all.push({ txn_id: randomUUID(), body: `{"events":[${events.slice(start, start + BATCH).join(",")}]${more}}` });
+  }
+  return all;
+}
