@@ -20,6 +20,7 @@ import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
+import * as search from "./client/search.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
@@ -57,6 +58,7 @@ export const operations: readonly Operation[] = [
   registration,
   relations,
   roomEvents,
+  search,
   send,
   sync,
   thirdPartyIdentifiers,

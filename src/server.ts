@@ -31,6 +31,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
+import { SearchIndex } from "./rooms/search-index.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
@@ -216,6 +217,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(await followErasedUsers(database, engine.follower, engine.events));
   started.push(new MembershipUpkeep({ ...engine, config, servers }));
   started.push(new GuestUpkeep({ ...engine, config, servers }));
+  const searchIndex = new SearchIndex(engine, engine.follower);
+  started.push(searchIndex);
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
@@ -236,6 +239,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    searchIndex,
     media,
   };
   started.push(new MediaUpkeep(services));

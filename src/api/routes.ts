@@ -20,6 +20,7 @@ import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
+import * as searchSpec from "../../spec/client/search.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
@@ -53,6 +54,7 @@ import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
 import * as roomEvents from "./client/room-events.js";
+import * as search from "./client/search.js";
 import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
@@ -90,6 +92,7 @@ export const routes: readonly Route[] = [
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
   bind(roomEventsSpec, roomEvents),
+  bind(searchSpec, search),
   bind(sendSpec, send),
   bind(syncSpec, sync),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),

@@ -6,6 +6,7 @@ import type { Federation } from "../federation/federation.js";
 import type { MediaContext } from "../media/context.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
+import type { SearchIndex } from "../rooms/search-index.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";
@@ -19,6 +20,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly follower: LogFollower;
   readonly owners: RoomOwners;
   readonly events: EventCache;
+  readonly searchIndex: SearchIndex;
   readonly sync: SyncDependencies;
   readonly typing: Typing;
   readonly presence: Presence;
