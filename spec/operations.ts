@@ -25,6 +25,7 @@ import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -63,6 +64,7 @@ export const operations: readonly Operation[] = [
   sync,
   thirdPartyIdentifiers,
   typing,
+  userDirectory,
   validationPages,
   versions,
   wellknown,

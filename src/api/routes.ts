@@ -25,6 +25,7 @@ import * as sendSpec from "../../spec/client/send.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
@@ -59,6 +60,7 @@ import * as send from "./client/send.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -97,6 +99,7 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
