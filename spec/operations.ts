@@ -12,6 +12,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as notifications from "./client/notifications.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -51,6 +52,7 @@ export const operations: readonly Operation[] = [
   login,
   media,
   membership,
+  notifications,
   openid,
   presence,
   profile,

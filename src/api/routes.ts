@@ -12,6 +12,7 @@ import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
+import * as notificationsSpec from "../../spec/client/notifications.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -47,6 +48,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as notifications from "./client/notifications.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -86,6 +88,7 @@ export const routes: readonly Route[] = [
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
+  bind(notificationsSpec, notifications),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
