@@ -108,6 +108,12 @@ export class BenchClient implements Disposable {
     return this.request("GET", `/_matrix/client/v3/sync?${query.toString()}`, user.token);
   }
 
+  /** The messages in all of a user's rooms that match a term, the best first. */
+  search(user: User, search_term: string): Promise<JsonObject> {
+    const room_events = { search_term, keys: ["content.body"] };
+    return this.request("POST", "/_matrix/client/v3/search", user.token, { search_categories: { room_events } });
+  }
+
   /** One page of a room's history, newest first. */
   messages(user: User, roomId: string, limit: number, from?: string): Promise<JsonObject> {
     const query = new URLSearchParams({ dir: "b", limit: String(limit), ...(from === undefined ? {} : { from }) });
