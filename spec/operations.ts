@@ -1,5 +1,6 @@
 // All operations that exist, by module of the specification.
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -12,6 +13,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -20,9 +22,12 @@ import * as pushRules from "./client/push-rules.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
@@ -31,10 +36,12 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -42,6 +49,7 @@ export const operations: readonly Operation[] = [
   account,
   accountData,
   admin,
+  adminServerNotices,
   capabilities,
   createRoom,
   devices,
@@ -52,6 +60,7 @@ export const operations: readonly Operation[] = [
   login,
   media,
   membership,
+  mutualRooms,
   notifications,
   openid,
   presence,
@@ -60,9 +69,12 @@ export const operations: readonly Operation[] = [
   receipts,
   registration,
   relations,
+  reportContent,
   roomEvents,
+  roomUpgrades,
   search,
   send,
+  spaces,
   sync,
   thirdPartyIdentifiers,
   typing,
@@ -71,7 +83,9 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationJoins,
   federationKeys,
   federationQuery,
   federationServer,
+  federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));

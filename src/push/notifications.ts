@@ -5,7 +5,7 @@ import { aggregationsOf } from "../rooms/aggregations.js";
 import { eventContext, type EventReader, shownEvent } from "../rooms/client-event.js";
 import type { RoomContext, RoomUser } from "../rooms/context.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
-import { ignoredUsers } from "../rooms/ignored-users.js";
+import { ignoredUserIds } from "../rooms/ignored-users.js";
 import { visibleEvents } from "../rooms/visibility.js";
 import { membershipsOfUser } from "../storage/memberships.js";
 import { type CountedFor, newestCounted, type NotificationPlace } from "../storage/notifications.js";
@@ -37,8 +37,16 @@ export async function notifications(context: RoomContext, user: RoomUser, reques
   return await context.database.snapshot(async (reads) => {
     const memberships = await membershipsOfUser(reads, user_nid);
     const joined = new Set(memberships.filter(({ membership }) => membership === MEMBERSHIPS.join).map(({ room_nid }) => room_nid));
-    const now = context.clock.now();
-    const reader: EventReader = { user_id, user_nid, device_id, joined: (room) => joined.has(room), now, format: "client", fields: undefined };
+    const reader: EventReader = {
+      user_id,
+      user_nid,
+      device_id,
+      joined: (room) => joined.has(room),
+      ignored: await ignoredUserIds(reads, user_nid),
+      now: context.clock.now(),
+      format: "client",
+      fields: undefined,
+    };
     const { found, next } = await pageOf(context, reads, reader, from, limit, request.only === "highlight");
     const events = found.map(({ read }) => read);
     const aggregations = await aggregationsOf(context, reads, reader, events);
@@ -74,7 +82,6 @@ async function pageOf(
   limit: number,
   highlightsOnly: boolean,
 ): Promise<{ found: Notified[]; next: NotificationPlace | undefined }> {
-  const ignored = new Set(await ignoredUsers(context.interning, reads, reader.user_nid));
   const found: Notified[] = [];
   let at = from;
   for (let round = 0; round < ROUNDS; round++) {
@@ -88,7 +95,7 @@ async function pageOf(
       const read = events.get(counted.nid);
       // Whoever was not in the room yet was not notified.
       const notified = visible.get(counted.nid) === "join";
-      if (read !== undefined && notified && read.row.redacted_by === null && !ignored.has(read.row.sender_nid)) found.push({ read, counted });
+      if (read !== undefined && notified && read.row.redacted_by === null) found.push({ read, counted });
     }
     if (newest.length < LOOKED_AT) return { found, next: undefined };
   }

@@ -15,7 +15,7 @@ import { aggregationsOf } from "./aggregations.js";
 import { eventContext, type EventReader, shownEvent, type ShownEvent } from "./client-event.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import type { ReadEvent } from "./event-cache.js";
-import { ignoredUsers } from "./ignored-users.js";
+import { ignoredUserIds, ignoredUsers } from "./ignored-users.js";
 import { placeAfter, placeBefore, tokenOf } from "./place.js";
 import { relatedTest } from "./related-filter.js";
 import { departures } from "./room-view.js";
@@ -80,7 +80,8 @@ export async function searchRoomEvents(
     const rooms = await searchedRooms(context, reads, user, request.filter ?? {});
     const { user_id, user_nid, device_id } = user;
     const joined = (room: number): boolean => rooms.get(room)?.membership === MEMBERSHIPS.join;
-    const reader: EventReader = { user_id, user_nid, device_id, joined, now: context.clock.now(), format: "client", fields: undefined };
+    const ignored = await ignoredUserIds(reads, user_nid);
+    const reader: EventReader = { user_id, user_nid, device_id, joined, ignored, now: context.clock.now(), format: "client", fields: undefined };
     const search: Search = { context, reads, user, reader, request, term, rooms };
     return await answer(search, await pageOf(search, place));
   });
@@ -161,23 +162,24 @@ async function pageOf(search: Search, place: SearchPlace): Promise<SearchPage> {
   const counted = ordered.slice(0, place.skip).filter(certain).length;
   const results: Result[] = [];
   let at = place.skip;
-  while (at < ordered.length) {
+  while (at < ordered.length && results.length < limit) {
     const chunk = ordered.slice(at, at + CHUNK);
     const shown = await visibleMatches(search, chunk);
     for (const match of chunk) {
+      if (results.length === limit) break;
       const result = shown.get(match.nid);
-      if (result !== undefined && results.length === limit) {
-        const rest = ordered.slice(at).filter(certain);
-        const count = counted + results.length + rest.length;
-        return { results, count, next: { ...window, skip: at }, rest, passed: ordered.slice(0, at), window };
-      }
       if (result !== undefined) results.push(result);
       at += 1;
     }
   }
+  const passed = ordered.slice(0, at);
+  const rest = ordered.slice(at).filter(certain);
+  const count = counted + results.length + rest.length;
+  // A page that is full has a next one, be it empty: whether there are matches that the searcher may not see must not show.
+  if (results.length === limit) return { results, count, next: { ...window, skip: at }, rest, passed, window };
   // Older matches than those of the window are ranked among themselves.
   const older = matches.length < RANKED || oldest === undefined ? undefined : { ...place, sent_ts: oldest.sent_ts, nid: oldest.nid, skip: 0 };
-  return { results, count: counted + results.length, next: older, rest: [], passed: ordered, window };
+  return { results, count, next: older, rest, passed, window };
 }
 
 async function queryOf({ context, reads, reader, request, term, rooms }: Search, place: SearchPlace): Promise<SearchQuery> {
@@ -278,12 +280,11 @@ async function surroundingsOf(search: Search, results: readonly Result[]): Promi
     Math.min(after_limit, MAX_CONTEXT),
   );
   const around = new Map([...rows].map(([centre, list]) => [centre, list.map((row) => context.events.add(row))]));
-  const ignored = new Set(await ignoredUsers(context.interning, reads, reader.user_nid));
   const events = new Map([...around.values()].flat().map((read) => [read.row.nid, read]));
   const visible = await visibleEvents(context, reads, reader, [...events.values()]);
   const found = new Map<number, Omit<Surroundings, "profiles">>();
   for (const { read } of results) {
-    const near = (around.get(read.row.nid) ?? []).filter(({ row }) => visible.has(row.nid) && !ignored.has(row.sender_nid));
+    const near = (around.get(read.row.nid) ?? []).filter(({ row }) => visible.has(row.nid));
     const shown = (list: readonly ReadEvent[]): ShownEvent[] => list.map((each) => ({ read: each, membership: visible.get(each.row.nid) }));
     const isBefore = ({ row }: ReadEvent): boolean => row.depth < read.row.depth || (row.depth === read.row.depth && row.nid < read.row.nid);
     const before = near.filter(isBefore);

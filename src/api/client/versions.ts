@@ -30,6 +30,12 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  "org.matrix.msc4155": ["inviteUser"],
+  "org.matrix.msc4380": ["inviteUser"],
+  "org.matrix.msc4380.stable": ["inviteUser"],
+  "im.nheko.summary": ["getRoomSummary"],
+  "uk.half-shot.msc2666.query_mutual_rooms": ["getMutualRooms"],
+  "uk.half-shot.msc2666.query_mutual_rooms.stable": ["getMutualRooms"],
   "org.matrix.msc3440.stable": ["getThreadRoots"],
   "org.matrix.msc3715.stable": ["getRelatingEvents"],
   "org.matrix.msc3771": ["getThreadRoots"],
