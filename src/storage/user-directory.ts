@@ -33,8 +33,8 @@ const FIND: Statement<FoundUser> = {
         FROM (SELECT user_nid, min(rank) AS rank FROM found WHERE user_nid <> $1 GROUP BY user_nid) best
         JOIN users u ON u.nid = best.user_nid
         LEFT JOIN accounts account ON account.user_nid = u.nid
-        LEFT JOIN profile_fields name ON name.user_nid = u.nid AND name.name = 'displayname'
-        LEFT JOIN profile_fields picture ON picture.user_nid = u.nid AND picture.name = 'avatar_url'
+        LEFT JOIN LATERAL (SELECT value, folded FROM profile_fields WHERE user_nid = u.nid AND profile_fields.name = 'displayname' LIMIT 1) name ON true
+        LEFT JOIN LATERAL (SELECT value FROM profile_fields WHERE user_nid = u.nid AND profile_fields.name = 'avatar_url' LIMIT 1) picture ON true
         WHERE account.user_nid IS NULL OR (deactivated_ts IS NULL AND NOT locked AND (NOT is_guest OR $7))
         ORDER BY best.rank, name.value IS NULL, picture.value IS NULL, name.folded, u.user_id OFFSET 0) candidate
       CROSS JOIN LATERAL (
