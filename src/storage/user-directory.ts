@@ -3,7 +3,7 @@ import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
 /** Users of one kind of match that are looked at: the searcher may see none of them. */
-const CANDIDATES = 5_000;
+const CANDIDATES = 2_000;
 
 /** The largest character: what begins with a text lies before the text with it. */
 const LAST = "chr(1114111)";
@@ -28,15 +28,16 @@ const FIND: Statement<FoundUser> = {
       (SELECT user_nid, 2 FROM profile_fields WHERE folded IS NOT NULL AND folded LIKE $4 AND folded LIKE ALL($5::text[]) LIMIT ${CANDIDATES})
       UNION ALL
       (SELECT nid, 2 FROM users WHERE lower(user_id) LIKE $6 LIMIT ${CANDIDATES}))
-    SELECT candidate.user_id, displayname, avatar_url FROM (
-        SELECT u.nid, u.user_id, name.value AS displayname, picture.value AS avatar_url, account.user_nid IS NOT NULL AS is_local, best.rank
+    SELECT candidate.user_id, displayname,
+      (SELECT value FROM profile_fields WHERE user_nid = candidate.nid AND name = 'avatar_url') AS avatar_url
+    FROM (
+        SELECT u.nid, u.user_id, name.value AS displayname, account.user_nid IS NOT NULL AS is_local, best.rank
         FROM (SELECT user_nid, min(rank) AS rank FROM found WHERE user_nid <> $1 GROUP BY user_nid) best
         JOIN users u ON u.nid = best.user_nid
         LEFT JOIN accounts account ON account.user_nid = u.nid
         LEFT JOIN LATERAL (SELECT value, folded FROM profile_fields WHERE user_nid = u.nid AND profile_fields.name = 'displayname' LIMIT 1) name ON true
-        LEFT JOIN LATERAL (SELECT value FROM profile_fields WHERE user_nid = u.nid AND profile_fields.name = 'avatar_url' LIMIT 1) picture ON true
         WHERE account.user_nid IS NULL OR (deactivated_ts IS NULL AND NOT locked AND (NOT is_guest OR $7))
-        ORDER BY best.rank, name.value IS NULL, picture.value IS NULL, name.folded, u.user_id OFFSET 0) candidate
+        ORDER BY best.rank, name.value IS NULL, name.folded, u.user_id OFFSET 0) candidate
       CROSS JOIN LATERAL (
         SELECT WHERE candidate.is_local AND candidate.user_id LIKE $8
         UNION ALL

@@ -276,7 +276,7 @@ const searching: Scenario = {
 };
 
 /** The mix of searches, on whatever the user can see of messages of the vocabulary. */
-export async function searchMix(target: Target, user: User, vocabulary: Vocabulary): Promise<Numbers> {
+async function searchMix(target: Target, user: User, vocabulary: Vocabulary): Promise<Numbers> {
   const samples: number[] = [];
   const byClass: Record<WordClass, number[]> = { rare: [], medium: [], common: [] };
   let found = 0;
