@@ -88,6 +88,21 @@ export class BenchClient implements Disposable {
     return this.#string("room_id", this.request("POST", "/_matrix/client/v3/createRoom", user.token, { preset }));
   }
 
+  createSpace(user: User): Promise<string> {
+    const body = { preset: "public_chat", creation_content: { type: "m.space" } };
+    return this.#string("room_id", this.request("POST", "/_matrix/client/v3/createRoom", user.token, body));
+  }
+
+  addToSpace(user: User, space: string, roomId: string): Promise<JsonObject> {
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(space)}/state/m.space.child/${encodeURIComponent(roomId)}`;
+    return this.request("PUT", path, user.token, { via: ["localhost"] });
+  }
+
+  /** The first page of the rooms of a space. */
+  hierarchy(user: User, space: string, limit: number): Promise<JsonObject> {
+    return this.request("GET", `/_matrix/client/v1/rooms/${encodeURIComponent(space)}/hierarchy?limit=${limit}`, user.token);
+  }
+
   join(user: User, roomId: string): Promise<string> {
     return this.#string("room_id", this.request("POST", `/_matrix/client/v3/join/${encodeURIComponent(roomId)}`, user.token, {}));
   }

@@ -257,6 +257,33 @@ const deepHistory: Scenario = {
   },
 };
 
+const HIERARCHY_PAGE = 50;
+const HIERARCHY_PAGES = 40;
+
+/** The first page of a space: it must cost the same however many rooms the space has. */
+function hierarchy(rooms: number): Scenario {
+  return {
+    name: `hierarchy of ${rooms} rooms`,
+    async run(target) {
+      const user = await target.user();
+      const space = await target.client.createSpace(user);
+      await inParallel(rooms, 8, async () => target.client.addToSpace(user, space, await target.room([user])));
+      const samples: number[] = [];
+      const load = await target.costOf(async () => {
+        for (let page = 0; page < HIERARCHY_PAGES; page++) {
+          const start = performance.now();
+          const answer = await target.client.hierarchy(user, space, HIERARCHY_PAGE);
+          samples.push(performance.now() - start);
+          const found = objectsAt(answer, "rooms").length;
+          if (found !== Math.min(HIERARCHY_PAGE, rooms + 1)) throw new WrongAnswer(`${space}: a page of ${found} rooms`);
+        }
+        return { operations: HIERARCHY_PAGES };
+      });
+      return { ...load, ...latencyOf(samples) };
+    },
+  };
+}
+
 const SEARCH_ROOMS = 100;
 const SEARCH_MESSAGES = 20_000;
 const SEARCHES = 500;
@@ -293,7 +320,7 @@ async function searchMix(target: Target, user: User, vocabulary: Vocabulary): Pr
     }
   }
   if (found === 0) throw new WrongAnswer("no search found anything");
-  const p95 = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0;
+  const p95 = (list: readonly number[]): number => Math.round((list.toSorted((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0) * 100) / 100;
   return {
     ...latencyOf(samples),
     p95_ms: p95(samples),
@@ -355,6 +382,8 @@ export const SCENARIOS: readonly Scenario[] = [
   deepHistory,
   initialSync(300),
   initialSync(1_000),
+  hierarchy(50),
+  hierarchy(500),
   searching,
   fanOut(100),
   fanOut(500),
