@@ -15,6 +15,7 @@ import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
+import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -62,6 +63,7 @@ export const operations: readonly Operation[] = [
   membership,
   mutualRooms,
   notifications,
+  oldSync,
   openid,
   presence,
   profile,

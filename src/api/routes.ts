@@ -15,6 +15,7 @@ import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
 import * as notificationsSpec from "../../spec/client/notifications.js";
+import * as oldSyncSpec from "../../spec/client/old-sync.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -58,6 +59,7 @@ import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
+import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -105,6 +107,7 @@ export const routes: readonly Route[] = [
   bind(membershipSpec, membership),
   bind(mutualRoomsSpec, mutualRooms),
   bind(notificationsSpec, notifications),
+  bind(oldSyncSpec, oldSync),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
