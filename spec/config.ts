@@ -540,6 +540,16 @@ export const ConfigSchema = Type.Object(
       { enabled: Type.Boolean({ default: true, description: "Tells users who of those they share a room with is online." }) },
       closed,
     ),
+    user_directory: Type.Object(
+      {
+        search_all_users: Type.Boolean({
+          default: false,
+          description: "Whether users find everyone on their server, not only those with whom they share a room or who are in a public one.",
+        }),
+        show_guests: Type.Boolean({ default: false, description: "Whether guests are found." }),
+      },
+      { ...closed, description: "Finding users by their names." },
+    ),
     media: Media,
     url_previews: UrlPreviews,
     outgoing: Outgoing,

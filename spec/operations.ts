@@ -18,6 +18,7 @@ import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
+import * as notifications from "./client/notifications.js";
 import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -29,12 +30,14 @@ import * as relations from "./client/relations.js";
 import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
+import * as search from "./client/search.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -67,6 +70,7 @@ export const operations: readonly Operation[] = [
   media,
   membership,
   mutualRooms,
+  notifications,
   oldSync,
   openid,
   presence,
@@ -78,12 +82,14 @@ export const operations: readonly Operation[] = [
   reportContent,
   roomEvents,
   roomUpgrades,
+  search,
   send,
   spaces,
   sync,
   thirdParty,
   thirdPartyIdentifiers,
   typing,
+  userDirectory,
   validationPages,
   versions,
   wellknown,

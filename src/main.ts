@@ -6,7 +6,7 @@ import { checkDatabase } from "./command-line/fsck.js";
 import { generateKey } from "./command-line/key.js";
 import { migrate } from "./command-line/migrate.js";
 import { printOpenApi } from "./command-line/openapi.js";
-import { rebuildState, rebuildUnread } from "./command-line/rebuild.js";
+import { rebuildSearch, rebuildState, rebuildUnread } from "./command-line/rebuild.js";
 import { serve } from "./command-line/serve.js";
 import { createToken, createUser, setPassword, setUserAdmin } from "./command-line/users.js";
 import { ConfigError } from "./config.js";
@@ -98,6 +98,12 @@ rebuild
   .option(...CONFIG)
   .option(...JSON_OUTPUT)
   .action(rebuildUnread);
+rebuild
+  .command("search")
+  .description("the full text of all rooms")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(rebuildSearch);
 
 program.command("openapi").description("print the API as an OpenAPI document").action(printOpenApi);
 

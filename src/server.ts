@@ -36,6 +36,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
+import { SearchIndex } from "./rooms/search-index.js";
 import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
@@ -223,6 +224,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(lastSeen);
   started.push(forgetChanged(engine));
   started.push(await followErasedUsers(database, engine.follower, engine.events));
+  const searchIndex = new SearchIndex(engine, engine.follower);
+  started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
   started.push(new MembershipUpkeep(context));
   started.push(new GuestUpkeep(context));
@@ -266,6 +269,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    searchIndex,
     transactions,
     media,
   };

@@ -15,6 +15,7 @@ import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
+import * as notificationsSpec from "../../spec/client/notifications.js";
 import * as oldSyncSpec from "../../spec/client/old-sync.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
@@ -26,12 +27,14 @@ import * as relationsSpec from "../../spec/client/relations.js";
 import * as reportContentSpec from "../../spec/client/report-content.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
+import * as searchSpec from "../../spec/client/search.js";
 import * as sendSpec from "../../spec/client/send.js";
 import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
@@ -60,6 +63,7 @@ import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
+import * as notifications from "./client/notifications.js";
 import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -71,12 +75,14 @@ import * as relations from "./client/relations.js";
 import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
+import * as search from "./client/search.js";
 import * as send from "./client/send.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -109,6 +115,7 @@ export const routes: readonly Route[] = [
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
   bind(mutualRoomsSpec, mutualRooms),
+  bind(notificationsSpec, notifications),
   bind(oldSyncSpec, oldSync),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
@@ -120,12 +127,14 @@ export const routes: readonly Route[] = [
   bind(reportContentSpec, reportContent),
   bind(roomEventsSpec, roomEvents),
   bind(roomUpgradesSpec, roomUpgrades),
+  bind(searchSpec, search),
   bind(sendSpec, send),
   bind(spacesSpec, spaces),
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),

@@ -9,6 +9,7 @@ import type { MediaContext } from "../media/context.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
+import type { SearchIndex } from "../rooms/search-index.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";
@@ -25,6 +26,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly follower: LogFollower;
   readonly owners: RoomOwners;
   readonly events: EventCache;
+  readonly searchIndex: SearchIndex;
   readonly sync: SyncDependencies;
   readonly typing: Typing;
   readonly presence: Presence;

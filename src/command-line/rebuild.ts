@@ -1,6 +1,7 @@
-// `hansa rebuild state|counts`: makes again what is derived from events.
+// `hansa rebuild state|counts|search`: makes again what is derived from events.
 import { rebuildCounts, type RebuildServices } from "../rooms/rebuild-counts.js";
 import { rebuildRooms } from "../rooms/rebuild.js";
+import { rebuildSearch as rebuildIndex } from "../rooms/search-index.js";
 import { Interning } from "../storage/interning.js";
 import { roomsAfter } from "../storage/rebuild.js";
 import { roomsByNid } from "../storage/rooms.js";
@@ -37,10 +38,20 @@ export async function rebuildUnread(options: Options): Promise<void> {
   tell(options, rooms);
 }
 
-function progress({ json }: Options, rooms: number): void {
-  if (json !== true) console.error(`${rooms} rooms`);
+/** What is searched of all rooms, from their events. */
+export async function rebuildSearch(options: Options): Promise<void> {
+  const events = await withDatabase(options, ({ database }) =>
+    rebuildIndex({ database, interning: new Interning(database) }, (done) => progress(options, done, "events")),
+  );
+  tell(options, events, "events");
 }
 
-function tell({ json }: Options, rooms: number): void {
-  console.log(json === true ? JSON.stringify({ rooms }) : `${rooms} rooms were rebuilt.`);
+type Counted = "rooms" | "events";
+
+function progress({ json }: Options, done: number, what: Counted = "rooms"): void {
+  if (json !== true) console.error(`${done} ${what}`);
+}
+
+function tell({ json }: Options, done: number, what: Counted = "rooms"): void {
+  console.log(json === true ? JSON.stringify({ [what]: done }) : what === "rooms" ? `${done} rooms were rebuilt.` : `${done} events were looked at.`);
 }

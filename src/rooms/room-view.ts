@@ -46,7 +46,7 @@ export async function requireView(
   if (room === undefined) throw refusal;
   const [entry, ignored] = await Promise.all([membershipInRoom(reads, user.user_nid, roomId), ignoredUserIds(reads, user.user_nid)]);
   if (entry?.membership === MEMBERSHIPS.join) return { room, user, joined: true, ignored, leftBy: undefined };
-  const leftBy = entry === undefined || entry.forgotten ? undefined : await departure(context, reads, user, room);
+  const leftBy = entry === undefined || entry.forgotten ? undefined : (await departures(context, reads, user, [room.nid])).get(room.nid);
   if (leftBy === undefined) {
     const state = await stateEventsOf(context, reads, room.nid, [HISTORY_VISIBILITY]);
     if (historyVisibilityIn(state.get(HISTORY_VISIBILITY)?.content) !== "world_readable") throw refusal;
@@ -54,24 +54,24 @@ export async function requireView(
   return { room, user, joined: false, ignored, leftBy };
 }
 
-/** The event that ended a user's last stay in a room; undefined if they never were in it. */
-async function departure(
+/** By room, the event that ended a user's last stay in it; rooms that they never were in are left out. */
+export async function departures(
   { interning, events }: ViewContext,
   reads: Reads,
-  { user_id }: RoomUser,
-  room: Room,
-): Promise<ReadEvent | undefined> {
+  { user_id }: Pick<RoomUser, "user_id">,
+  rooms: readonly number[],
+): Promise<Map<number, ReadEvent>> {
   const tuple = memberTuple(user_id);
   const nid = (await interning.findTuples([tuple])).get(tuple);
-  const history = nid === undefined ? [] : ((await memberHistory(reads, [room.nid], nid)).get(room.nid) ?? []);
-  const found = await events.get(reads, history);
-  let next: ReadEvent | undefined;
-  for (const event_nid of history) {
-    const read = found.get(event_nid);
-    if (read !== undefined && membershipIn(read.event.content) === "join") return next;
-    next = read;
+  const histories = nid === undefined ? new Map<number, number[]>() : await memberHistory(reads, rooms, nid);
+  const found = await events.get(reads, [...histories.values()].flat());
+  const ends = new Map<number, ReadEvent>();
+  for (const [room, history] of histories) {
+    const joined = history.findIndex((event_nid) => membershipIn(found.get(event_nid)?.event.content ?? {}) === "join");
+    const next = joined > 0 ? found.get(history[joined - 1] ?? 0) : undefined;
+    if (next !== undefined) ends.set(room, next);
   }
-  return undefined;
+  return ends;
 }
 
 /** Those of a room's events that the viewer may see, by number, with the viewer's membership at each. */

@@ -183,6 +183,34 @@ export async function historyForwards(
   return (await database.read(HISTORY_ON, [roomNid, from.depth, from.nid, limit])).map(stored);
 }
 
+/** $1 rooms, $2 depths, $3 numbers of events; $4, $5 how many before and after each (events_depth, twice for each). */
+const AROUND: Statement<EventRecord & { readonly centre: number }> = {
+  name: "events_around",
+  text: `${SELECT}, e.centre FROM (
+      SELECT wanted.nid AS centre, beside.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS wanted (room, depth, nid)
+      CROSS JOIN LATERAL (
+        (SELECT * FROM events WHERE room_nid = wanted.room AND (depth, nid) < (wanted.depth, wanted.nid) AND ${SHOWN}
+          ORDER BY depth DESC, nid DESC LIMIT $4)
+        UNION ALL
+        (SELECT * FROM events WHERE room_nid = wanted.room AND (depth, nid) > (wanted.depth, wanted.nid) AND ${SHOWN}
+          ORDER BY depth, nid LIMIT $5)) beside) e ${JOINS}
+    ORDER BY e.centre, e.depth, e.nid`,
+};
+
+/** The events next to each of some events in the history of its room, earliest first, by the number of the one in the middle. */
+export async function eventsAround(
+  database: Reads,
+  centres: readonly (HistoryKey & { readonly room_nid: number })[],
+  before: number,
+  after: number,
+): Promise<Map<number, StoredEvent[]>> {
+  const found = new Map<number, StoredEvent[]>(centres.map(({ nid }) => [nid, []]));
+  if (centres.length === 0 || before + after === 0) return found;
+  const columns = [centres.map(({ room_nid }) => room_nid), centres.map(({ depth }) => depth), centres.map(({ nid }) => nid)];
+  for (const { centre, ...row } of await database.read(AROUND, [...columns, before, after])) found.get(centre)?.push(stored(row));
+  return found;
+}
+
 const ORDINALS_AT: Statement<{ room_nid: number; ordinal: number }> = {
   name: "events_ordinals_at", // events_position, once per room
   text: `SELECT wanted.room_nid, e.ordinal FROM unnest($1::bigint[]) AS wanted (room_nid)

@@ -1,5 +1,6 @@
 // Profiles of our users: one row per field, its value as JSON text.
 import type { UserId } from "../protocol/identifiers.js";
+import { foldLetters } from "../protocol/search-text.js";
 import type { Database, Tx } from "./database.js";
 import type { Queryable, Row, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
@@ -22,8 +23,8 @@ const LOCK: Statement = {
 const FIELDS: Statement = { name: "profiles_fields", text: "SELECT name, value FROM profile_fields WHERE user_nid = $1" };
 const SET: Statement = {
   name: "profiles_set",
-  text: `INSERT INTO profile_fields (user_nid, name, value) VALUES ($1, $2, $3)
-    ON CONFLICT (user_nid, name) DO UPDATE SET value = excluded.value`,
+  text: `INSERT INTO profile_fields (user_nid, name, value, folded) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (user_nid, name) DO UPDATE SET value = excluded.value, folded = excluded.folded`,
 };
 const DELETE: Statement = {
   name: "profiles_delete",
@@ -52,7 +53,16 @@ export async function lockProfile(tx: Queryable, userNid: number): Promise<Profi
 }
 
 export async function setProfileField(tx: Tx, userNid: number, name: string, json: string): Promise<void> {
-  await tx.query(SET, [userNid, toText(name), json]);
+  await tx.query(SET, [userNid, toText(name), json, name === "displayname" ? folded(json) : null]);
+}
+
+/** So much of a name is searched: an index takes no text of any length. */
+const SEARCHED_LENGTH = 200;
+
+/** A name as the user directory looks for it. */
+function folded(json: string): string | null {
+  const name: unknown = JSON.parse(json);
+  return typeof name === "string" ? toText(foldLetters(name).trim().slice(0, SEARCHED_LENGTH)) : null;
 }
 
 /** Deletes a field; false if there was none. */

@@ -88,6 +88,21 @@ export class BenchClient implements Disposable {
     return this.#string("room_id", this.request("POST", "/_matrix/client/v3/createRoom", user.token, { preset }));
   }
 
+  createSpace(user: User): Promise<string> {
+    const body = { preset: "public_chat", creation_content: { type: "m.space" } };
+    return this.#string("room_id", this.request("POST", "/_matrix/client/v3/createRoom", user.token, body));
+  }
+
+  addToSpace(user: User, space: string, roomId: string): Promise<JsonObject> {
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(space)}/state/m.space.child/${encodeURIComponent(roomId)}`;
+    return this.request("PUT", path, user.token, { via: ["localhost"] });
+  }
+
+  /** The first page of the rooms of a space. */
+  hierarchy(user: User, space: string, limit: number): Promise<JsonObject> {
+    return this.request("GET", `/_matrix/client/v1/rooms/${encodeURIComponent(space)}/hierarchy?limit=${limit}`, user.token);
+  }
+
   join(user: User, roomId: string): Promise<string> {
     return this.#string("room_id", this.request("POST", `/_matrix/client/v3/join/${encodeURIComponent(roomId)}`, user.token, {}));
   }
@@ -106,6 +121,12 @@ export class BenchClient implements Disposable {
       ...(filter === undefined ? {} : { filter }),
     });
     return this.request("GET", `/_matrix/client/v3/sync?${query.toString()}`, user.token);
+  }
+
+  /** The messages in all of a user's rooms that match a term, the best first. */
+  search(user: User, search_term: string): Promise<JsonObject> {
+    const room_events = { search_term, keys: ["content.body"] };
+    return this.request("POST", "/_matrix/client/v3/search", user.token, { search_categories: { room_events } });
   }
 
   /** One page of a room's history, newest first. */

@@ -4,6 +4,7 @@ import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { WrongAnswer, type User } from "./client.js";
 import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
 import { PASSWORD, type Target } from "./target.js";
+import { Vocabulary, type WordClass } from "./vocabulary.js";
 
 export type Numbers = Readonly<Record<string, number>>;
 
@@ -230,6 +231,106 @@ const messagesWalk: Scenario = {
   },
 };
 
+const DEEP_MESSAGES = 100_000;
+const DEEP_PAGES = 100;
+
+/** A room with a long history: its oldest pages must cost what its newest cost. */
+const deepHistory: Scenario = {
+  name: `/messages of a room of ${DEEP_MESSAGES} events`,
+  async run(target) {
+    const user = await target.user();
+    const roomId = await target.room([user]);
+    await inParallel(DEEP_MESSAGES, 32, (number) => target.client.send(user, roomId, target.freshName(), `message ${number}`));
+    const samples: number[] = [];
+    let seen = 0;
+    let from: string | undefined;
+    do {
+      const start = performance.now();
+      const answer = await target.client.messages(user, roomId, WALK_PAGE, from);
+      samples.push(performance.now() - start);
+      seen += objectsAt(answer, "chunk").filter((event) => stringAt(event, "type") === "m.room.message").length;
+      from = stringAt(answer, "end");
+    } while (from !== undefined);
+    if (seen !== DEEP_MESSAGES) throw new WrongAnswer(`${roomId}: the walk found ${seen} of ${DEEP_MESSAGES} messages`);
+    const [newest, oldest] = [latencyOf(samples.slice(0, DEEP_PAGES)), latencyOf(samples.slice(-DEEP_PAGES))];
+    return { newest_median_ms: newest.median_ms, newest_p99_ms: newest.p99_ms, oldest_median_ms: oldest.median_ms, oldest_p99_ms: oldest.p99_ms };
+  },
+};
+
+const HIERARCHY_PAGE = 50;
+const HIERARCHY_PAGES = 40;
+
+/** The first page of a space: it must cost the same however many rooms the space has. */
+function hierarchy(rooms: number): Scenario {
+  return {
+    name: `hierarchy of ${rooms} rooms`,
+    async run(target) {
+      const user = await target.user();
+      const space = await target.client.createSpace(user);
+      await inParallel(rooms, 8, async () => target.client.addToSpace(user, space, await target.room([user])));
+      const samples: number[] = [];
+      const load = await target.costOf(async () => {
+        for (let page = 0; page < HIERARCHY_PAGES; page++) {
+          const start = performance.now();
+          const answer = await target.client.hierarchy(user, space, HIERARCHY_PAGE);
+          samples.push(performance.now() - start);
+          const found = objectsAt(answer, "rooms").length;
+          if (found !== Math.min(HIERARCHY_PAGE, rooms + 1)) throw new WrongAnswer(`${space}: a page of ${found} rooms`);
+        }
+        return { operations: HIERARCHY_PAGES };
+      });
+      return { ...load, ...latencyOf(samples) };
+    },
+  };
+}
+
+const SEARCH_ROOMS = 100;
+const SEARCH_MESSAGES = 20_000;
+const SEARCHES = 500;
+
+/** Searches for words that are rare, less rare and everywhere, in what this scenario has said before. */
+const searching: Scenario = {
+  name: `search in ${SEARCH_MESSAGES} messages of ${SEARCH_ROOMS} rooms`,
+  async run(target) {
+    const user = await target.user();
+    const rooms = await inParallel(SEARCH_ROOMS, 8, () => target.room([user]));
+    const vocabulary = new Vocabulary(target.freshName());
+    await inParallel(SEARCH_MESSAGES, 32, (number) =>
+      target.client.send(user, rooms[number % SEARCH_ROOMS] ?? "", target.freshName(), vocabulary.message()),
+    );
+    return await searchMix(target, user, vocabulary);
+  },
+};
+
+/** The mix of searches, on whatever the user can see of messages of the vocabulary. */
+async function searchMix(target: Target, user: User, vocabulary: Vocabulary): Promise<Numbers> {
+  const samples: number[] = [];
+  const byClass: Record<WordClass, number[]> = { rare: [], medium: [], common: [] };
+  let found = 0;
+  for (let number = 0; number < SEARCHES; number++) {
+    const { word, wordClass } = vocabulary.searched();
+    const start = performance.now();
+    const answer = await target.client.search(user, word);
+    const took = performance.now() - start;
+    samples.push(took);
+    byClass[wordClass].push(took);
+    for (const result of objectsAt(answer, "search_categories", "room_events", "results")) {
+      found++;
+      if (!(stringAt(result, "result", "content", "body") ?? "").includes(word)) throw new WrongAnswer(`a search for ${word} found something else`);
+    }
+  }
+  if (found === 0) throw new WrongAnswer("no search found anything");
+  const p95 = (list: readonly number[]): number => Math.round((list.toSorted((a, b) => a - b)[Math.floor(list.length * 0.95)] ?? 0) * 100) / 100;
+  return {
+    ...latencyOf(samples),
+    p95_ms: p95(samples),
+    rare_p95_ms: p95(byClass.rare),
+    medium_p95_ms: p95(byClass.medium),
+    common_p95_ms: p95(byClass.common),
+    results_per_search: found / SEARCHES,
+  };
+}
+
 const ACCOUNT_WORKERS = 4;
 
 const registering: Scenario = {
@@ -278,7 +379,12 @@ export const SCENARIOS: readonly Scenario[] = [
   sending(32, 32),
   messagesWalk,
   initialSync(50),
+  deepHistory,
   initialSync(300),
+  initialSync(1_000),
+  hierarchy(50),
+  hierarchy(500),
+  searching,
   fanOut(100),
   fanOut(500),
   fanOut(1_000),

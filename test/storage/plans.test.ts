@@ -7,6 +7,7 @@ import { authChain, authDifference, chainPlaces } from "../../src/storage/auth-c
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import {
   eventsClosestTo,
+  eventsAround,
   eventsById,
   eventsByNid,
   historyBackwards,
@@ -18,11 +19,13 @@ import {
 } from "../../src/storage/events.js";
 import { Interning } from "../../src/storage/interning.js";
 import { logHead, readLog } from "../../src/storage/log.js";
+import { newestCounted } from "../../src/storage/notifications.js";
 import { nameFields } from "../../src/storage/member-profiles.js";
 import { membershipInRoom, membershipsOfUser } from "../../src/storage/memberships.js";
 import { annotationsBy, eventsHavingChildren, lastChildren, relatedEvents, relationsOf, replacementsOf } from "../../src/storage/relations.js";
 import { isPublished, publishedRooms, serversOfRoom } from "../../src/storage/room-directory.js";
 import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
+import { searchMatches } from "../../src/storage/search.js";
 import type { Statement } from "../../src/storage/statement.js";
 import {
   currentState,
@@ -39,6 +42,7 @@ import {
 } from "../../src/storage/state.js";
 import { lastThreadOrdinals, threadNumbers, threadsOfRoom } from "../../src/storage/threads.js";
 import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
+import { findUsersByName } from "../../src/storage/user-directory.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
 
@@ -62,7 +66,11 @@ const FILL = [
    FROM generate_series(1, ${EVENTS}) i`,
   `INSERT INTO room_aliases SELECT '#a' || i || ':example.org', 1 + i % ${ROOMS}, 1 FROM generate_series(1, 20000) i`,
   `INSERT INTO published_rooms SELECT 's' || (i / ${ROOMS}), 1 + i % ${ROOMS} FROM generate_series(1, 20000) i`,
-  `INSERT INTO profile_fields SELECT nid, 'displayname', '"x"' FROM users`,
+  `INSERT INTO profile_fields SELECT nid, 'displayname', '"x"', 'name ' || md5(nid::text) FROM users`,
+  `INSERT INTO open_rooms SELECT generate_series(1, 100)`,
+  `INSERT INTO counted_events SELECT 1 + i % ${ROOMS}, 0, 1 + i / ${ROOMS}, true, false, 1, 0 FROM generate_series(1, 100000) i`,
+  `INSERT INTO search_index SELECT i, i, 1 + i % ${ROOMS}, 1 + i % 20000, i, i, 1, search_document('everywhere rare' || translate((i % 5000)::text, '0123456789', 'abcdefghij'))
+   FROM generate_series(1, 20000) i`,
   `INSERT INTO accounts (user_nid, created_ts) SELECT nid, 0 FROM users`,
   `INSERT INTO state_event_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NOT NULL`,
   `INSERT INTO message_json SELECT nid, '{"content":{}}' FROM events WHERE tuple_nid IS NULL`,
@@ -160,6 +168,7 @@ describe("plans of hot queries", () => {
     await timelinesBackwards(explaining, new Map(Array.from({ length: 300 }, (_, index) => [index + 1, 60_000])), EVENTS, 10);
     await historyBackwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
     await historyForwards(explaining, 5, { depth: 50, nid: 50_000 }, 20);
+    await eventsAround(explaining, [{ room_nid: 5, depth: 50, nid: 50_000 }, { room_nid: 6, depth: 60, nid: 60_000 }], 5, 5);
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 100);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 100);
@@ -187,6 +196,13 @@ describe("plans of hot queries", () => {
     await lastThreadOrdinals(explaining, [5, 6]);
     await findAliases(explaining, ["#a5:example.org", "#a6:example.org"] as never);
     await aliasesOfRoom(explaining, 5);
+    // Inside of names, these tables are searched as fast from end to end as by their trigrams.
+    for (const term of ["name c4", "@u77"]) {
+      for (const all_of of [undefined, "example.org"]) {
+        await findUsersByName(explaining, 77, { term, words: [], show_guests: false, all_of }, 11);
+      }
+    }
+    await newestCounted(explaining, 77, { position: 60_000, ordinal: 0 }, 100);
     await nameFields(explaining, ["@u5:example.org", "@u6:example.org"]);
     await relatedEvents(explaining, [5, 6], [7], null);
     await annotationsBy(explaining, "$e5", 7, "org.example.t3");
@@ -219,6 +235,28 @@ describe("plans of hot queries", () => {
     await interning.userIds([5, 6]);
     expect(asked.size).to.be.greaterThan(35);
     expect(Object.fromEntries(scans)).to.deep.equal({});
+  });
+
+  it("searches for rare and for common words, in many rooms and in one, go through an index", async () => {
+    const scanned = async (): Promise<number | undefined> => {
+      const read = { name: "search_scans", text: "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'search_index'" };
+      return (await database.read<{ seq_scan: number }>(read, []))[0]?.seq_scan;
+    };
+    const before = await scanned();
+    const searching = await Database.open({ address, poolSize: 1 });
+    const many = Array.from({ length: 300 }, (_, index) => index + 1);
+    const place = { sent_ts: Number.MAX_SAFE_INTEGER, nid: 0 };
+    // More often than a plan stays one for its values.
+    for (let round = 0; round < 12; round++) {
+      for (const [words, rooms, matches] of [["everywhere", many, 100], ["rareb", many, 4], ["everywhere", [5], 20]] as const) {
+        const query = { words, phrases: [], rooms, keys: [1, 2, 3], senders: null, not_senders: [], before: place };
+        expect(await searchMatches(searching, query, 100)).to.have.length.of.at.least(matches);
+      }
+    }
+    // Counters are complete when the connections that made them are closed.
+    await searching.close();
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(await scanned()).to.equal(before);
   });
 
   it("a thread of 100,000 events costs no more than a small one", async () => {
