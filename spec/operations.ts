@@ -16,6 +16,7 @@ import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
+import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
@@ -53,6 +54,7 @@ export const operations: readonly Operation[] = [
   presence,
   profile,
   pushRules,
+  pushers,
   receipts,
   registration,
   relations,

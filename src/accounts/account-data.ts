@@ -10,6 +10,7 @@ import { appendToLog, type AccountContext } from "./context.js";
 const TAGS = "m.tag";
 export const FULLY_READ = "m.fully_read";
 export const PUSH_RULES = "m.push_rules";
+const IGNORED_USERS = "m.ignored_user_list";
 
 const MAX_TYPE_BYTES = 255;
 const MAX_TAGS = 200;
@@ -50,7 +51,11 @@ export async function putAccountData(
   const room_nid = await roomNid(context, roomId);
   await context.committer.submit({
     statements: [accountDataSet(userNid, room_nid, type, JSON.stringify(content))],
-    entries: [{ kind: "account_data", user_nid: userNid, ...(room_nid !== NO_ROOM && { reference: room_nid }) }],
+    entries: [
+      { kind: "account_data", user_nid: userNid, ...(room_nid !== NO_ROOM && { reference: room_nid }) },
+      // Whom a user ignores is part of what notifies.
+      ...(type === IGNORED_USERS ? [{ kind: "push_rule", user_nid: userNid } as const] : []),
+    ],
   });
 }
 

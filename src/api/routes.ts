@@ -16,6 +16,7 @@ import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
+import * as pushersSpec from "../../spec/client/pushers.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
@@ -49,6 +50,7 @@ import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
+import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
@@ -86,6 +88,7 @@ export const routes: readonly Route[] = [
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
   bind(pushRulesSpec, pushRules),
+  bind(pushersSpec, pushers),
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
