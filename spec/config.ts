@@ -36,6 +36,7 @@ const RateLimits = Type.Object(
     room_creation: rate(0.5, 20, "New rooms, per user."),
     history: rate(20, 100, "Pages of history, searches and lists of rooms, per user."),
     federation_query: rate(10, 100, "Questions of other servers that need no signature, per network address."),
+    report: rate(0.1, 10, "Reports of rooms, events and users to the administrators, per user."),
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
@@ -480,6 +481,23 @@ export const ConfigSchema = Type.Object(
           default: "12",
           description: "The version of new rooms whose creator does not choose one: 1 to 12.",
         }),
+        forget_on_leave: Type.Boolean({
+          default: false,
+          description: "Whether users forget a room as soon as they leave it or are removed from it.",
+        }),
+      },
+      closed,
+    ),
+    server_notices: Type.Object(
+      {
+        localpart: Type.String({
+          pattern: "^_[a-z0-9._=/+-]{0,100}$",
+          default: "_server",
+          description: "The localpart of the user in whose name the server tells its users something. It begins with _, so that nobody can register it.",
+        }),
+        display_name: Type.String({ minLength: 1, default: "Server Alert" }),
+        avatar_url: Type.Optional(Type.String({ pattern: "^mxc://", description: "The picture of that user and of the rooms." })),
+        room_name: Type.String({ minLength: 1, default: "Server Alert", description: "The name of the room in which a user hears from the server." }),
       },
       closed,
     ),

@@ -1,5 +1,6 @@
 // All operations that exist, by module of the specification.
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -12,6 +13,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -20,8 +22,11 @@ import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
@@ -29,10 +34,12 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import type { Operation } from "./operation.js";
 
 export const operations: readonly Operation[] = [
@@ -40,6 +47,7 @@ export const operations: readonly Operation[] = [
   account,
   accountData,
   admin,
+  adminServerNotices,
   capabilities,
   createRoom,
   devices,
@@ -50,6 +58,7 @@ export const operations: readonly Operation[] = [
   login,
   media,
   membership,
+  mutualRooms,
   openid,
   presence,
   profile,
@@ -58,8 +67,11 @@ export const operations: readonly Operation[] = [
   receipts,
   registration,
   relations,
+  reportContent,
   roomEvents,
+  roomUpgrades,
   send,
+  spaces,
   sync,
   thirdPartyIdentifiers,
   typing,
@@ -67,7 +79,9 @@ export const operations: readonly Operation[] = [
   versions,
   wellknown,
   federationEvents,
+  federationJoins,
   federationKeys,
   federationQuery,
   federationServer,
+  federationTransactions,
 ].flatMap((module): Operation[] => Object.values(module));

@@ -17,6 +17,7 @@ import { localServers, type Config } from "./config.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
+import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
@@ -32,6 +33,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
+import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
 import type { Database } from "./storage/database.js";
@@ -41,7 +43,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
@@ -97,6 +99,7 @@ async function startEngine(
   started: AsyncDisposable[],
 ): Promise<Engine> {
   const clock = systemClock;
+  const servers = localServers(config);
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
   const follower = await LogFollower.start(database, bus, clock);
@@ -113,7 +116,7 @@ async function startEngine(
     numbers: new Numbers(database),
     clock,
     ruleChanges: new RuleChanges(),
-    signingKey: signingKeyOf,
+    signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
   const caller = internalCaller(internalSecret);
@@ -216,14 +219,16 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey });
+  const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
   started.push(forgetChanged(engine));
   started.push(await followErasedUsers(database, engine.follower, engine.events));
-  started.push(new MembershipUpkeep({ ...engine, config, servers }));
-  started.push(new GuestUpkeep({ ...engine, config, servers }));
+  const context = { ...engine, config, clock, servers, federation };
+  started.push(new MembershipUpkeep(context));
+  started.push(new GuestUpkeep(context));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
@@ -233,6 +238,20 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(pushes.delivery);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
+  // Ephemeral messages of other servers come with the parts that they concern.
+  const transactions = new InboundTransactions(context, async () => {});
+  started.push(transactions);
+  const { follower, registration } = engine;
+  const sender = new FederationSender({
+    database,
+    follower,
+    federation,
+    servers,
+    clock,
+    process: () => registration.nid,
+    edusOf: () => Promise.resolve([]),
+  });
+  started.push(sender);
   const services: Services = {
     ...engine,
     config,
@@ -246,6 +265,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    transactions,
     media,
   };
   started.push(new MediaUpkeep(services));
@@ -256,7 +276,11 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       servers,
       limiter,
       authenticate: (token) => tokens.authenticate(token),
-      authenticateServer: (request, addressed) => authenticateServer({ ...federation, servers }, request, addressed),
+      authenticateServer: async (request, addressed) => {
+        const remote = await authenticateServer({ ...federation, servers }, request, addressed);
+        sender.alive(remote.origin);
+        return remote;
+      },
       seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
       validateAnswers: options.validateAnswers ?? false,
       stopping: stopping.signal,

@@ -1,14 +1,14 @@
 // Client-server API, "Room membership".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
-import { RoomId, RoomIdOrAlias, UserId } from "../types/identifiers.js";
+import { RoomId, RoomIdOrAlias, ServerName, UserId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
 
 const inRoom = Type.Object({ roomId: RoomId });
 const roomIdOrAlias = Type.Object({ roomIdOrAlias: RoomIdOrAlias });
 const reason = Type.Optional(Type.String());
 const nothing = Type.Object({});
-const servers = Type.Optional(Type.Array(Type.String()));
+const servers = Type.Optional(Type.Array(ServerName, { maxItems: 50 }));
 const via = Type.Object({ server_name: servers, via: servers });
 const target = Type.Object({ user_id: UserId, reason });
 const room = Type.Object({ room_id: RoomId });

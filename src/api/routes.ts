@@ -1,5 +1,6 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
+import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -12,6 +13,7 @@ import * as filterSpec from "../../spec/client/filter.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
+import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -20,8 +22,11 @@ import * as pushersSpec from "../../spec/client/pushers.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
+import * as reportContentSpec from "../../spec/client/report-content.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
+import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as sendSpec from "../../spec/client/send.js";
+import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
@@ -29,11 +34,14 @@ import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
+import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminServerNotices from "./admin/server-notices.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -46,6 +54,7 @@ import * as filter from "./client/filter.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
+import * as mutualRooms from "./client/mutual-rooms.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -54,8 +63,11 @@ import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
+import * as roomUpgrades from "./client/room-upgrades.js";
 import * as send from "./client/send.js";
+import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
@@ -63,16 +75,19 @@ import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
+import * as federationTransactions from "./federation/transactions.js";
 import { bind, type Route } from "./handler.js";
 
 export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminServerNoticesSpec, adminServerNotices),
   bind(adminSpec, admin),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
@@ -84,6 +99,7 @@ export const routes: readonly Route[] = [
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
+  bind(mutualRoomsSpec, mutualRooms),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
@@ -92,8 +108,11 @@ export const routes: readonly Route[] = [
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
+  bind(reportContentSpec, reportContent),
   bind(roomEventsSpec, roomEvents),
+  bind(roomUpgradesSpec, roomUpgrades),
   bind(sendSpec, send),
+  bind(spacesSpec, spaces),
   bind(syncSpec, sync),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
@@ -101,7 +120,9 @@ export const routes: readonly Route[] = [
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
   bind(federationEventsSpec, federationEvents),
+  bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
+  bind(federationTransactionsSpec, federationTransactions),
 ].flat();

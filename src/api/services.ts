@@ -4,6 +4,7 @@ import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
 import type { MediaContext } from "../media/context.js";
+import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
 import type { Bus } from "../storage/bus.js";
@@ -15,6 +16,7 @@ import type { SyncDependencies } from "../sync/sync.js";
 export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;
   readonly owners: RoomOwners;

@@ -15,6 +15,8 @@ export interface Federation {
   readonly client: FederationClient;
   readonly keyRing: KeyRing;
   readonly policy: FederationPolicy;
+  /** The key with which one of our servers signs; undefined for servers that are not ours. */
+  readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }
 
 const KEYS_TIMEOUT_MS = 15_000;
@@ -22,6 +24,8 @@ const KEYS_BYTES = 256 * 1024;
 
 export interface FederationOptions {
   readonly config: Config;
+  /** All keys with which our servers ever signed. */
+  readonly ownKeys: ReadonlyMap<ServerName, ReadonlyMap<string, string>>;
   readonly servers: LocalServers;
   readonly database: Database;
   readonly clock: Clock;
@@ -30,7 +34,7 @@ export interface FederationOptions {
 }
 
 /** Makes the parts. Nothing is asked of anybody yet. */
-export function openFederation({ config, servers, database, clock, outgoing, signingKey }: FederationOptions): Federation {
+export function openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys }: FederationOptions): Federation {
   const policy = federationPolicy(config.federation, servers);
   const discovery = new Discovery(networkLookups(outgoing, clock), clock);
   const client = new FederationClient({ discovery, policy, outgoing, signingKey });
@@ -39,6 +43,7 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
   const keyRing = new KeyRing({
     database,
     clock,
+    ownKeys: (server) => ownKeys.get(server),
     notaries: config.federation.trusted_key_servers.flatMap((name) => parseServerName(name) ?? []),
     refused: new Set(config.federation.refused_keys.map((key) => key.replace(/=+$/, ""))),
     sources: {
@@ -55,5 +60,5 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
       },
     },
   });
-  return { client, keyRing, policy };
+  return { client, keyRing, policy, signingKey };
 }

@@ -45,6 +45,8 @@ export interface KeyRingOptions {
   readonly sources: KeySources;
   /** Servers whose word we take for the keys of others that cannot be reached. */
   readonly notaries: readonly ServerName[];
+  /** All keys with which one of our servers ever signed: key id to key; undefined for servers that are not ours. */
+  readonly ownKeys: (server: ServerName) => ReadonlyMap<string, string> | undefined;
   /** Public keys that are known to others than their owners. */
   readonly refused: ReadonlySet<string>;
 }
@@ -72,21 +74,20 @@ export class KeyRing {
   }
 
   /**
-   * The public keys for signatures of events, for each server of `wanted`: key id to key. With `strict` (room versions that
-   * enforce validity) only keys that were valid at `validAt`.
+   * The public keys for signatures of events: a function from a server, and the time at which its key must have been valid
+   * (undefined: at any), to key ids and keys. Our own servers' keys are known to it.
    */
-  async forEvents(wanted: readonly WantedKeys[], strict: boolean): Promise<Map<ServerName, Map<string, string>>> {
-    const found = await this.#find(strict ? wanted : wanted.map((keys) => ({ ...keys, validAt: 0 })));
-    const result = new Map<ServerName, Map<string, string>>();
-    for (const { server, keyIds, validAt } of wanted) {
-      const usable = result.get(server) ?? new Map<string, string>();
-      for (const id of keyIds) {
-        const key = found.get(server)?.get(id);
-        if (key !== undefined && (!strict || validAtTime(key, validAt))) usable.set(id, key.public_key);
-      }
-      result.set(server, usable);
-    }
-    return result;
+  async forEvents(
+    wanted: readonly WantedKeys[],
+  ): Promise<(server: ServerName, at: number | undefined) => ReadonlyMap<string, string>> {
+    const { ownKeys } = this.#options;
+    const found = await this.#find(wanted.filter(({ server }) => ownKeys(server) === undefined));
+    return (server, at) => {
+      const own = ownKeys(server);
+      if (own !== undefined) return own;
+      const usable = [...(found.get(server)?.values() ?? [])].filter((key) => at === undefined || validAtTime(key, at));
+      return new Map(usable.map(({ key_id, public_key }) => [key_id, public_key]));
+    };
   }
 
   /** The last statements of these servers about their keys; those that ended before `minimumValidUntil` are asked for again. */

@@ -92,7 +92,8 @@ export interface EventDraft {
   readonly referenceHashes?: ReadonlyMap<EventId, string>;
 }
 
-function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
+/** A draft in wire form, before it is hashed and signed: also what another server is given to complete. */
+export function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
   const references = (ids: readonly EventId[]): JsonValue =>
     version.referencePairs
       ? ids.map((id) => {

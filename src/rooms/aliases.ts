@@ -1,8 +1,9 @@
 // Room aliases of our servers (client-server API, "Room aliases").
-import { forbidden, invalidParam, MatrixError, notFound } from "../errors.js";
+import { FederationError } from "../federation/client.js";
+import { forbidden, invalidParam, MatrixError, notFound, unknownError } from "../errors.js";
 import { logger } from "../log.js";
 import { historyVisibilityIn } from "../protocol/history-visibility.js";
-import { localpartOf, parseRoomAlias, type RoomAlias, type RoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
+import { localpartOf, parseRoomAlias, parseRoomId, parseServerName, type RoomAlias, type RoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { type JsonObject, own } from "../protocol/json.js";
 import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
@@ -37,22 +38,40 @@ export function requireGrantable(text: string): RoomAlias {
 
 const unknownAlias = (alias: RoomAlias): MatrixError => notFound(`The room alias ${alias} is not known.`);
 
-/** The room that an alias points to. Throws M_NOT_FOUND. */
-export async function roomOfAlias({ database, servers }: RoomContext, alias: RoomAlias): Promise<{ room_id: RoomId; room_nid: number }> {
-  const found = servers.isLocal(serverNameOf(alias)) ? (await findAliases(database, [alias])).get(alias) : undefined;
+/** The room that an alias of ours points to. Throws M_NOT_FOUND. */
+async function roomOfAlias({ database }: RoomContext, alias: RoomAlias): Promise<{ room_id: RoomId; room_nid: number }> {
+  const found = (await findAliases(database, [alias])).get(alias);
   if (found === undefined) throw unknownAlias(alias);
   return found;
 }
 
-/** The room of an alias and servers that are in it, the alias's own first. Throws M_NOT_FOUND. */
+/** The room of an alias, of ours or of another server, and servers that are in it. Throws M_NOT_FOUND. */
 export async function lookUpAlias(
   context: RoomContext,
   alias: RoomAlias,
 ): Promise<{ room_id: RoomId; servers: ServerName[] }> {
-  const { room_id, room_nid } = await roomOfAlias(context, alias);
   const own = serverNameOf(alias);
+  if (!context.servers.isLocal(own)) return await askForAlias(context, own, alias);
+  const { room_id, room_nid } = await roomOfAlias(context, alias);
   const others = await serversOfRoom(context.database, room_nid, MAX_SERVERS);
   return { room_id, servers: [own, ...others.filter((server) => server !== own)] };
+}
+
+/** What another server says of its alias ("Querying for information"). Throws M_NOT_FOUND, M_UNKNOWN 502 if it cannot be reached. */
+async function askForAlias({ federation, servers }: RoomContext, server: ServerName, alias: RoomAlias): Promise<{ room_id: RoomId; servers: ServerName[] }> {
+  const uri = `/_matrix/federation/v1/query/directory?room_alias=${encodeURIComponent(alias)}`;
+  try {
+    const answer = await federation.client.request({ origin: servers.names[0], destination: server, method: "GET", uri });
+    const room_id = parseRoomId(own(answer, "room_id"));
+    const named = own(answer, "servers");
+    if (room_id === undefined) throw unknownAlias(alias);
+    const others = (Array.isArray(named) ? named : []).flatMap((name) => parseServerName(name) ?? []);
+    return { room_id, servers: [...new Set([server, ...others])].slice(0, MAX_SERVERS) };
+  } catch (error) {
+    if (!(error instanceof FederationError)) throw error;
+    if (error.isOutage) throw unknownError(502, `${server} could not be reached.`, error);
+    throw unknownAlias(alias);
+  }
 }
 
 /**

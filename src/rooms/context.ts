@@ -2,21 +2,27 @@
 import type { Clock } from "../clock.js";
 import type { Config, LocalServers } from "../config.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
+import type { Bus } from "../storage/bus.js";
 import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
+import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
+import type { Numbers } from "../storage/numbers.js";
 import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
 export interface RoomContext {
-  readonly config: Pick<Config, "rooms">;
+  readonly config: Pick<Config, "rooms" | "server_notices">;
   readonly database: Database;
   readonly committer: Committer;
   readonly interning: Interning;
+  readonly numbers: Numbers;
   readonly clock: Clock;
   readonly servers: LocalServers;
   readonly owners: RoomOwners;
+  readonly federation: Federation;
   readonly events: EventCache;
+  readonly bus: Pick<Bus, "publish">;
 }
 
 /** Which of our users acts or reads. */

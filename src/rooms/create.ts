@@ -11,8 +11,9 @@ import type { BoundStatement } from "../storage/room-rows.js";
 import { requireGrantable } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
-import { requireInvitable } from "./membership.js";
+import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
+import { followPredecessor } from "./upgrade-settings.js";
 
 /**
  * Creates a room with its first events, its alias and its directory entry, all of them or none. Throws
@@ -23,9 +24,9 @@ export async function createRoom(
   creator: RoomUser,
   request: BodyOf<typeof createRoomSpec>,
 ): Promise<RoomId> {
-  const version = versionOf(request.room_version ?? context.config.rooms.default_version);
+  const version = requireVersion(request.room_version ?? context.config.rooms.default_version);
   if ((request.invite_3pid ?? []).length > 0) throw forbidden("This server cannot invite by e-mail address or telephone number.");
-  for (const user of request.invite ?? []) requireInvitable(context, user);
+  await requireInvitable(context, creator.user_id, request.invite ?? []);
   requireCreators(version, request);
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);
@@ -33,7 +34,7 @@ export async function createRoom(
   const [create, ...others] = initialEvents(version, creator.user_id, request, alias, profiles);
   if (create === undefined) throw new Error("a room has no create event");
   try {
-    const { room_id } = await context.owners.create({
+    const created = await context.owners.create({
       version,
       creator: creator.user_id,
       content: create.content,
@@ -45,7 +46,8 @@ export async function createRoom(
         return { statements, entries: [] };
       },
     });
-    return room_id;
+    await followPredecessor(context, creator, created, create.content);
+    return created.room_id;
   } catch (error) {
     // The room's own id is new: only the alias can be taken.
     if (alias !== undefined && isAliasTaken(error)) throw roomInUse(alias);
@@ -54,7 +56,8 @@ export async function createRoom(
   }
 }
 
-function versionOf(id: string): RoomVersion {
+/** The room version of an id. Throws M_UNSUPPORTED_ROOM_VERSION. */
+export function requireVersion(id: string): RoomVersion {
   const version = roomVersion(id);
   if (version === undefined) throw unsupportedRoomVersion();
   return version;

@@ -1,21 +1,18 @@
 // The rooms that our servers publish (client-server API, "Published room directory").
 import { forbidden, invalidParam, notFound } from "../errors.js";
-import { historyVisibilityIn } from "../protocol/history-visibility.js";
-import { parseRoomAlias, type RoomAlias, type RoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
+import { type RoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import {
   countPublishedRooms,
   type DirectoryPlace,
   isPublished,
   publication,
-  type PublishedRoom,
   publishedRooms,
 } from "../storage/room-directory.js";
 import type { Reads } from "../storage/statement.js";
-import { CURRENT_STATE_OF_TYPES } from "../storage/sync.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { CREATE, membershipAmong, memberTuple, POWER_LEVELS, powerLevelsAmong, requireRoom, stateEventsOf } from "./current-state.js";
+import { type DirectoryRoom, directoryRooms } from "./summary.js";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 500;
@@ -49,20 +46,6 @@ export async function setVisibility(
   if (!may && !user.is_admin) throw forbidden("You may not change whether this room is published.");
   const statement = publication(serverNameOf(user.user_id), room.nid, visibility === "public");
   await committer.submit({ statements: [statement], entries: [] });
-}
-
-/** A room as the directory shows it. */
-export interface DirectoryRoom {
-  readonly room_id: RoomId;
-  readonly num_joined_members: number;
-  readonly world_readable: boolean;
-  readonly guest_can_join: boolean;
-  readonly join_rule: string;
-  readonly name?: string;
-  readonly topic?: string;
-  readonly avatar_url?: string;
-  readonly canonical_alias?: RoomAlias;
-  readonly room_type?: string;
 }
 
 export interface DirectoryRequest {
@@ -131,7 +114,7 @@ async function walk(
     // One more than wanted tells whether anything follows.
     const size = test === undefined ? limit + 1 : STEP;
     const published = await publishedRooms(reads, server, place, direction, size);
-    const shown = await describe(context, reads, published);
+    const shown = await directoryRooms(context, reads, published);
     for (const [index, room] of published.entries()) {
       const description = shown[index];
       if (description === undefined || test?.(description) === false) continue;
@@ -143,61 +126,6 @@ async function walk(
     place = last;
   }
   return { rooms, more: true };
-}
-
-const SHOWN_STATE = [
-  "m.room.create",
-  "m.room.name",
-  "m.room.topic",
-  "m.room.avatar",
-  "m.room.canonical_alias",
-  "m.room.join_rules",
-  "m.room.guest_access",
-  "m.room.history_visibility",
-];
-
-/** What the directory says of rooms, in their order. */
-async function describe({ events }: RoomContext, reads: Reads, rooms: readonly PublishedRoom[]): Promise<DirectoryRoom[]> {
-  const rows = await reads.read(CURRENT_STATE_OF_TYPES, [rooms.map(({ room_nid }) => room_nid), SHOWN_STATE]);
-  const found = await events.get(
-    reads,
-    rows.map(({ event_nid }) => event_nid),
-  );
-  const contents = new Map<number, Map<string, JsonObject>>(rooms.map(({ room_nid }) => [room_nid, new Map<string, JsonObject>()]));
-  for (const { room_nid, event_nid } of rows) {
-    const event = found.get(event_nid)?.event;
-    if (event?.state_key === "") contents.get(room_nid)?.set(event.type, event.content);
-  }
-  return rooms.map(({ room_nid, room_id, joined }) => {
-    const content = (type: string): JsonObject => contents.get(room_nid)?.get(type) ?? {};
-    const name = ownString(content("m.room.name"), "name");
-    const topic = plainTopic(content("m.room.topic"));
-    const picture = ownString(content("m.room.avatar"), "url");
-    const alias = parseRoomAlias(own(content("m.room.canonical_alias"), "alias"));
-    const type = ownString(content("m.room.create"), "type");
-    return {
-      room_id,
-      num_joined_members: joined,
-      world_readable: historyVisibilityIn(content("m.room.history_visibility")) === "world_readable",
-      guest_can_join: ownString(content("m.room.guest_access"), "guest_access") === "can_join",
-      join_rule: ownString(content("m.room.join_rules"), "join_rule") ?? "invite",
-      ...(name !== undefined && name !== "" && { name }),
-      ...(topic !== undefined && topic !== "" && { topic }),
-      ...(picture !== undefined && { avatar_url: picture }),
-      ...(alias !== undefined && { canonical_alias: alias }),
-      ...(type !== undefined && { room_type: type }),
-    };
-  });
-}
-
-/** The plain text of a topic ("m.room.topic"). */
-function plainTopic(content: JsonObject): string | undefined {
-  const block = own(content, "m.topic");
-  const texts = isObject(block) ? own(block, "m.text") : undefined;
-  for (const text of Array.isArray(texts) ? texts : []) {
-    if (isObject(text) && (ownString(text, "mimetype") ?? "text/plain") === "text/plain") return ownString(text, "body");
-  }
-  return ownString(content, "topic");
 }
 
 /** The test that a filter makes up; undefined if all rooms pass. */

@@ -6,9 +6,9 @@ import type { RoomContext } from "./context.js";
 import type { RoomView } from "./room-view.js";
 
 /** How the viewer's device sees events outside /sync. */
-export function readerOf({ clock }: Pick<RoomContext, "clock">, { user, joined }: RoomView): EventReader {
+export function readerOf({ clock }: Pick<RoomContext, "clock">, { user, joined, ignored }: RoomView): EventReader {
   const { user_id, user_nid, device_id } = user;
-  return { user_id, user_nid, device_id, joined: () => joined, now: clock.now(), format: "client", fields: undefined };
+  return { user_id, user_nid, device_id, joined: () => joined, ignored, now: clock.now(), format: "client", fields: undefined };
 }
 
 /** The texts of events with their aggregations, in their order, with room ids. */

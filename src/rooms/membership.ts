@@ -1,23 +1,20 @@
 // Joining, leaving, inviting, removing (client-server API, "Room membership").
-import { badState, forbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
+import { badState, forbidden, guestsForbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
 import type { RoomEvent } from "../protocol/event.js";
 import {
   type EventId,
   parseRoomAlias,
   parseRoomId,
-  parseUserId,
   type RoomId,
-  serverNameOf,
+  type ServerName,
   type UserId,
 } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
-import { joinRuleOf, type Membership } from "../protocol/membership.js";
-import { namedLevel, userLevel } from "../protocol/power-levels.js";
+import { type JsonObject, ownString } from "../protocol/json.js";
+import type { Membership } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import { forgetRoom as forgetStatement, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
+import { forgetRoom as forgetStatement, isKnownWell, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
-import { roomMembers } from "../storage/state.js";
-import { roomOfAlias } from "./aliases.js";
+import { lookUpAlias } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -26,13 +23,16 @@ import {
   membershipAmong,
   memberTuple,
   POWER_LEVELS,
-  powerLevelsAmong,
-  type Room,
   requireRoom,
   stateEventsOf,
 } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
+import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
+import { joinElsewhere, serversToAsk } from "./remote-membership.js";
+import { authorisedJoin } from "./restricted-join.js";
+import { requireDeclinable } from "./server-notices.js";
+import { followPredecessor } from "./upgrade-settings.js";
 
 const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
@@ -42,23 +42,24 @@ const REMOVABLE: readonly Membership[] = ["join", "invite", "knock"];
 /** What a client may add to a change of membership. */
 export interface MembershipOptions {
   readonly reason?: string | undefined;
+  /** Servers that may be in the room, where ours is not. */
+  readonly via?: readonly ServerName[];
   /** Further content of the member event, from clients that send it as state. */
   readonly content?: JsonObject;
   readonly transaction?: DraftTransaction;
 }
 
-/** The room that an id or alias names. Throws M_INVALID_PARAM for what is neither, M_NOT_FOUND for an unknown alias. */
-export async function resolveRoom(context: RoomContext, text: string): Promise<RoomId> {
+/**
+ * The room that an id or alias names, and servers that the alias's server knows in it. Throws M_INVALID_PARAM for what is
+ * neither, M_NOT_FOUND for an unknown alias.
+ */
+export async function resolveRoom(context: RoomContext, text: string): Promise<{ room_id: RoomId; via: readonly ServerName[] }> {
   const roomId = parseRoomId(text);
-  if (roomId !== undefined) return roomId;
+  if (roomId !== undefined) return { room_id: roomId, via: [] };
   const alias = parseRoomAlias(text);
   if (alias === undefined) throw invalidParam("This is neither a room id nor a room alias.");
-  return (await roomOfAlias(context, alias)).room_id;
-}
-
-/** Throws M_FORBIDDEN for users whom no invitation could reach. */
-export function requireInvitable({ servers }: RoomContext, user: UserId): void {
-  if (!servers.isLocal(serverNameOf(user))) throw forbidden(`${user} cannot be invited: their server cannot be reached.`);
+  const { room_id, servers } = await lookUpAlias(context, alias);
+  return { room_id, via: servers };
 }
 
 /** The rooms that a user has joined. */
@@ -75,11 +76,18 @@ export async function joinRoom(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
-  { reason, content = {}, transaction }: MembershipOptions = {},
+  { reason, content = {}, via = [], transaction }: MembershipOptions = {},
 ): Promise<EventId> {
   const { database } = context;
   const { user_id } = user;
-  const room = await requireRoom(database, roomId);
+  const { join_authorised_via_users_server: _ours, ...given } = content;
+  const elsewhere = async (): Promise<EventId> => {
+    if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
+    const profile = (await memberProfiles(context, [user_id])).get(user_id);
+    return await joinElsewhere(context, user, roomId, via, { ...profile, ...given, ...(reason !== undefined && { reason }) });
+  };
+  const room = await findRoom(database, roomId);
+  if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();
   const tuples = [CREATE, POWER_LEVELS, JOIN_RULES, GUEST_ACCESS, memberTuple(user_id)];
   const [state, profiles] = await Promise.all([
     stateEventsOf(context, database, room.nid, tuples),
@@ -87,68 +95,41 @@ export async function joinRoom(
   ]);
   const before = state.get(memberTuple(user_id));
   const joined = membershipAmong(state, user_id) === "join";
-  // Joining twice changes nothing, unless the client has something new to say.
-  if (joined && before !== undefined && Object.keys(content).length === 0) return before.event_id;
+  const follow = (): Promise<void> =>
+    followPredecessor(context, user, { room_id: roomId, room_nid: room.nid }, state.get(CREATE)?.content ?? {}, true);
+  // Joining twice changes nothing, unless the client has something new to say, or heard nothing of the first time.
+  if (joined && before !== undefined && Object.keys(content).length === 0) {
+    await follow();
+    return before.event_id;
+  }
   if (user.is_guest) requireGuestsWelcome(state);
-  const { join_authorised_via_users_server: _ours, ...given } = content;
-  return await submitMember(context, roomId, {
+  let authorisedBy: JsonObject;
+  try {
+    authorisedBy = await authorisedJoin(context, room, user_id, state);
+  } catch (error) {
+    if (!(error instanceof MatrixError) || !error.errcode.startsWith("M_UNABLE")) throw error;
+    // Another server in the room may know more rooms, or have somebody who may invite.
+    if (serversToAsk(context, roomId, via).length > 0) return await elsewhere();
+    throw forbidden(error.message);
+  }
+  const eventId = await submitMember(context, roomId, {
     sender: user_id,
     target: user_id,
     membership: "join",
     reason,
     content: { ...profiles.get(user_id), ...given },
-    authorisedBy: joined ? {} : await authorisedJoin(context, room, user, state),
+    authorisedBy,
     transaction,
   });
+  if (!joined) await follow();
+  return eventId;
 }
 
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {
   const access = state.get(GUEST_ACCESS);
   if (access === undefined || ownString(access.content, "guest_access") !== "can_join") {
-    throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "Guests may not join this room.");
+    throw guestsForbidden("Guests may not join this room.");
   }
-}
-
-/**
- * For a room that admits members of other rooms: who of ours authorises the join ("Restricted rooms"). Nothing where the
- * room's other rules decide. Throws M_FORBIDDEN where the user fulfils no condition, or nobody here may invite.
- */
-async function authorisedJoin(
-  context: RoomContext,
-  room: Room,
-  user: RoomUser,
-  state: ReadonlyMap<StateTuple, RoomEvent>,
-): Promise<JsonObject> {
-  const { database, interning, servers } = context;
-  const rule = joinRuleOf(state);
-  const restricted =
-    (rule === "restricted" && room.rules.restrictedJoins) || (rule === "knock_restricted" && room.rules.knockRestrictedJoins);
-  if (!restricted || membershipAmong(state, user.user_id) === "invite") return {};
-  const allowed = allowedRooms(state.get(JOIN_RULES)?.content ?? {});
-  const rooms = await joinedRooms(context, user);
-  if (!rooms.some((id) => allowed.has(id))) throw forbidden("You are in none of the rooms whose members may join this one.");
-  const levels = powerLevelsAmong(room, state);
-  const members = await roomMembers(database, room.nid, ["join"]);
-  const names = await interning.userIds(members.map(({ user_nid }) => user_nid));
-  const needed = namedLevel(levels, "invite");
-  for (const name of names.values()) {
-    const member = parseUserId(name);
-    if (member === undefined || !servers.isLocal(serverNameOf(member))) continue;
-    if (userLevel(levels, member) >= needed) return { join_authorised_via_users_server: member };
-  }
-  throw forbidden("Nobody on this server may let you into this room.");
-}
-
-/** The rooms whose members a join rule admits ("m.room.join_rules", `allow`). */
-function allowedRooms(rules: JsonObject): Set<string> {
-  const allow = own(rules, "allow");
-  const rooms = new Set<string>();
-  for (const condition of Array.isArray(allow) ? allow : []) {
-    if (!isObject(condition) || ownString(condition, "type") !== "m.room_membership") continue;
-    const room = ownString(condition, "room_id");
-    if (room !== undefined) rooms.add(room);
-  }
-  return rooms;
 }
 
 /** Asks to be let into a room. Throws M_FORBIDDEN where its rules refuse it, M_NOT_FOUND for an unknown room. */
@@ -172,7 +153,7 @@ export async function inviteUser(
   target: UserId,
   { reason }: MembershipOptions,
 ): Promise<void> {
-  requireInvitable(context, target);
+  await requireInvitable(context, sender.user_id, [target]);
   const profiles = await memberProfiles(context, [target]);
   const content = { ...profiles.get(target) };
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "invite", reason, content });
@@ -180,18 +161,20 @@ export async function inviteUser(
 
 /**
  * Leaves a room, declines an invitation or takes a knock back; nothing happens in a room that was left already. Throws
- * M_FORBIDDEN for who was never there or is banned.
+ * M_FORBIDDEN for who was never there or is banned, M_CANNOT_LEAVE_SERVER_NOTICE_ROOM for an invitation of the server.
  */
 export async function leaveRoom(
   context: RoomContext,
-  { user_id }: RoomUser,
+  { user_id, user_nid }: RoomUser,
   roomId: RoomId,
   { reason }: MembershipOptions,
 ): Promise<void> {
   const membership = await membershipNow(context, roomId, user_id);
   if (membership === "leave") return;
+  if (membership === "invite") await requireDeclinable(context, user_nid, roomId);
   if (membership === undefined || membership === "ban") throw forbidden("You are not in this room.");
   await submitMember(context, roomId, { sender: user_id, target: user_id, membership: "leave", reason });
+  await forgetIfSettled(context, user_id, roomId);
 }
 
 /** Removes a user, or withdraws an invitation. Throws M_FORBIDDEN where that is not the sender's right, or nobody's. */
@@ -205,6 +188,7 @@ export async function kick(
   const membership = await membershipNow(context, roomId, target);
   if (membership === undefined || !REMOVABLE.includes(membership)) throw forbidden(`${target} is not in this room.`);
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "leave", reason, whileIn: REMOVABLE });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Bans a user. Throws M_FORBIDDEN. */
@@ -216,6 +200,7 @@ export async function ban(
   { reason }: MembershipOptions,
 ): Promise<void> {
   await submitMember(context, roomId, { sender: sender.user_id, target, membership: "ban", reason });
+  await forgetIfSettled(context, target, roomId);
 }
 
 /** Lifts a ban. Throws M_BAD_STATE for who is not banned, M_FORBIDDEN. */
@@ -238,6 +223,15 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
     throw unknownError(400, "Leave the room before you forget it.");
   }
   await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
+}
+
+/** Takes a room that a user has left or was removed from out of their lists, where all users shall forget such rooms. */
+async function forgetIfSettled({ config, database, committer, interning }: RoomContext, user: UserId, roomId: RoomId): Promise<void> {
+  if (!config.rooms.forget_on_leave) return;
+  const user_nid = (await interning.findUsers([user])).get(user);
+  const entry = user_nid === undefined ? undefined : await membershipInRoom(database, user_nid, roomId);
+  if (user_nid === undefined || entry === undefined) return;
+  await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [] });
 }
 
 /** A user's membership. Throws M_FORBIDDEN for an unknown room: who is not in it need not know whether it exists. */

@@ -90,6 +90,8 @@ interface ReceivedToAdd extends EventToAdd {
   readonly missing: readonly string[];
   /** The event that it redacts, if it may and we have it. */
   readonly redacts: number | undefined;
+  /** Whether other servers are to have it from us. */
+  readonly passOn: boolean;
 }
 
 /** A tuple of the current state that changes otherwise than by one of our events. */
@@ -286,6 +288,7 @@ export class RoomChange {
         ...(live && member !== undefined && { user_nid: this.#names.user(member) }),
       });
     }
+    if (live && received.passOn) this.#entries.push({ kind: "server_membership", room_nid: memory.nid, reference: nid });
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
     if (live && received.redacts !== undefined) this.#redact(received.redacts, nid);

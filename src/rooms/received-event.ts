@@ -14,6 +14,8 @@ export interface ReceivedEvent {
   readonly as: "live" | "history" | "outlier";
   /** The state before it, where that does not follow from previous events that we have. */
   readonly stateBefore?: ReadonlyMap<StateTuple, EventId>;
+  /** It came in through us: the other servers of the room have it from us. */
+  readonly passOn?: boolean;
   /** Our own way into the room: what we knew of its ends and state counts no longer. */
   readonly entry?: boolean;
 }

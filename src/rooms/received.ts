@@ -196,7 +196,7 @@ export async function persistReceived(
     return mayRedact(memory.version, event, target.event, levels) ? target.nid : undefined;
   };
   const outcomes = new Map<EventId, Outcome>();
-  for (const { event, as, entry } of fresh) {
+  for (const { event, as, entry, passOn } of fresh) {
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
@@ -240,6 +240,7 @@ export async function persistReceived(
       replaces,
       relation: relationIn(memory, event),
       redacts: await redacted(event, before),
+      passOn: passOn === true,
       outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id) },
     });
     const changed = tuple !== undefined && as !== "outlier" && outcome !== "rejected";

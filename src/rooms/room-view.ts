@@ -15,6 +15,7 @@ import type { ShownEvent } from "./client-event.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, HISTORY_VISIBILITY, memberTuple, type Room, stateEventsOf } from "./current-state.js";
 import type { ReadEvent } from "./event-cache.js";
+import { ignoredUserIds } from "./ignored-users.js";
 import { visibleEvents } from "./visibility.js";
 
 type ViewContext = Pick<RoomContext, "interning" | "events">;
@@ -24,6 +25,8 @@ export interface RoomView {
   readonly room: Room;
   readonly user: RoomUser;
   readonly joined: boolean;
+  /** The users whom the viewer ignores. */
+  readonly ignored: ReadonlySet<string>;
   /** The event by which the user left the room, where they have left it. */
   readonly leftBy: ReadEvent | undefined;
 }
@@ -41,14 +44,14 @@ export async function requireView(
 ): Promise<RoomView> {
   const room = await findRoom(reads, roomId);
   if (room === undefined) throw refusal;
-  const entry = await membershipInRoom(reads, user.user_nid, roomId);
-  if (entry?.membership === MEMBERSHIPS.join) return { room, user, joined: true, leftBy: undefined };
+  const [entry, ignored] = await Promise.all([membershipInRoom(reads, user.user_nid, roomId), ignoredUserIds(reads, user.user_nid)]);
+  if (entry?.membership === MEMBERSHIPS.join) return { room, user, joined: true, ignored, leftBy: undefined };
   const leftBy = entry === undefined || entry.forgotten ? undefined : await departure(context, reads, user, room);
   if (leftBy === undefined) {
     const state = await stateEventsOf(context, reads, room.nid, [HISTORY_VISIBILITY]);
     if (historyVisibilityIn(state.get(HISTORY_VISIBILITY)?.content) !== "world_readable") throw refusal;
   }
-  return { room, user, joined: false, leftBy };
+  return { room, user, joined: false, ignored, leftBy };
 }
 
 /** The event that ended a user's last stay in a room; undefined if they never were in it. */
@@ -75,10 +78,10 @@ async function departure(
 export async function visibleIn(
   context: ViewContext,
   reads: Reads,
-  { user, joined }: RoomView,
+  { user, joined, ignored }: RoomView,
   page: readonly ReadEvent[],
 ): Promise<Map<number, Membership>> {
-  return await visibleEvents(context, reads, { user_id: user.user_id, joined: () => joined }, page);
+  return await visibleEvents(context, reads, { user_id: user.user_id, joined: () => joined, ignored }, page);
 }
 
 /** An event of the room that the viewer may see. Throws M_NOT_FOUND, also where they may not. */

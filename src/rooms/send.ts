@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { badAlias, forbidden, invalidParam } from "../errors.js";
 import { type EventId, parseEventId, parseRoomAlias, parseUserId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
 import { type JsonObject, own, ownString } from "../protocol/json.js";
+import { type Membership, membershipIn } from "../protocol/membership.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
 import { namedAliases } from "./aliases.js";
@@ -10,7 +11,9 @@ import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
-import { joinRoom, requireInvitable } from "./membership.js";
+import { requireInvitable } from "./invite-filter.js";
+import { joinRoom } from "./membership.js";
+import { requireDeclinable } from "./server-notices.js";
 
 /**
  * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
@@ -82,7 +85,7 @@ export async function setState(
   const tuple = stateTuple(type, stateKey);
   const before = (await stateEventsOf(context, context.database, room.nid, [tuple])).get(tuple);
   if (before?.sender === sender.user_id && isDeepStrictEqual(before.content, content)) return before.event_id;
-  if (type === "m.room.member") return await setMember(context, sender, roomId, stateKey, content);
+  if (type === "m.room.member") return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content));
   if (type === "m.room.canonical_alias") await requireGoodAliases(context, roomId, content, before?.content ?? {});
   return await submitState(context, sender, roomId, type, stateKey, content);
 }
@@ -97,11 +100,15 @@ async function setMember(
   roomId: RoomId,
   stateKey: string,
   content: JsonObject,
+  before: Membership | undefined,
 ): Promise<EventId> {
   const membership = ownString(content, "membership");
+  if (before === "invite" && membership === "leave" && stateKey === sender.user_id) {
+    await requireDeclinable(context, sender.user_nid, roomId);
+  }
   if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content });
   const target = parseUserId(stateKey);
-  if (membership === "invite" && target !== undefined) requireInvitable(context, target);
+  if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
   return await submitState(context, sender, roomId, "m.room.member", stateKey, rest);
 }

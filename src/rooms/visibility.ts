@@ -20,6 +20,13 @@ export interface VisibilityReader {
   readonly user_id: UserId | undefined;
   /** Rooms in which the user is joined now (as of the read). */
   readonly joined: (roomNid: number) => boolean;
+  /** Users of whom the reader wants to see no more than state. */
+  readonly ignored?: ReadonlySet<string>;
+}
+
+/** Whether an event is left out because its sender is ignored: never state, nor what the readers sent themselves. */
+export function isIgnored({ user_id, ignored }: Omit<VisibilityReader, "joined">, { event }: ReadEvent): boolean {
+  return ignored !== undefined && event.state_key === undefined && ignored.has(event.sender) && event.sender !== user_id;
 }
 
 /**
@@ -61,6 +68,7 @@ export async function visibleEvents(
   const visible = new Map<number, Membership>();
   for (const read of page) {
     const { row, event } = read;
+    if (isIgnored(reader, read)) continue;
     const visibilities: HistoryVisibility[] = [historyVisibilityIn(at(row.state_before, visibilityNid)?.event.content)];
     const memberships: (Membership | undefined)[] = [];
     const before = at(row.state_before, memberNid);

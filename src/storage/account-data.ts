@@ -24,6 +24,10 @@ const FIND: Statement<{ content: string }> = {
   name: "account_data_find", // account_data_pkey
   text: "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3 AND content <> '{}'",
 };
+const OF_TYPES: Statement<{ type: string; content: string }> = {
+  name: "account_data_of_types", // account_data_pkey
+  text: "SELECT type, content FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = ANY($2) AND content <> '{}'",
+};
 const SET: Statement = {
   name: "account_data_set",
   text: `INSERT INTO account_data (user_nid, room_nid, type, content, last_position)
@@ -55,6 +59,12 @@ export async function accountDataChanged(
 export async function findAccountData(reads: Reads, userNid: number, roomNid: number, type: string): Promise<string | undefined> {
   const [row] = await reads.read(FIND, [userNid, roomNid, toText(type)]);
   return row?.content;
+}
+
+/** The contents of some types of the account as a whole, by type. */
+export async function accountDataOfTypes(reads: Reads, userNid: number, types: readonly string[]): Promise<Map<string, string>> {
+  const rows = await reads.read(OF_TYPES, [userNid, types.map(toText)]);
+  return new Map(rows.map(({ type, content }) => [fromText(type), content]));
 }
 
 /** As findAccountData, in a transaction; nobody else changes the account until it ends. */

@@ -52,13 +52,16 @@ const CHECKS: Readonly<Record<string, string>> = {
     LEFT JOIN events a ON a.nid = auth.nid AND a.room_nid = e.room_nid WHERE a.nid IS NULL OR a.tuple_nid IS NULL`,
   "the ends of a room's history are wrong": `
     WITH ends AS (
-      SELECT r.nid, (SELECT coalesce(array_agg(e.nid ORDER BY e.nid), '{}') FROM events e
+      SELECT r.nid, r.extremities AS stored, ARRAY (SELECT e.nid FROM events e
         WHERE e.room_nid = r.nid AND e.flags = 0 AND e.ordinal IS NOT NULL AND NOT EXISTS (
           SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.ordinal IS NOT NULL) p
-          WHERE p.prev = e.nid)) AS nids,
-        (SELECT coalesce(array_agg(x ORDER BY x), '{}') FROM unnest(r.extremities) x) AS stored
+          WHERE p.prev = e.nid)) AS nids
       FROM rooms r)
-    SELECT 'room ' || nid AS found FROM ends WHERE nids <> stored`,
+    SELECT 'room ' || nid AS found FROM ends WHERE NOT stored <@ nids
+      -- Who has come back to a room has left the ends from before behind: they are older than an event that follows unknown ones.
+      OR EXISTS (SELECT FROM unnest(nids) AS lone (nid) JOIN events e ON e.nid = lone.nid WHERE lone.nid <> ALL (stored)
+        AND NOT EXISTS (SELECT FROM missing_events m JOIN events x ON x.nid = m.named_by
+          WHERE x.room_nid = e.room_nid AND x.ordinal > e.ordinal))`,
   "a snapshot is missing": `
     SELECT 'snapshot ' || wanted.nid AS found FROM (
       SELECT DISTINCT state_before AS nid FROM events WHERE state_before IS NOT NULL

@@ -2,6 +2,7 @@
 import type { RoomId } from "../protocol/identifiers.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
+import { toText } from "./text.js";
 
 export interface MembershipEntry {
   readonly room_nid: number;
@@ -41,6 +42,35 @@ export async function membershipInRoom(
   return row;
 }
 
+const MUTUAL = `memberships m JOIN current_state c ON c.room_nid = m.room_nid AND c.user_nid = $2 AND c.membership = 1
+    WHERE m.user_nid = $1 AND m.membership = 1`;
+const MUTUAL_AFTER: Statement<{ nid: number; room_id: RoomId }> = {
+  name: "memberships_mutual_after", // memberships_pkey, current_state_user
+  text: `SELECT r.nid, r.room_id FROM (SELECT m.room_nid FROM ${MUTUAL} AND m.room_nid > $3 ORDER BY m.room_nid LIMIT $4) found
+    JOIN rooms r ON r.nid = found.room_nid ORDER BY r.nid`,
+};
+const MUTUAL_COUNT: Statement<{ count: number }> = {
+  name: "memberships_mutual_count", // memberships_pkey, current_state_user
+  text: `SELECT count(*) AS count FROM ${MUTUAL}`,
+};
+
+/** Rooms that a local user and another one have joined, from the one after a number on, in the order of their numbers. */
+export async function mutualRoomsAfter(
+  reads: Reads,
+  userNid: number,
+  otherNid: number,
+  after: number,
+  limit: number,
+): Promise<{ nid: number; room_id: RoomId }[]> {
+  return await reads.read(MUTUAL_AFTER, [userNid, otherNid, after, limit]);
+}
+
+/** How many rooms a local user and another one have joined. */
+export async function countMutualRooms(reads: Reads, userNid: number, otherNid: number): Promise<number> {
+  const [row] = await reads.read(MUTUAL_COUNT, [userNid, otherNid]);
+  return row?.count ?? 0;
+}
+
 const FORGET: Statement = {
   name: "memberships_forget", // memberships_pkey; not while the user is in the room or invited (leave 4, ban 5)
   text: `UPDATE memberships SET forgotten = true WHERE user_nid = $1 AND room_nid = $2 AND membership IN (4, 5)`,
@@ -49,4 +79,47 @@ const FORGET: Statement = {
 /** What forgets a room for a user, to be given to the committer. */
 export function forgetRoom(userNid: number, roomNid: number): BoundStatement {
   return { statement: FORGET, values: [userNid, roomNid] };
+}
+
+const JOINED_AMONG: Statement<{ visible: number; joined: number }> = {
+  name: "memberships_joined_among", // rooms_room_id_key, current_state_pkey, current_state_membership
+  text: `SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM current_state o JOIN accounts a ON a.user_nid = o.user_nid
+        WHERE o.room_nid = r.nid AND o.membership = 1))::integer AS visible,
+      count(*) FILTER (WHERE c.membership = 1)::integer AS joined
+    FROM rooms r LEFT JOIN current_state c ON c.room_nid = r.nid AND c.tuple_nid = $2
+    WHERE r.room_id = ANY ($1::text[])`,
+};
+
+/** How many of some rooms have a member of ours, and in how many the user with this member tuple is joined. */
+export async function joinedAmong(
+  reads: Reads,
+  rooms: readonly RoomId[],
+  memberTuple: number | undefined,
+): Promise<{ readonly visible: number; readonly joined: number }> {
+  const [row] = await reads.read(JOINED_AMONG, [rooms.map(toText), memberTuple ?? null]);
+  return row ?? { visible: 0, joined: 0 };
+}
+
+const LOCAL_MEMBER: Statement<{ user_nid: number }> = {
+  name: "memberships_local_member", // current_state_membership, accounts_pkey
+  text: `SELECT c.user_nid FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid
+    WHERE c.room_nid = $1 AND c.membership = 1 LIMIT 1`,
+};
+
+/** Whether a user of ours is in a room: only then do we know what happens there. */
+export async function hasLocalMember(reads: Reads, roomNid: number): Promise<boolean> {
+  return (await reads.read(LOCAL_MEMBER, [roomNid])).length > 0;
+}
+
+const KNOWN_WELL: Statement<{ known: boolean }> = {
+  name: "memberships_known_well", // current_state_membership, accounts_pkey
+  text: `SELECT EXISTS (SELECT FROM current_state WHERE room_nid = $1)
+      AND (NOT EXISTS (SELECT FROM current_state WHERE room_nid = $1 AND membership = 1)
+        OR EXISTS (SELECT FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid WHERE c.room_nid = $1 AND c.membership = 1))
+      AS known`,
+};
+
+/** Whether what we have of a room is how it is: a user of ours is in it, or nobody is any more. */
+export async function isKnownWell(reads: Reads, roomNid: number): Promise<boolean> {
+  return (await reads.read(KNOWN_WELL, [roomNid]))[0]?.known === true;
 }

@@ -1,5 +1,5 @@
 // Rooms as rows: who may write to them, and what their owner has to know.
-import type { RoomId } from "../protocol/identifiers.js";
+import { type EventId, parseEventId, type RoomId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import { isDeadProcess } from "./processes.js";
 import type { Reads, Statement } from "./statement.js";
@@ -69,4 +69,25 @@ export async function roomsById(database: Reads, roomIds: readonly string[]): Pr
 export async function roomsByNid(database: Reads, nids: readonly number[]): Promise<Map<number, RoomNames>> {
   const rows = nids.length === 0 ? [] : await database.read(BY_NID, [nids]);
   return new Map(rows.map((row) => [row.nid, row]));
+}
+
+const ENDS: Statement<{ event_id: string }> = {
+  name: "rooms_ends",
+  text: "SELECT e.event_id FROM rooms r JOIN events e ON e.nid = ANY (r.extremities) WHERE r.nid = $1",
+};
+
+/** The events of a room that have no successor. */
+export async function roomEnds(reads: Reads, nid: number): Promise<EventId[]> {
+  return (await reads.read(ENDS, [nid])).flatMap(({ event_id }) => parseEventId(fromText(event_id)) ?? []);
+}
+
+const ADOPT: Statement = {
+  name: "rooms_adopt",
+  // A room has been written to once as soon as it has a row.
+  text: "INSERT INTO rooms (nid, room_id, version, revision) VALUES ($1, $2, $3, 1) ON CONFLICT (room_id) DO NOTHING",
+};
+
+/** Makes a room of other servers known, without events so far; nothing if it is known already. */
+export async function adoptRoom(database: Database, nid: number, roomId: RoomId, version: string): Promise<void> {
+  await database.write(ADOPT, [nid, toText(roomId), version]);
 }

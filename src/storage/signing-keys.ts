@@ -86,6 +86,22 @@ export async function retiredKeys(database: Database, secret: SecretKey, server:
   });
 }
 
+/** All keys with which these servers of ours ever signed: key id to key. */
+export async function allOwnKeys(
+  database: Database,
+  secret: SecretKey,
+  servers: readonly ServerName[],
+  signingKeyOf: SigningKeyOf,
+): Promise<Map<ServerName, Map<string, string>>> {
+  const keys = new Map<ServerName, Map<string, string>>();
+  for (const server of servers) {
+    const current = signingKeyOf(server);
+    const retired = await retiredKeys(database, secret, server);
+    keys.set(server, new Map([...retired, current].map(({ id, publicKey }) => [id, publicKey])));
+  }
+  return keys;
+}
+
 async function add(tx: Tx, secret: SecretKey, servers: readonly ServerName[], keys: readonly NewKey[], now: number): Promise<void> {
   await tx.query(ADD, [servers, keys.map(({ id }) => id), keys.map(({ seed }) => seal(secret, seed)), now]);
 }

@@ -5,6 +5,7 @@ import { isState } from "../protocol/event.js";
 import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
+import { isIgnored } from "../rooms/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
@@ -66,7 +67,7 @@ export async function fastSync(
   for (const room of new Set([...news.rooms.keys(), ...typingRooms])) {
     const roomId = rooms.get(room);
     if (roomId === undefined || !filter.room(roomId)) continue;
-    const text = await roomText(services, reader, request, room, news.rooms.get(room), typingRooms.includes(room), upTo);
+    const text = await roomText(services, watched, reader, request, room, news.rooms.get(room), typingRooms.includes(room), upTo);
     if (text === undefined) return undefined;
     if (text !== "") texts.push(`${JSON.stringify(roomId)}:${text}`);
   }
@@ -130,6 +131,7 @@ async function presencesOf(
 /** JSON text of a joined room; undefined if the database is needed, empty if the filter leaves nothing. */
 async function roomText(
   services: FastServices,
+  watched: WatchedUser,
   reader: SyncReader,
   request: SyncRequest,
   room_nid: number,
@@ -154,7 +156,10 @@ async function roomText(
   const states = reads.filter(({ event }) => isState(event));
   if (states.some(({ event }) => event.type === "m.room.member") || states.length !== (news?.changes ?? 0)) return undefined;
   const shown = reads.filter(
-    ({ row, event, room_id }) => row.ordinal !== null && filter.timeline?.({ ...event, room_id }) !== false,
+    (read) =>
+      read.row.ordinal !== null &&
+      !isIgnored({ user_id: reader.user_id, ignored: watched.ignored }, read) &&
+      filter.timeline?.({ ...read.event, room_id: read.room_id }) !== false,
   );
   const context = await eventContext(cache, database, shownTo, shown);
   const parts: string[] = [];

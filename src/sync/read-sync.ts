@@ -10,6 +10,8 @@ import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { aggregationsOf } from "../rooms/aggregations.js";
 import { eventContext, NO_CONTEXT, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
+import { ignoredUserIds } from "../rooms/ignored-users.js";
+import { inviteFilter } from "../rooms/invite-filter.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
@@ -112,7 +114,7 @@ class SyncRead {
   readonly #reads: Reads;
   readonly #reader: SyncReader;
   readonly #request: SyncRequest;
-  readonly #shownTo: EventReader;
+  #shownTo: EventReader;
   #after = 0;
   #upTo = 0;
   #oldest = 0;
@@ -137,10 +139,12 @@ class SyncRead {
     const { since, filter, epoch } = this.#request;
     const { streams } = this.#services;
     const typingSerial = streams.typingSerial();
-    const [[head], memberships] = await Promise.all([
+    const [[head], memberships, ignored] = await Promise.all([
       this.#reads.read(HEAD, []),
       this.#memberships(),
+      ignoredUserIds(this.#reads, this.#reader.user_nid),
     ]);
+    this.#shownTo = { ...this.#shownTo, ignored };
     this.#upTo = Math.max(head?.position ?? 0, this.#after);
     this.#oldest = head?.oldest ?? 0;
     const rooms = memberships.filter(({ room_id }) => filter.room(room_id));
@@ -412,7 +416,11 @@ class SyncRead {
       rows.map(({ event_nid }) => event_nid),
     );
     const texts = { invite: [] as string[], knock: [] as string[] };
+    const isInvited = waiting.some(({ membership }) => membership === MEMBERSHIPS.invite);
+    const verdict = isInvited ? await inviteFilter(this.#reads, this.#reader.user_nid) : () => "allow";
     for (const { room_nid, room_id, event_nid, membership } of waiting) {
+      const invite = membership === MEMBERSHIPS.invite ? own.get(event_nid) : undefined;
+      if (invite !== undefined && verdict(invite.event.sender) !== "allow") continue;
       const shown = new Map<number, ReadEvent>();
       for (const row of rows) {
         const read = row.room_nid === room_nid ? events.get(row.event_nid) : undefined;

@@ -5,7 +5,7 @@ import { membershipIn, type Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
 import { formatToken } from "../rooms/token.js";
-import { visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
+import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { TIMELINES } from "../storage/sync.js";
@@ -120,7 +120,7 @@ async function readOlder(
     reading.oldest = found.at(-1) ?? reading.oldest;
     for (const read of found) {
       const membership = reading.window.joinedThroughout ? membershipAt(read, reader.user_id) : visible?.get(read.row.nid);
-      if (membership === undefined || isRelated?.(read) === false) continue;
+      if (membership === undefined || isIgnored(reader, read) || isRelated?.(read) === false) continue;
       if (test?.({ ...read.event, room_id: read.room_id }) === false) continue;
       reading.shown.push({ read, membership });
     }

@@ -1,6 +1,7 @@
 // The users whose clients are syncing: in memory are the rooms they are joined to, so that the log's follower knows whom to
 // wake and a sync near the head needs no query. Loaded once, kept up to date from the log, dropped when idle.
 import { logger } from "../log.js";
+import { ignoredUserIds } from "../rooms/ignored-users.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
 import { membershipsOfUser } from "../storage/memberships.js";
@@ -18,7 +19,9 @@ export class WatchedUser {
   readonly user_nid: number;
   /** The rooms joined, by number, as of `exactFrom`; undefined while they are (again) being loaded. */
   rooms: ReadonlyMap<number, string> | undefined;
-  /** From this position on `rooms` is right, until a membership changes. */
+  /** The ids of the users whom they ignore. */
+  ignored: ReadonlySet<string> = new Set();
+  /** From this position on `rooms` and `ignored` are right, until a membership or the list of ignored users changes. */
   exactFrom = 0;
   /** Counts the wakings: whoever reads notes it before, and waits only if it is still the same after. */
   version = 0;
@@ -152,13 +155,14 @@ export class WatchedUsers implements Disposable {
       return;
     }
     const woken = new Set<WatchedUser>();
-    for (const { kind, room_nid, user_nid } of entries) {
+    for (const { kind, room_nid, user_nid, reference } of entries) {
       for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) woken.add(user);
       if (user_nid === undefined) continue;
       if (kind === "presence") this.#presenceChanged(user_nid);
       const watched = this.#users.get(user_nid);
       if (watched === undefined || kind === "presence") continue;
-      if (kind === "state_change") this.#outdated(watched);
+      // Data of the account as a whole: it may be the list of ignored users.
+      if (kind === "state_change" || (kind === "account_data" && reference === undefined)) this.#outdated(watched);
       else woken.add(watched.user);
     }
     for (const user of woken) user.wake();
@@ -193,7 +197,11 @@ export class WatchedUsers implements Disposable {
         while (watched.stale) {
           watched.stale = false;
           const head = this.#follower.head;
-          const rows = await membershipsOfUser(this.#database, watched.user.user_nid);
+          const [rows, ignored] = await Promise.all([
+            membershipsOfUser(this.#database, watched.user.user_nid),
+            ignoredUserIds(this.#database, watched.user.user_nid),
+          ]);
+          watched.user.ignored = ignored;
           // The rows may be ahead of what the follower has told; they are right from the latest of them on.
           watched.user.exactFrom = rows.reduce((latest, { position }) => Math.max(latest, position), head);
           this.#setRooms(

@@ -48,7 +48,7 @@ describe("the room directory", () => {
       expect(refusal(await alice.put(aliasPath("nowhere"), { room_id: "!none:localhost" }))).to.deep.equal([404, "M_NOT_FOUND"]);
       expect(refusal(await alice.put(aliasPath("nowhere"), {}))).to.deep.equal([400, "M_BAD_JSON"]);
       expect(refusal(await bob.put(aliasPath("others"), { room_id }))).to.deep.equal([403, "M_FORBIDDEN"]);
-      expect(refusal(await server.anonymous.get(away))).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect(refusal(await server.anonymous.get(away))).to.deep.equal([502, "M_UNKNOWN"]);
       for (const name of ["nowhere", "others"]) expect((await alice.get(aliasPath(name))).status).to.equal(404);
     });
 

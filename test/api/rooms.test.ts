@@ -197,7 +197,7 @@ describe("rooms", () => {
       expect(joined.body).to.deep.equal({ room_id: decodeURIComponent(room) });
       for (const [name, status, errcode] of [
         ["#nowhere:localhost", 404, "M_NOT_FOUND"],
-        ["#nowhere:away.example", 404, "M_NOT_FOUND"],
+        ["#nowhere:away.example", 502, "M_UNKNOWN"],
         ["!nowhere:localhost", 404, "M_NOT_FOUND"],
         ["neither", 400, "M_INVALID_PARAM"],
       ] as const) {

@@ -17,6 +17,6 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async (serv
     "m.set_avatar_url": { enabled: true },
     "m.3pid_changes": { enabled: thirdPartyStages(services).length > 0 },
     "m.get_login_token": { enabled: services.config.tokens.login_tokens },
-    "m.forget_forced_upon_leave": { enabled: false },
+    "m.forget_forced_upon_leave": { enabled: services.config.rooms.forget_on_leave },
   },
 });

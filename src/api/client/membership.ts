@@ -23,14 +23,15 @@ export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, 
   return { room_id: params.roomId };
 };
 
-export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
-  await membership.joinRoom(services, auth, room_id, joinOptions(body));
+export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, query, body }) => {
+  const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const named = [...(query.via ?? []), ...(query.server_name ?? [])];
+  await membership.joinRoom(services, auth, room_id, { ...joinOptions(body), via: [...named, ...via] });
   return { room_id };
 };
 
 export const knockRoom: Handler<typeof spec.knockRoom> = async (services, { auth, params, body }) => {
-  const room_id = await membership.resolveRoom(services, params.roomIdOrAlias);
+  const { room_id } = await membership.resolveRoom(services, params.roomIdOrAlias);
   await membership.knockRoom(services, auth, room_id, body);
   return { room_id };
 };

@@ -30,14 +30,22 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
+  "org.matrix.msc4155": ["inviteUser"],
+  "org.matrix.msc4380": ["inviteUser"],
+  "org.matrix.msc4380.stable": ["inviteUser"],
+  "im.nheko.summary": ["getRoomSummary"],
+  "uk.half-shot.msc2666.query_mutual_rooms": ["getMutualRooms"],
+  "uk.half-shot.msc2666.query_mutual_rooms.stable": ["getMutualRooms"],
   "org.matrix.msc3440.stable": ["getThreadRoots"],
   "org.matrix.msc3715.stable": ["getRelatingEvents"],
   "org.matrix.msc3771": ["getThreadRoots"],
   "org.matrix.msc3773": ["getThreadRoots"],
   "org.matrix.msc3856.stable": ["getThreadRoots"],
   "org.matrix.msc3874": ["getRelatingEvents"],
+  "org.matrix.msc3881": ["getPushers", "postPusher"],
   "org.matrix.msc3916.stable": ["getContentAuthed", "getContentThumbnailAuthed"],
   "org.matrix.msc3981": ["getRelatingEvents"],
+  "org.matrix.msc4028": ["getPushRules"],
   "org.matrix.msc4222": ["sync"],
   "org.matrix.msc3026.busy_presence": ["setPresence"],
   "org.matrix.msc3391": ["deleteAccountData"],

@@ -1,0 +1,8 @@
+// Client-server API, "Room Upgrades".
+import type * as spec from "../../../spec/client/room-upgrades.js";
+import { upgradeRoom as upgrade } from "../../rooms/upgrade.js";
+import type { Handler } from "../handler.js";
+
+export const upgradeRoom: Handler<typeof spec.upgradeRoom> = async (services, { auth, params, body }) => ({
+  replacement_room: await upgrade(services, auth, params.roomId, body),
+});

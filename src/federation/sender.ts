@@ -1,0 +1,225 @@
+// What happens here and concerns other servers is sent to them (server-server API, "Transactions"): a reader of the log notes
+// what is owed to whom, and whoever is free sends it, to each server in its order and to none of them at another's cost.
+import { createHash } from "node:crypto";
+import type { Clock } from "../clock.js";
+import type { LocalServers } from "../config.js";
+import { logger } from "../log.js";
+import { parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import type { JsonObject } from "../protocol/json.js";
+import type { Database, Tx } from "../storage/database.js";
+import {
+  catchUp,
+  type ClaimedDestination,
+  claimDestinations,
+  failingDestinations,
+  nextOwed,
+  noteFailed,
+  noteSent,
+  owe,
+  type OwedEdu,
+  type OwedEvent,
+  releaseDestination,
+  serversBefore,
+  suspendDestination,
+  wakeDestinations,
+} from "../storage/destinations.js";
+import { eventsByNid, type StoredEvent } from "../storage/events.js";
+import { advanceReader, type LogFollower } from "../storage/log.js";
+import type { PositionedEntry } from "../storage/log-entry.js";
+import { FederationError } from "./client.js";
+import type { Federation } from "./federation.js";
+
+const log = logger("federation");
+
+/** The most that one transaction holds. */
+const EVENTS = 50;
+const EDUS = 100;
+const TIMEOUT_MS = 60_000;
+const HOLD_MS = 3 * TIMEOUT_MS;
+/** Servers that are sent to at the same time by one process. */
+const AT_ONCE = 50;
+const LOOK_MS = 1_000;
+/** Pauses after failures: twice as long each time, with some chance, so that not all come back at once. */
+const FIRST_PAUSE_MS = 2_000;
+const LONGEST_PAUSE_MS = 3_600_000;
+/** For who is away longer nothing is kept. */
+const KEEP_MS = 3_600_000;
+
+export interface SenderOptions {
+  readonly database: Database;
+  readonly follower: LogFollower;
+  readonly federation: Federation;
+  readonly servers: LocalServers;
+  readonly clock: Clock;
+  /** The number of this process. */
+  readonly process: () => number;
+  /** Ephemeral messages that follow from entries of the log. */
+  readonly edusOf: (tx: Tx, entries: readonly PositionedEntry[]) => Promise<readonly OwedEdu[]>;
+}
+
+/** Sends to other servers. */
+export class FederationSender implements AsyncDisposable {
+  readonly #options: SenderOptions;
+  readonly #unsubscribe: () => void;
+  readonly #timer: NodeJS.Timeout;
+  readonly #sending = new Map<ServerName, Promise<void>>();
+  #failing: ReadonlySet<ServerName> = new Set();
+  #reading: Promise<void> | undefined;
+  #claiming: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.follower.subscribeToAll(() => this.#read());
+    this.#timer = setInterval(() => {
+      this.#read();
+      this.#claim();
+    }, LOOK_MS).unref();
+    this.#read();
+  }
+
+  /** A server has spoken to us: if it was away, it is back. */
+  alive(server: ServerName): void {
+    if (!this.#failing.has(server)) return;
+    this.#failing = new Set([...this.#failing].filter((name) => name !== server));
+    wakeDestinations(this.#options.database, [server]).then(
+      () => this.#claim(),
+      (error: unknown) => log.warn({ server, err: error }, "a server that is back could not be noted"),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    this.#unsubscribe();
+    await Promise.allSettled([this.#reading, this.#claiming, ...this.#sending.values()]);
+  }
+
+  /** Reads on in the log. */
+  #read(): void {
+    this.#again = true;
+    if (this.#stopped) return;
+    this.#reading ??= this.#readOn().finally(() => {
+      this.#reading = undefined;
+      if (this.#again) this.#read();
+    });
+  }
+
+  async #readOn(): Promise<void> {
+    const { database } = this.#options;
+    this.#again = false;
+    try {
+      const reader = { name: "federation", apply: (tx: Tx, entries: readonly PositionedEntry[]) => this.#note(tx, entries) };
+      while (!this.#stopped && (await advanceReader(database, reader)));
+      this.#claim();
+    } catch (error) {
+      log.warn({ err: error }, "the log could not be read for other servers");
+    }
+  }
+
+  /** Notes what follows from entries of the log: our events, and those that came in through us, for all servers in their rooms. */
+  async #note(tx: Tx, entries: readonly PositionedEntry[]): Promise<void> {
+    const { servers, federation } = this.#options;
+    const mentioned = entries.flatMap(({ kind, reference }) => (kind === "event" && reference !== undefined ? [reference] : []));
+    const passedOn = new Set(entries.flatMap(({ kind, reference }) => (kind === "server_membership" ? (reference ?? []) : [])));
+    const rows = await eventsByNid({ read: (statement, values) => tx.query(statement, values) }, mentioned);
+    const due = [...rows.values()].filter((row) => passedOn.has(row.nid) || servers.isLocal(serverNameOf(row.sender)));
+    const targets = await serversBefore(tx, due, servers.names);
+    const events = due.flatMap((row): OwedEvent[] =>
+      [...new Set([...(targets.get(row.nid) ?? []), ...concerned(row)])]
+        .filter((destination) => !servers.isLocal(destination) && destination !== serverNameOf(row.sender) && federation.policy.allows(destination))
+        .map((destination) => ({ destination, position: row.position, event_nid: row.nid })),
+    );
+    const edus = await this.#options.edusOf(tx, entries);
+    await owe(tx, events, edus, entries.at(-1)?.position ?? 0);
+  }
+
+  /** Takes servers that are owed something, as many as can be sent to. */
+  #claim(): void {
+    if (this.#stopped) return;
+    this.#claiming ??= this.#claimSome()
+      .catch((error: unknown) => log.warn({ err: error }, "servers to send to could not be looked up"))
+      .finally(() => (this.#claiming = undefined));
+  }
+
+  async #claimSome(): Promise<void> {
+    const { database, clock, process } = this.#options;
+    const free = AT_ONCE - this.#sending.size;
+    if (free <= 0) return;
+    const now = clock.now();
+    const claimed = await claimDestinations(database, process(), now, HOLD_MS, free);
+    for (const destination of claimed) {
+      const name = destination.server_name;
+      const sending = this.#sendTo(destination)
+        .catch((error: unknown) => log.warn({ server: name, err: error }, "what a server is owed could not be looked up"))
+        .finally(() => {
+          this.#sending.delete(name);
+          this.#claim();
+        });
+      this.#sending.set(name, sending);
+    }
+    this.#failing = new Set(await failingDestinations(database, now));
+  }
+
+  /** Sends one transaction after the other until nothing is owed, or one fails. */
+  async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after }: ClaimedDestination): Promise<void> {
+    const { database, clock } = this.#options;
+    if (catch_up_after !== null) await catchUp(database, server, catch_up_after);
+    for (;;) {
+      const owed = await nextOwed(database, server, { events: EVENTS, edus: EDUS });
+      if (this.#stopped || owed.events.length + owed.edus.length === 0) {
+        await releaseDestination(database, server, this.#stopped ? -1 : owed.owedPosition);
+        return;
+      }
+      try {
+        await this.#send(server, owed);
+      } catch (error) {
+        if (!(error instanceof FederationError)) throw error;
+        const now = clock.now();
+        const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 20)) * (0.8 + 0.4 * Math.random());
+        log.info({ server, failures: failures + 1, pause_ms: Math.round(pause), reason: error.message }, "a server could not be sent to");
+        await noteFailed(database, server, now, now + Math.round(pause));
+        if (first_failure_ts !== null && now - first_failure_ts > KEEP_MS) await suspendDestination(database, server);
+        return;
+      }
+      await noteSent(database, server, owed, clock.now() + HOLD_MS);
+    }
+  }
+
+  async #send(server: ServerName, owed: Awaited<ReturnType<typeof nextOwed>>): Promise<void> {
+    const { database, servers, federation, clock } = this.#options;
+    const rows = await eventsByNid(database, owed.events.map(({ event_nid }) => event_nid));
+    const events = owed.events.flatMap(({ event_nid }) => rows.get(event_nid) ?? []);
+    // Several of our servers may have something to say: each for itself.
+    for (const origin of servers.names) {
+      const own = events.filter((row) => speakerOf(row, servers) === origin);
+      const edus = owed.edus.filter((edu) => edu.origin === origin);
+      if (own.length + edus.length === 0) continue;
+      const pdus = own.map((row) => JSON.parse(row.json) as JsonObject);
+      const body = {
+        origin,
+        origin_server_ts: clock.now(),
+        pdus,
+        edus: edus.map(({ edu_type, content }) => ({ edu_type, content: JSON.parse(content) as JsonObject })),
+      };
+      // The same content has the same id, however often it is sent, whoever sends it.
+      const digest = createHash("sha256").update(own.map(({ event_id }) => event_id).join(" "));
+      for (const { edu_type, key, position } of edus) digest.update(`${edu_type} ${key} ${position} `);
+      const uri = `/_matrix/federation/v1/send/${digest.digest("base64url").slice(0, 32)}`;
+      await federation.client.request({ origin, destination: server, method: "PUT", uri, body, timeoutMs: TIMEOUT_MS });
+    }
+  }
+}
+
+/** In whose name an event is sent: its sender's server if that is ours, else the first of ours, which passes it on. */
+function speakerOf({ sender }: StoredEvent, servers: LocalServers): ServerName {
+  const own = serverNameOf(sender);
+  return servers.isLocal(own) ? own : servers.names[0];
+}
+
+/** The server of a user whose membership an event changes, who may not be in the room yet, or not any more. */
+function concerned({ type, state_key }: StoredEvent): ServerName[] {
+  const user = type === "m.room.member" && state_key !== null ? parseUserId(state_key) : undefined;
+  return user === undefined ? [] : [serverNameOf(user)];
+}

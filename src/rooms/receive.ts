@@ -1,0 +1,219 @@
+// Events that another server sends: completed by what they refer to, and given to the room's owner (server-server API,
+// "Transactions", "Backfilling and retrieving missing events").
+import { FederationError } from "../federation/client.js";
+import { logger } from "../log.js";
+import type { RoomEvent } from "../protocol/event.js";
+import { createEventIdOfRoom, type EventId, parseEventId, type ServerName } from "../protocol/identifiers.js";
+import { type JsonObject, type JsonValue, own } from "../protocol/json.js";
+import { type StateTuple, stateTuple } from "../protocol/state-map.js";
+import { eventsById } from "../storage/events.js";
+import { FLAGS } from "../storage/room-rows.js";
+import { roomEnds } from "../storage/rooms.js";
+import { checkEvents } from "./check-events.js";
+import type { RoomContext } from "./context.js";
+import type { Room } from "./current-state.js";
+import { inOrder } from "./event-order.js";
+import type { Outcome, ReceivedEvent } from "./received-event.js";
+
+const log = logger("receive");
+
+/** How often, and for how many at a time, a server is asked for what lies between what we have and what it sent. */
+const GAP_ROUNDS = 5;
+const GAP_EVENTS = 20;
+/** Auth chains that are asked for to judge the events of one batch. */
+const MAX_CHAINS = 10;
+/** State events that are asked for one by one; more are asked for as a whole. */
+const MAX_SINGLE = 50;
+const AT_ONCE = 5;
+
+/** Who is asked for what is missing, and in whose name. */
+export interface Sender {
+  readonly origin: ServerName;
+  readonly destination: ServerName;
+}
+
+/** What became of each event; those that cannot be judged yet are left out. */
+export type Outcomes = ReadonlyMap<EventId, Outcome>;
+
+/**
+ * Works events of one room, whose format and signatures were checked, into the room: asks their sender for what they refer to
+ * and we do not have, as far as that is little. Throws what the room's owner throws.
+ */
+export async function receiveEvents(context: RoomContext, room: Room, sender: Sender, events: readonly RoomEvent[]): Promise<Outcomes> {
+  const batch = new Batch(context, room, sender);
+  for (const event of events) batch.add(event, "live");
+  await batch.closeGaps();
+  await batch.findStates();
+  await batch.findAuthEvents();
+  const { outcomes } = await context.owners.receive(room.rules, room.room_id, batch.inOrder());
+  return outcomes;
+}
+
+/** Events that are received together, and what was found for them. */
+class Batch {
+  readonly #context: RoomContext;
+  readonly #room: Room;
+  readonly #sender: Sender;
+  readonly #events = new Map<EventId, { readonly event: RoomEvent; as: ReceivedEvent["as"]; stateBefore?: ReadonlyMap<StateTuple, EventId> }>();
+  /** What the database has: true for events whose place in the room is known. */
+  readonly #stored = new Map<EventId, boolean>();
+
+  constructor(context: RoomContext, room: Room, sender: Sender) {
+    this.#context = context;
+    this.#room = room;
+    this.#sender = sender;
+  }
+
+  /** Adds an event of the room, once; others count for nothing. */
+  add(event: RoomEvent, as: ReceivedEvent["as"]): void {
+    if (event.room_id !== this.#room.room_id) return;
+    const known = this.#events.get(event.event_id);
+    if (known === undefined) this.#events.set(event.event_id, { event, as });
+    else if (known.as === "outlier") known.as = as;
+  }
+
+  /** Which of these events neither the database nor the batch has; `placed` counts outliers as missing. */
+  async #missing(ids: Iterable<EventId>, placed: boolean): Promise<EventId[]> {
+    const wanted = [...new Set(ids)];
+    const unknown = wanted.filter((id) => !this.#stored.has(id));
+    if (unknown.length > 0) {
+      for (const row of (await eventsById(this.#context.database, unknown)).values()) {
+        if (row.room_nid === this.#room.nid) this.#stored.set(row.event_id, (row.flags & FLAGS.outlier) === 0);
+      }
+    }
+    return wanted.filter((id) => {
+      const here = this.#events.get(id);
+      if (here !== undefined && (!placed || here.as !== "outlier")) return false;
+      const stored = this.#stored.get(id);
+      return stored === undefined || (placed && !stored);
+    });
+  }
+
+  #placed(): RoomEvent[] {
+    return [...this.#events.values()].filter(({ as }) => as !== "outlier").map(({ event }) => event);
+  }
+
+  /** Asks for the events between those that the room has and those that came, a few times. */
+  async closeGaps(): Promise<void> {
+    for (let round = 0; round < GAP_ROUNDS; round += 1) {
+      const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
+      if (missing.size === 0) return;
+      const latest = this.#placed().filter(({ prev_events }) => prev_events.some((id) => missing.has(id)));
+      const earliest = await roomEnds(this.#context.database, this.#room.nid);
+      const body = {
+        limit: GAP_EVENTS,
+        min_depth: Math.max(0, Math.min(...latest.map(({ depth }) => depth)) - 10 * GAP_EVENTS),
+        earliest_events: earliest.slice(0, 20),
+        latest_events: latest.map(({ event_id }) => event_id).slice(0, 20),
+      };
+      const answer = await this.#ask("POST", `get_missing_events/${encodeURIComponent(this.#room.room_id)}`, body);
+      const found = await this.#checked(listOf(answer, "events").slice(0, GAP_EVENTS));
+      const fresh = found.filter(({ event_id }) => !this.#events.has(event_id));
+      for (const event of fresh) this.add(event, "live");
+      if (fresh.length === 0) return;
+    }
+  }
+
+  /** For events that still have unknown predecessors: the state before them, as their sender knows it. */
+  async findStates(): Promise<void> {
+    const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
+    for (const entry of this.#events.values()) {
+      if (entry.as === "outlier" || !entry.event.prev_events.some((id) => missing.has(id))) continue;
+      const stateBefore = await this.#stateBefore(entry.event.event_id);
+      if (stateBefore === undefined) this.#events.delete(entry.event.event_id);
+      else entry.stateBefore = stateBefore;
+    }
+  }
+
+  /** The state before an event by its sender's account; its events join the batch as outliers. Undefined: not to be had. */
+  async #stateBefore(eventId: EventId): Promise<Map<StateTuple, EventId> | undefined> {
+    const query = `${encodeURIComponent(this.#room.room_id)}?event_id=${encodeURIComponent(eventId)}`;
+    const ids = await this.#ask("GET", `state_ids/${query}`);
+    if (ids === undefined) return undefined;
+    const state = idsOf(ids, "pdu_ids");
+    const missing = await this.#missing([...state, ...idsOf(ids, "auth_chain_ids")], false);
+    if (missing.length > MAX_SINGLE) {
+      const whole = await this.#ask("GET", `state/${query}`);
+      for (const event of await this.#checked([...listOf(whole, "auth_chain"), ...listOf(whole, "pdus")])) this.add(event, "outlier");
+    } else {
+      await this.#fetchEach(missing);
+    }
+    const stored = await eventsById(this.#context.database, state);
+    const before = new Map<StateTuple, EventId>();
+    for (const id of state) {
+      const event = this.#events.get(id)?.event;
+      const row = stored.get(id);
+      if (event?.state_key !== undefined) before.set(stateTuple(event.type, event.state_key), id);
+      else if (row !== undefined && row.state_key !== null && row.room_nid === this.#room.nid) before.set(stateTuple(row.type, row.state_key), id);
+      // A state with a hole is another state.
+      else return undefined;
+    }
+    return before;
+  }
+
+  async #fetchEach(ids: readonly EventId[]): Promise<void> {
+    for (let start = 0; start < ids.length; start += AT_ONCE) {
+      await Promise.all(
+        ids.slice(start, start + AT_ONCE).map(async (id) => {
+          const answer = await this.#ask("GET", `event/${encodeURIComponent(id)}`);
+          for (const event of await this.#checked(listOf(answer, "pdus").slice(0, 1))) this.add(event, "outlier");
+        }),
+      );
+    }
+  }
+
+  /** What authorises the events of the batch and is not here: asked for as whole chains, a few. */
+  async findAuthEvents(): Promise<void> {
+    for (let chain = 0; chain < MAX_CHAINS; chain += 1) {
+      const missing = new Set(await this.#missing([...this.#events.values()].flatMap(({ event }) => event.auth_events), false));
+      const lacking = [...this.#events.values()].find(({ event }) => event.auth_events.some((id) => missing.has(id)));
+      if (lacking === undefined) return;
+      const path = `event_auth/${encodeURIComponent(this.#room.room_id)}/${encodeURIComponent(lacking.event.event_id)}`;
+      const before = this.#events.size;
+      for (const event of await this.#checked(listOf(await this.#ask("GET", path), "auth_chain"))) this.add(event, "outlier");
+      if (this.#events.size === before) await this.#fetchEach([...missing].slice(0, MAX_SINGLE));
+      if (this.#events.size === before) return;
+    }
+  }
+
+  /** The events that pass the checks of what comes in. */
+  async #checked(wire: readonly JsonValue[]): Promise<RoomEvent[]> {
+    const results = await checkEvents(this.#context.federation.keyRing, this.#room.rules, wire);
+    return results.flatMap((result) => ("event" in result ? [result.event] : []));
+  }
+
+  async #ask(method: "GET" | "POST", path: string, body?: JsonObject): Promise<JsonObject | undefined> {
+    const { origin, destination } = this.#sender;
+    try {
+      const uri = `/_matrix/federation/v1/${path}`;
+      return await this.#context.federation.client.request({ origin: destination, destination: origin, method, uri, ...(body !== undefined && { body }) });
+    } catch (error) {
+      if (!(error instanceof FederationError)) throw error;
+      log.info({ server: origin, room: this.#room.room_id, reason: error.message }, "a server did not give what its events refer to");
+      return undefined;
+    }
+  }
+
+  /** All events, each after those that it refers to. */
+  inOrder(): ReceivedEvent[] {
+    const create = createEventIdOfRoom(this.#room.room_id);
+    const events = [...this.#events.values()].map(({ event }) => event);
+    const ordered = inOrder(events, ({ event_id, prev_events, auth_events }) => {
+      const { as, stateBefore } = this.#events.get(event_id) ?? {};
+      return [...(as === "outlier" ? [] : prev_events), ...(stateBefore?.values() ?? []), ...auth_events, create];
+    });
+    return ordered.flatMap(({ event_id }) => {
+      const entry = this.#events.get(event_id);
+      return entry === undefined ? [] : [entry];
+    });
+  }
+}
+
+function listOf(answer: JsonObject | undefined, key: string): readonly JsonValue[] {
+  const list = answer === undefined ? undefined : own(answer, key);
+  return Array.isArray(list) ? list : [];
+}
+
+function idsOf(answer: JsonObject, key: string): EventId[] {
+  return listOf(answer, key).flatMap((id) => parseEventId(id) ?? []);
+}

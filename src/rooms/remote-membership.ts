@@ -1,0 +1,258 @@
+// Our users' memberships of rooms that only other servers are in (server-server API, "Joining Rooms"): what they give us is
+// completed and checked by us, never signed as it came.
+import { FederationError } from "../federation/client.js";
+import { MatrixError, notFound, unknownError } from "../errors.js";
+import { logger } from "../log.js";
+import { buildEvent, parseEvent } from "../protocol/event-format.js";
+import type { RoomEvent } from "../protocol/event.js";
+import { type EventId, parseEventId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
+import type { Membership } from "../protocol/membership.js";
+import { roomVersion, type RoomVersion, roomVersions } from "../protocol/room-version.js";
+import type { SigningKey } from "../protocol/signing.js";
+import { type StateTuple, stateTuple } from "../protocol/state-map.js";
+import { eventsById } from "../storage/events.js";
+import { FLAGS } from "../storage/room-rows.js";
+import { adoptRoom } from "../storage/rooms.js";
+import { checkEvents } from "./check-events.js";
+import type { RoomContext, RoomUser } from "./context.js";
+import { findRoom } from "./current-state.js";
+import { inOrder } from "./event-order.js";
+
+const log = logger("federation");
+
+const HANDSHAKE_MS = 60_000;
+/** What a server gives of a large room takes its time. */
+const STATE_MS = 300_000;
+const STATE_BYTES = 512 * 1024 * 1024;
+/** Servers that are tried for one join. */
+const MAX_TRIES = 10;
+/** Events that are checked, or written, at once: between them others have their turn. */
+const CHECK_AT_ONCE = 500;
+const WRITE_AT_ONCE = 1_000;
+
+/** A member event of ours, completed from what a server in the room offered. */
+export interface Completed {
+  readonly server: ServerName;
+  readonly version: RoomVersion;
+  readonly event: RoomEvent;
+}
+
+/** Servers to ask for a room, the likely ones first; never our own. */
+export function serversToAsk({ servers, federation }: RoomContext, roomId: RoomId, via: readonly ServerName[]): ServerName[] {
+  const own_server = serverNameOf(roomId);
+  const all = [...new Set([...via, ...(own_server === undefined ? [] : [own_server])])];
+  return all.filter((server) => !servers.isLocal(server) && federation.policy.allows(server)).slice(0, MAX_TRIES);
+}
+
+/**
+ * Lets `act` try one server after the other until one does it. Throws the refusal that says most: that of a server which
+ * answered, else M_UNKNOWN 502; M_NOT_FOUND where there is nobody to ask.
+ */
+export async function tryServers<Result>(servers: readonly ServerName[], act: (server: ServerName) => Promise<Result>): Promise<Result> {
+  let refusal: MatrixError | undefined;
+  for (const server of servers) {
+    try {
+      return await act(server);
+    } catch (error) {
+      if (!(error instanceof FederationError)) throw error;
+      log.info({ server, reason: error.message }, "a server did not help with a membership");
+      const { status, errcode, answer } = error;
+      if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE")) {
+        refusal ??= new MatrixError(status, errcode, ownString(answer, "error") ?? "Another server refused this.");
+      }
+    }
+  }
+  if (servers.length === 0) throw notFound("This server does not know this room, nor a server to ask for it.");
+  throw refusal ?? unknownError(502, "No server of this room could be reached.");
+}
+
+/**
+ * Asks a server in a room for a member event of a user of ours, and completes and signs it: only its place in the room, and
+ * who vouches for a join, are taken from the answer. Throws FederationError.
+ */
+export async function completeTemplate(
+  context: RoomContext,
+  server: ServerName,
+  user: RoomUser,
+  roomId: RoomId,
+  membership: Membership,
+  content: JsonObject,
+): Promise<Completed> {
+  const origin = serverNameOf(user.user_id);
+  const versions = roomVersions().map(({ id }) => `ver=${encodeURIComponent(id)}`).join("&");
+  const path = `make_${membership}/${encodeURIComponent(roomId)}/${encodeURIComponent(user.user_id)}`;
+  const answer = await context.federation.client.request({
+    origin,
+    destination: server,
+    method: "GET",
+    uri: `/_matrix/federation/v1/${path}${membership === "leave" ? "" : `?${versions}`}`,
+    timeoutMs: HANDSHAKE_MS,
+  });
+  // Old servers leave it out for rooms of version 1.
+  const version = roomVersion(ownString(answer, "room_version") ?? "1");
+  const template = own(answer, "event");
+  if (version === undefined || !isObject(template)) throw new FederationError(server, `${server} gave no event to complete`);
+  const key = context.federation.signingKey(origin);
+  if (key === undefined) throw new Error("a member event of a user that is not ours");
+  return { server, version, event: completed(context, server, user, roomId, version, template, { ...content, membership }, key) };
+}
+
+function completed(
+  { clock }: RoomContext,
+  server: ServerName,
+  user: RoomUser,
+  roomId: RoomId,
+  version: RoomVersion,
+  template: JsonObject,
+  content: JsonObject,
+  key: SigningKey,
+): RoomEvent {
+  const [previous, auth] = [referencesOf(template, "prev_events"), referencesOf(template, "auth_events")];
+  const depth = own(template, "depth");
+  const proposed = own(template, "content");
+  const fits =
+    own(template, "type") === "m.room.member" &&
+    own(template, "room_id") === roomId &&
+    own(template, "state_key") === user.user_id &&
+    own(template, "sender") === user.user_id &&
+    isObject(proposed) &&
+    own(proposed, "membership") === content["membership"] &&
+    typeof depth === "number";
+  if (!fits || previous === undefined || auth === undefined) throw new FederationError(server, `${server} gave an event that was not asked for`);
+  const voucher = isObject(proposed) ? ownString(proposed, "join_authorised_via_users_server") : undefined;
+  const vouched = voucher !== undefined && content["membership"] === "join" && version.restrictedJoins;
+  const origin = serverNameOf(user.user_id);
+  const chosen = version.eventIds === "chosen" ? parseEventId(`$${crypto.randomUUID()}:${origin}`) : undefined;
+  return buildEvent(
+    version,
+    {
+      room_id: roomId,
+      type: "m.room.member",
+      state_key: user.user_id,
+      sender: user.user_id,
+      content: { ...content, ...(vouched && { join_authorised_via_users_server: voucher }) },
+      origin_server_ts: clock.now(),
+      depth,
+      prev_events: [...previous.keys()],
+      auth_events: [...auth.keys()],
+      ...(chosen !== undefined && { event_id: chosen }),
+      ...(version.referencePairs && { referenceHashes: new Map([...previous, ...auth]) }),
+    },
+    origin,
+    key,
+  );
+}
+
+/** The references of an event, with their hashes where the version has them; undefined if they are none. */
+function referencesOf(template: JsonObject, key: string): Map<EventId, string> | undefined {
+  const list = own(template, key);
+  if (!Array.isArray(list)) return undefined;
+  const references = new Map<EventId, string>();
+  for (const entry of list) {
+    const [first, hashes]: readonly (JsonValue | undefined)[] = Array.isArray(entry) ? entry : [entry];
+    const id = parseEventId(first);
+    if (id === undefined) return undefined;
+    references.set(id, (isObject(hashes) ? ownString(hashes, "sha256") : undefined) ?? "");
+  }
+  return references;
+}
+
+/**
+ * Joins a room through other servers, and takes over its state as one of them gives it. Throws M_NOT_FOUND, M_FORBIDDEN and what
+ * else the servers refuse with, M_UNKNOWN 502 if none of them can be reached.
+ */
+export async function joinElsewhere(
+  context: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
+  via: readonly ServerName[],
+  content: JsonObject,
+): Promise<EventId> {
+  return await tryServers(serversToAsk(context, roomId, via), async (server) => {
+    const join = await completeTemplate(context, server, user, roomId, "join", content);
+    const answer = await sendJoin(context, join, roomId);
+    await takeOver(context, join, roomId, answer);
+    return join.event.event_id;
+  });
+}
+
+async function sendJoin({ federation }: RoomContext, { server, event }: Completed, roomId: RoomId): Promise<JsonObject> {
+  const path = `send_join/${encodeURIComponent(roomId)}/${encodeURIComponent(event.event_id)}`;
+  const request = {
+    origin: serverNameOf(event.sender),
+    destination: server,
+    method: "PUT" as const,
+    body: wireOf(event),
+    timeoutMs: STATE_MS,
+    maxBytes: STATE_BYTES,
+  };
+  try {
+    return await federation.client.request({ ...request, uri: `/_matrix/federation/v2/${path}` });
+  } catch (error) {
+    if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
+    return await federation.client.request({ ...request, uri: `/_matrix/federation/v1/${path}` });
+  }
+}
+
+/** An event of ours as other servers are sent it. */
+function wireOf(event: RoomEvent): JsonObject {
+  const json: unknown = JSON.parse(event.json);
+  return json as JsonObject;
+}
+
+/** Takes the state of a room over from the server that let us in. Throws FederationError for what does not fit together. */
+async function takeOver(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, answer: JsonObject): Promise<void> {
+  const { database, numbers, owners } = context;
+  const unfit = (reason: string): FederationError => new FederationError(server, `the state of ${server} cannot be taken over: ${reason}`);
+  const joined = signedBack(version, event, answer);
+  const state = await checked(context, version, roomId, listOf(answer, "state"));
+  const chain = await checked(context, version, roomId, listOf(answer, "auth_chain"));
+  const events = new Map([...chain, ...state].map((one) => [one.event_id, one]));
+  const create = state.find(({ type, state_key }) => type === "m.room.create" && state_key === "");
+  if (create === undefined) throw unfit("there is no create event");
+  if ((ownString(create.content, "room_version") ?? "1") !== version.id) throw unfit("the room has another version than was said");
+  if (version.hashedRoomIds && create.event_id.slice(1) !== roomId.slice(1)) throw unfit("the create event is of another room");
+
+  const known = await findRoom(database, roomId);
+  if (known === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
+  // Where the room id implies the create event, nothing names it, and everything needs it.
+  const outliers = inOrder(events.values(), ({ auth_events }) => [...auth_events, create.event_id]);
+  for (let start = 0; start < outliers.length; start += WRITE_AT_ONCE) {
+    const some = outliers.slice(start, start + WRITE_AT_ONCE).map((one) => ({ event: one, as: "outlier" as const }));
+    await owners.receive(version, roomId, some);
+    log.info({ room: roomId, server, written: Math.min(start + WRITE_AT_ONCE, outliers.length), of: outliers.length }, "a room is being joined");
+  }
+  // What the rules do not allow is no state, whoever says so.
+  const rows = await eventsById(database, state.map(({ event_id }) => event_id));
+  const stateBefore = new Map<StateTuple, EventId>();
+  for (const { type, state_key, event_id } of state) {
+    const row = rows.get(event_id);
+    if (state_key !== undefined && row !== undefined && (row.flags & FLAGS.rejected) === 0) stateBefore.set(stateTuple(type, state_key), event_id);
+  }
+  const { outcomes } = await owners.receive(version, roomId, [{ event: joined, as: "live", stateBefore, entry: true }]);
+  if (outcomes.get(joined.event_id) !== "live") throw unfit("it does not allow the join");
+}
+
+/** The join as the other server gives it back, with the signature of who vouches for it; ours if it gives none, or another. */
+function signedBack(version: RoomVersion, event: RoomEvent, answer: JsonObject): RoomEvent {
+  const parsed = parseEvent(version, own(answer, "event") ?? null);
+  return "malformed" in parsed || parsed.redacted || parsed.event.event_id !== event.event_id ? event : parsed.event;
+}
+
+/** Those of many events that pass the checks of what comes in and are of the room. */
+async function checked({ federation }: RoomContext, version: RoomVersion, roomId: RoomId, wire: readonly JsonValue[]): Promise<RoomEvent[]> {
+  const events: RoomEvent[] = [];
+  for (let start = 0; start < wire.length; start += CHECK_AT_ONCE) {
+    for (const result of await checkEvents(federation.keyRing, version, wire.slice(start, start + CHECK_AT_ONCE))) {
+      if ("event" in result && result.event.room_id === roomId) events.push(result.event);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return events;
+}
+
+function listOf(answer: JsonObject, key: string): readonly JsonValue[] {
+  const list = own(answer, key);
+  return Array.isArray(list) ? list : [];
+}

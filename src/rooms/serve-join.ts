@@ -1,0 +1,118 @@
+// Users of other servers join our rooms (server-server API, "Joining Rooms").
+import { badJson, forbidden, notFound } from "../errors.js";
+import { cosignEvent, parseEvent } from "../protocol/event-format.js";
+import type { RoomEvent } from "../protocol/event.js";
+import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
+import { type JsonObject, ownString } from "../protocol/json.js";
+import { membershipIn } from "../protocol/membership.js";
+import { hasLocalMember } from "../storage/memberships.js";
+import { eventsById } from "../storage/events.js";
+import { serversOfRoom } from "../storage/room-directory.js";
+import { stateAtSnapshot } from "../storage/state.js";
+import type { RoomContext } from "./context.js";
+import { checkEvents } from "./check-events.js";
+import { CREATE, JOIN_RULES, memberTuple, POWER_LEVELS, requireRoom, type Room, stateEventsOf } from "./current-state.js";
+import { memberTemplate, requireKnownVersion } from "./event-template.js";
+import type { Sender } from "./receive.js";
+import { authorisedJoin } from "./restricted-join.js";
+import { requireAllowedServer, stateWithAuthChain, type StateForServer } from "./server-view.js";
+
+const MAX_SERVERS = 10_000;
+
+/** A room of ours that another server's user asks to change their membership of. Throws M_NOT_FOUND, M_FORBIDDEN. */
+export async function requireServedRoom(context: RoomContext, { origin }: Sender, roomId: RoomId): Promise<Room> {
+  const { database } = context;
+  const room = await requireRoom(database, roomId);
+  if (!(await hasLocalMember(database, room.nid))) throw notFound("This server is not in this room.");
+  await requireAllowedServer(context, database, room, origin);
+  return room;
+}
+
+/**
+ * A join to be completed by the user's server. Throws M_NOT_FOUND, M_INCOMPATIBLE_ROOM_VERSION, M_FORBIDDEN,
+ * M_UNABLE_TO_AUTHORISE_JOIN, M_UNABLE_TO_GRANT_JOIN.
+ */
+export async function joinTemplate(
+  context: RoomContext,
+  sender: Sender,
+  roomId: RoomId,
+  userId: UserId,
+  versions: readonly string[],
+): Promise<{ room_version: string; event: JsonObject }> {
+  const room = await requireServedRoom(context, sender, roomId);
+  requireKnownVersion(room, versions);
+  if (serverNameOf(userId) !== sender.origin) throw forbidden("A server joins its own users only.");
+  const content = { membership: "join", ...(await authoriser(context, room, userId)) };
+  const event = await memberTemplate(context, context.database, room, userId, content);
+  return { room_version: room.rules.id, event };
+}
+
+async function authoriser(context: RoomContext, room: Room, userId: UserId): Promise<JsonObject> {
+  const tuples = [CREATE, POWER_LEVELS, JOIN_RULES, memberTuple(userId)];
+  return await authorisedJoin(context, room, userId, await stateEventsOf(context, context.database, room.nid, tuples));
+}
+
+/** A member event that another server has completed for one of its users. Throws M_BAD_JSON, M_FORBIDDEN. */
+export async function requireMemberEvent(
+  context: RoomContext,
+  room: Room,
+  { origin }: Sender,
+  eventId: EventId,
+  wire: JsonObject,
+  membership: "join" | "leave" | "knock",
+): Promise<RoomEvent> {
+  const [checked] = await checkEvents(context.federation.keyRing, room.rules, [wire]);
+  if (checked === undefined) throw badJson("There is no event.");
+  if ("refused" in checked) {
+    const reason = `The event cannot be taken: ${checked.refused}.`;
+    throw checked.because === "unsigned" ? forbidden(reason) : badJson(reason);
+  }
+  const { event } = checked;
+  if (event.event_id !== eventId) throw badJson("The event has another id than the path.");
+  if (event.room_id !== room.room_id) throw badJson("The event is of another room.");
+  if (event.type !== "m.room.member" || membershipIn(event.content) !== membership) throw badJson(`This is no member event with membership ${membership}.`);
+  if (event.state_key !== event.sender || serverNameOf(event.sender) !== origin) throw forbidden("A server speaks for its own users only.");
+  return event;
+}
+
+export interface JoinAnswer extends StateForServer {
+  readonly event: RoomEvent;
+  readonly servers: readonly ServerName[];
+}
+
+/** Takes a join that another server has completed: what it needs to go on. Throws M_NOT_FOUND, M_BAD_JSON, M_FORBIDDEN. */
+export async function takeJoin(
+  context: RoomContext,
+  sender: Sender,
+  roomId: RoomId,
+  eventId: EventId,
+  wire: JsonObject,
+): Promise<JoinAnswer> {
+  const { database, owners } = context;
+  const room = await requireServedRoom(context, sender, roomId);
+  const event = await requireMemberEvent(context, room, sender, eventId, await vouchedFor(context, room, wire), "join");
+  const known = (await eventsById(database, [eventId])).get(eventId);
+  const { outcomes } = known === undefined ? await owners.receive(room.rules, roomId, [{ event, as: "live", passOn: true }]) : { outcomes: new Map([[eventId, "live"]]) };
+  if (outcomes.get(eventId) !== "live") throw forbidden("The room does not allow this join, or not any more.");
+  return await database.snapshot(async (reads) => {
+    const row = (await eventsById(reads, [eventId])).get(eventId);
+    if (row === undefined) throw new Error("a join was written and is not there");
+    const state = await stateAtSnapshot(reads, row.state_before);
+    const whole = await stateWithAuthChain(context, reads, state.map(({ event_nid }) => event_nid));
+    return { ...whole, event, servers: await serversOfRoom(reads, room.nid, MAX_SERVERS) };
+  });
+}
+
+/** A join into a restricted room, with the signature of our user's server who vouches for it, if the user fulfils a condition. */
+async function vouchedFor(context: RoomContext, room: Room, wire: JsonObject): Promise<JsonObject> {
+  const parsed = parseEvent(room.rules, wire);
+  if ("malformed" in parsed) return wire;
+  const { event } = parsed;
+  const voucher = parseUserId(ownString(event.content, "join_authorised_via_users_server"));
+  const key = voucher === undefined ? undefined : context.federation.signingKey(serverNameOf(voucher));
+  if (voucher === undefined || key === undefined || !room.rules.restrictedJoins) return wire;
+  // What was true for the template has to be true still: nobody gets our signature by leaving the first step out.
+  await authoriser(context, room, event.sender);
+  const signed: unknown = JSON.parse(cosignEvent(room.rules, event, serverNameOf(voucher), key).json);
+  return signed as JsonObject;
+}

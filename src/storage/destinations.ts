@@ -1,0 +1,268 @@
+// Other servers as those whom we owe something: what it is, and how it stands with them.
+import type { ServerName } from "../protocol/identifiers.js";
+import type { Database } from "./database.js";
+import { isDeadProcess } from "./processes.js";
+import type { Queryable, Reads, Statement } from "./statement.js";
+
+/** An event that a server is to get. */
+export interface OwedEvent {
+  readonly destination: ServerName;
+  readonly position: number;
+  readonly event_nid: number;
+}
+
+/** An ephemeral message that a server is to get; of the same kind and key only the latest. */
+export interface OwedEdu {
+  readonly destination: ServerName;
+  readonly position: number;
+  readonly edu_type: string;
+  readonly key: string;
+  /** In the name of which of our servers. */
+  readonly origin: ServerName;
+  /** JSON text. */
+  readonly content: string;
+}
+
+const SERVERS_BEFORE: Statement<{ event_nid: number; server_name: ServerName }> = {
+  name: "destinations_servers_before", // joined_servers_pkey
+  text: `SELECT event.nid AS event_nid, joined.server_name
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS event (nid, room_nid, position)
+    JOIN joined_servers joined ON joined.room_nid = event.room_nid AND joined.since < event.position
+      AND (joined.until IS NULL OR joined.until >= event.position)
+    WHERE joined.server_name <> ALL ($4::text[])`,
+};
+const SERVERS_OF_ROOMS: Statement<{ room_nid: number; server_name: ServerName }> = {
+  name: "destinations_servers_of_rooms", // joined_servers_pkey
+  text: "SELECT room_nid, server_name FROM joined_servers WHERE room_nid = ANY ($1::bigint[]) AND members > 0 AND server_name <> ALL ($2::text[])",
+};
+const OWE_EVENTS: Statement = {
+  name: "destinations_owe_events",
+  // Whoever was away for too long is brought up to date otherwise.
+  text: `INSERT INTO owed_events (destination, position, event_nid)
+    SELECT destination, position, event_nid FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS owed (destination, position, event_nid)
+    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND d.catch_up_after IS NOT NULL)
+    ON CONFLICT DO NOTHING`,
+};
+const OWE_EDUS: Statement = {
+  name: "destinations_owe_edus",
+  text: `INSERT INTO owed_edus (destination, edu_type, key, position, origin, content)
+    SELECT DISTINCT ON (destination, edu_type, key) destination, edu_type, key, position, origin, content
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]) AS owed (destination, edu_type, key, position, origin, content)
+    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND d.catch_up_after IS NOT NULL)
+    ORDER BY destination, edu_type, key, position DESC
+    ON CONFLICT (destination, edu_type, key) DO UPDATE SET position = excluded.position, origin = excluded.origin, content = excluded.content`,
+};
+const NOTE_DUE: Statement = {
+  name: "destinations_note_due",
+  text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name)
+    ON CONFLICT (server_name) DO UPDATE SET due = true, owed_position = excluded.owed_position`,
+};
+
+/** The servers, other than `ours`, that were in the room of each event before it: event number to servers. */
+export async function serversBefore(
+  reads: Queryable,
+  events: readonly { readonly nid: number; readonly room_nid: number; readonly position: number }[],
+  ours: readonly ServerName[],
+): Promise<Map<number, ServerName[]>> {
+  if (events.length === 0) return new Map();
+  const rows = await reads.query(SERVERS_BEFORE, [
+    events.map(({ nid }) => nid),
+    events.map(({ room_nid }) => room_nid),
+    events.map(({ position }) => position),
+    ours,
+  ]);
+  return grouped(rows.map(({ event_nid, server_name }) => [event_nid, server_name]));
+}
+
+/** The servers, other than `ours`, that are in each of these rooms now. */
+export async function serversOfRooms(
+  reads: Queryable,
+  rooms: readonly number[],
+  ours: readonly ServerName[],
+): Promise<Map<number, ServerName[]>> {
+  if (rooms.length === 0) return new Map();
+  const rows = await reads.query(SERVERS_OF_ROOMS, [rooms, ours]);
+  return grouped(rows.map(({ room_nid, server_name }) => [room_nid, server_name]));
+}
+
+function grouped(pairs: readonly (readonly [number, ServerName])[]): Map<number, ServerName[]> {
+  const groups = new Map<number, ServerName[]>();
+  for (const [key, server] of pairs) {
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [server]);
+    else group.push(server);
+  }
+  return groups;
+}
+
+/** Notes what is owed as of a position. */
+export async function owe(tx: Queryable, events: readonly OwedEvent[], edus: readonly OwedEdu[], position: number): Promise<void> {
+  if (events.length > 0) {
+    await tx.query(OWE_EVENTS, [
+      events.map(({ destination }) => destination),
+      events.map((event) => event.position),
+      events.map(({ event_nid }) => event_nid),
+    ]);
+  }
+  if (edus.length > 0) {
+    await tx.query(OWE_EDUS, [
+      edus.map(({ destination }) => destination),
+      edus.map(({ edu_type }) => edu_type),
+      edus.map(({ key }) => key),
+      edus.map((edu) => edu.position),
+      edus.map(({ origin }) => origin),
+      edus.map(({ content }) => content),
+    ]);
+  }
+  const destinations = [...new Set([...events, ...edus].map(({ destination }) => destination))];
+  if (destinations.length > 0) await tx.query(NOTE_DUE, [destinations, position]);
+}
+
+/** A server that this process is to send to now. */
+export interface ClaimedDestination {
+  readonly server_name: ServerName;
+  readonly failures: number;
+  readonly first_failure_ts: number | null;
+  readonly catch_up_after: number | null;
+}
+
+const CLAIM: Statement<ClaimedDestination> = {
+  name: "destinations_claim", // destinations_due
+  text: `UPDATE destinations SET claimed_by = $1, claimed_until_ts = $3
+    WHERE server_name IN (SELECT server_name FROM destinations
+      WHERE due AND retry_ts <= $2 AND (claimed_until_ts <= $2 OR ${isDeadProcess("destinations.claimed_by")})
+      ORDER BY retry_ts LIMIT $4 FOR UPDATE SKIP LOCKED)
+    RETURNING server_name, failures, first_failure_ts, catch_up_after`,
+};
+const NEXT_EVENTS: Statement<{ position: number; event_nid: number }> = {
+  name: "destinations_next_events", // owed_events_pkey
+  text: "SELECT position, event_nid FROM owed_events WHERE destination = $1 ORDER BY position, event_nid LIMIT $2",
+};
+const NEXT_EDUS: Statement<Omit<OwedEdu, "destination">> = {
+  name: "destinations_next_edus", // owed_edus_pkey
+  text: "SELECT edu_type, key, position, origin, content FROM owed_edus WHERE destination = $1 ORDER BY position LIMIT $2",
+};
+const OWED_POSITION: Statement<{ owed_position: number }> = {
+  name: "destinations_owed_position",
+  text: "SELECT owed_position FROM destinations WHERE server_name = $1",
+};
+const SENT_EVENTS: Statement = {
+  name: "destinations_sent_events",
+  text: "DELETE FROM owed_events WHERE destination = $1 AND (position, event_nid) <= ($2, $3)",
+};
+const SENT_EDUS: Statement = {
+  name: "destinations_sent_edus",
+  // What was replaced meanwhile is owed still.
+  text: `DELETE FROM owed_edus USING unnest($2::text[], $3::text[], $4::bigint[]) AS sent (edu_type, key, position)
+    WHERE destination = $1 AND owed_edus.edu_type = sent.edu_type AND owed_edus.key = sent.key AND owed_edus.position = sent.position`,
+};
+const SUCCEEDED: Statement = {
+  name: "destinations_succeeded",
+  text: `UPDATE destinations SET failures = 0, first_failure_ts = NULL, retry_ts = 0, claimed_until_ts = $2
+    WHERE server_name = $1`,
+};
+const RELEASE: Statement = {
+  name: "destinations_release",
+  // What came to be owed since it was looked at keeps it due.
+  text: `UPDATE destinations SET claimed_by = NULL, claimed_until_ts = 0, due = due AND owed_position <> $2 WHERE server_name = $1`,
+};
+const FAILED: Statement = {
+  name: "destinations_failed",
+  text: `UPDATE destinations SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = $3,
+      claimed_by = NULL, claimed_until_ts = 0 WHERE server_name = $1`,
+};
+const SUSPEND: Statement = {
+  name: "destinations_suspend",
+  text: `WITH owed AS (DELETE FROM owed_events WHERE destination = $1 RETURNING position),
+      gone AS (DELETE FROM owed_edus WHERE destination = $1)
+    UPDATE destinations SET catch_up_after = coalesce((SELECT min(position) - 1 FROM owed), catch_up_after, owed_position) WHERE server_name = $1`,
+};
+const CATCH_UP: Statement = {
+  name: "destinations_catch_up", // joined_servers_server, events_position
+  // The newest event of ours in each room that the server is in: what came before it asks for itself.
+  text: `WITH missed AS (
+      SELECT newest.nid, newest.position FROM joined_servers j
+      CROSS JOIN LATERAL (SELECT e.nid, e.position FROM events e JOIN accounts a ON a.user_nid = e.sender_nid
+        WHERE e.room_nid = j.room_nid AND e.ordinal IS NOT NULL AND e.position > $2 AND e.position >= j.since
+        ORDER BY e.position DESC LIMIT 1) newest
+      WHERE j.server_name = $1 AND j.members > 0),
+    owed AS (INSERT INTO owed_events (destination, position, event_nid) SELECT $1, position, nid FROM missed ON CONFLICT DO NOTHING)
+    UPDATE destinations SET catch_up_after = NULL WHERE server_name = $1`,
+};
+const WAKE: Statement = {
+  name: "destinations_wake",
+  text: "UPDATE destinations SET retry_ts = 0 WHERE server_name = ANY ($1::text[]) AND retry_ts > 0",
+};
+const FAILING: Statement<{ server_name: ServerName }> = {
+  name: "destinations_failing", // destinations_due
+  text: "SELECT server_name FROM destinations WHERE due AND retry_ts > $1",
+};
+
+/** Takes servers to send to, for `holdMs` milliseconds, those that wait longest first. */
+export async function claimDestinations(
+  database: Database,
+  process: number,
+  now: number,
+  holdMs: number,
+  limit: number,
+): Promise<ClaimedDestination[]> {
+  return await database.write(CLAIM, [process, now, now + holdMs, limit]);
+}
+
+/** What a server is to get next, the oldest first, and the position up to which that is known. */
+export async function nextOwed(database: Database, server: ServerName, limits: { readonly events: number; readonly edus: number }) {
+  const [head] = await database.read(OWED_POSITION, [server]);
+  return {
+    owedPosition: head?.owed_position ?? 0,
+    events: await database.read(NEXT_EVENTS, [server, limits.events]),
+    edus: await database.read(NEXT_EDUS, [server, limits.edus]),
+  };
+}
+
+/** Notes that a server has got these; it is held for `holdMs` more. */
+export async function noteSent(
+  database: Database,
+  server: ServerName,
+  sent: Pick<Awaited<ReturnType<typeof nextOwed>>, "events" | "edus">,
+  until: number,
+): Promise<void> {
+  const last = sent.events.at(-1);
+  await database.transaction(async (tx) => {
+    if (last !== undefined) await tx.query(SENT_EVENTS, [server, last.position, last.event_nid]);
+    if (sent.edus.length > 0) {
+      const { edus } = sent;
+      await tx.query(SENT_EDUS, [server, edus.map((edu) => edu.edu_type), edus.map(({ key }) => key), edus.map(({ position }) => position)]);
+    }
+    await tx.query(SUCCEEDED, [server, until]);
+  });
+}
+
+/** Lets go of a server to which nothing more was owed as of `owedPosition`. */
+export async function releaseDestination(database: Database, server: ServerName, owedPosition: number): Promise<void> {
+  await database.write(RELEASE, [server, owedPosition]);
+}
+
+/** Notes a failure and when to try again. */
+export async function noteFailed(database: Database, server: ServerName, now: number, retry: number): Promise<void> {
+  await database.write(FAILED, [server, now, retry]);
+}
+
+/** Keeps nothing for a server any more that is away: it is brought up to date when it is back. */
+export async function suspendDestination(database: Database, server: ServerName): Promise<void> {
+  await database.write(SUSPEND, [server]);
+}
+
+/** Owes a server that was away the newest of what it missed after a position. */
+export async function catchUp(database: Database, server: ServerName, after: number): Promise<void> {
+  await database.write(CATCH_UP, [server, after]);
+}
+
+/** Lets servers be tried at once. */
+export async function wakeDestinations(database: Database, servers: readonly ServerName[]): Promise<void> {
+  await database.write(WAKE, [servers]);
+}
+
+/** Servers that are left alone for now because they failed. */
+export async function failingDestinations(reads: Reads, now: number): Promise<ServerName[]> {
+  return (await reads.read(FAILING, [now])).map(({ server_name }) => server_name);
+}
