@@ -30,6 +30,7 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as unsubscribe from "./client/unsubscribe.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -75,6 +76,7 @@ export const operations: readonly Operation[] = [
   sync,
   thirdPartyIdentifiers,
   typing,
+  unsubscribe,
   validationPages,
   versions,
   wellknown,

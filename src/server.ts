@@ -234,7 +234,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
-  pushes.delivery = new PushDelivery({ ...engine, config, outgoing });
+  pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
   started.push(pushes.delivery);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });

@@ -30,6 +30,7 @@ import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
@@ -71,6 +72,7 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as unsubscribe from "./client/unsubscribe.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
@@ -116,6 +118,7 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(unsubscribeSpec, unsubscribe),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),

@@ -1,12 +1,8 @@
 // Delivers what is owed to pushers: each pusher in its order, many at once. Whichever process comes first takes a pusher; what
 // it has not delivered when it dies, another one takes.
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.js";
-import type { Config } from "../config.js";
 import type { Outgoing } from "../federation/outgoing.js";
 import { logger } from "../log.js";
-import type { EventCache } from "../rooms/event-cache.js";
-import type { Database } from "../storage/database.js";
 import type { ProcessRegistration } from "../storage/processes.js";
 import {
   type ClaimedPusher,
@@ -24,7 +20,8 @@ import {
 import { deletePusherByNid } from "../storage/pushers.js";
 import { unreadBadge } from "./badge.js";
 import { notifyGateway, type Outcome } from "./gateway.js";
-import { badgeNotification, eventNotification, namesAround, tweaksOf, wantsBadge } from "./notification.js";
+import { deliverMail, type MailServices } from "./mail.js";
+import { badgeNotification, eventNotification, namesIn, tweaksOf, wantsBadge } from "./notification.js";
 
 const log = logger("push");
 
@@ -43,13 +40,9 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const REFUSALS = 3;
 const MAX_HURRIED = 10_000;
 
-export interface DeliveryServices {
-  readonly config: Pick<Config, "push">;
-  readonly database: Database;
-  readonly clock: Clock;
+export interface DeliveryServices extends MailServices {
   readonly outgoing: Outgoing;
   readonly registration: ProcessRegistration;
-  readonly events: EventCache;
 }
 
 /** Delivers from when it is made until it is disposed. */
@@ -121,7 +114,7 @@ export class PushDelivery implements AsyncDisposable {
   async #serve(pusher: ClaimedPusher, process: number): Promise<void> {
     const { database } = this.#services;
     try {
-      const next = await this.#deliver(pusher);
+      const next = await (pusher.kind === "email" ? deliverMail(this.#services, pusher) : this.#deliver(pusher));
       if (next !== undefined) await releasePusher(database, pusher.nid, process, next);
     } catch (error) {
       if (!this.#stopping.signal.aborted) log.warn({ err: error, pusher: pusher.nid }, "a pusher could not be served");
@@ -183,7 +176,7 @@ export class PushDelivery implements AsyncDisposable {
     }
     const read = (await events.load(database, [push.event_nid])).get(push.event_nid);
     if (read === undefined) return "none";
-    const names = await namesAround(events, database, read);
+    const names = await namesIn(events, database, read.row.room_nid, [read.event.sender]);
     return await notifyGateway(outgoing, pusher, eventNotification(pusher, read, names, tweaksOf(push.tweaks), unread), signal);
   }
 

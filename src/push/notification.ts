@@ -8,20 +8,21 @@ import type { Pusher } from "../storage/pushers.js";
 import type { Reads } from "../storage/statement.js";
 import { currentStateOf } from "../storage/state.js";
 
-/** How an event's surroundings are called. */
-export interface EventNames {
-  readonly sender: string | undefined;
+/** What a room and people in it are called. */
+export interface RoomNames {
   readonly room: string | undefined;
   readonly alias: string | undefined;
+  /** Display names by user id. */
+  readonly people: ReadonlyMap<string, string>;
 }
 
 const NAME = stateTuple("m.room.name", "");
 const ALIAS = stateTuple("m.room.canonical_alias", "");
 
-/** What the sender of an event and its room are called now. */
-export async function namesAround(events: EventCache, reads: Reads, { event, row }: ReadEvent): Promise<EventNames> {
-  const sender = stateTuple("m.room.member", event.sender);
-  const entries = await currentStateOf(reads, row.room_nid, [NAME, ALIAS, sender]);
+/** What a room and these people in it are called now. */
+export async function namesIn(events: EventCache, reads: Reads, roomNid: number, people: readonly string[]): Promise<RoomNames> {
+  const members = new Map([...new Set(people)].map((id) => [id, stateTuple("m.room.member", id)]));
+  const entries = await currentStateOf(reads, roomNid, [NAME, ALIAS, ...members.values()]);
   const read = await events.get(reads, entries.map(({ event_nid }) => event_nid));
   const contents = new Map<StateTuple, JsonObject>();
   for (const { type, state_key, event_nid } of entries) {
@@ -29,7 +30,11 @@ export async function namesAround(events: EventCache, reads: Reads, { event, row
     if (content !== undefined) contents.set(stateTuple(type, state_key), content);
   }
   const text = (tuple: StateTuple, key: string): string | undefined => ownString(contents.get(tuple) ?? {}, key) || undefined;
-  return { sender: text(sender, "displayname"), room: text(NAME, "name"), alias: text(ALIAS, "alias") };
+  const named = [...members].flatMap(([id, tuple]): [string, string][] => {
+    const name = text(tuple, "displayname");
+    return name === undefined ? [] : [[id, name]];
+  });
+  return { room: text(NAME, "name"), alias: text(ALIAS, "alias"), people: new Map(named) };
 }
 
 type Device = PushNotification["devices"][number];
@@ -53,7 +58,7 @@ export function badgeNotification(pusher: Pusher, unread: number): PushNotificat
 export function eventNotification(
   pusher: Pusher & { readonly user_id: UserId },
   { event, room_id }: ReadEvent,
-  names: EventNames,
+  names: RoomNames,
   tweaks: JsonObject,
   unread: number | undefined,
 ): PushNotification {
@@ -65,12 +70,13 @@ export function eventNotification(
     ...(unread !== undefined && { counts: { unread } }),
   };
   const device = deviceOf(pusher);
+  const sender_display_name = names.people.get(event.sender);
   if (ownString(pusher.data, "format") === "event_id_only") return { ...told, devices: [device] };
   return {
     ...told,
     type: event.type,
     sender: event.sender,
-    ...(names.sender !== undefined && { sender_display_name: names.sender }),
+    ...(sender_display_name !== undefined && { sender_display_name }),
     ...(names.room !== undefined && { room_name: names.room }),
     ...(names.alias !== undefined && { room_alias: names.alias }),
     ...(event.type === "m.room.member" && { user_is_target: event.state_key === pusher.user_id }),

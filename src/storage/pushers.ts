@@ -65,6 +65,7 @@ const OF_USER: Statement<PusherRow> = {
   name: "pushers_of_user", // pushers_user_nid_app_id_pushkey_key
   text: `SELECT ${PUSHER_COLUMNS} FROM pushers WHERE user_nid = $1 ORDER BY nid`,
 };
+const FIND: Statement<PusherRow> = { name: "pushers_find", text: `SELECT ${PUSHER_COLUMNS} FROM pushers WHERE nid = $1` };
 const SET: Statement = {
   name: "pushers_set",
   // What another device of the user switches on or off stays with the device that it belongs to.
@@ -112,6 +113,12 @@ const OF_USERS: Statement<UserRow> = {
 /** The pushers of a user. */
 export async function pushersOfUser(reads: Reads, userNid: number): Promise<Pusher[]> {
   return (await reads.read(OF_USER, [userNid])).map(toPusher);
+}
+
+/** The pusher of this number. */
+export async function findPusher(reads: Reads, nid: number): Promise<Pusher | undefined> {
+  const [row] = await reads.read(FIND, [nid]);
+  return row && toPusher(row);
 }
 
 export interface PusherToSet extends PusherFields {

@@ -272,6 +272,15 @@ describe("unread counts", () => {
       const [row] = await process.database.read<{ count: number }>({ name: "count_rows", text }, [largeNid]);
       return row?.count ?? 0;
     };
+    const largeNids = await process.services.interning.users(members);
+    // Three of them have pushers; so has somebody who is not in the room.
+    const someone = await process.services.interning.users([user("elsewhere")]);
+    const pushed = [...members.slice(0, 3).map((id) => largeNids.get(id) ?? 0), ...someone.values()];
+    await process.database.write({ name: "accounts", text: "INSERT INTO accounts (user_nid, created_ts) SELECT unnest($1::bigint[]), 0" }, [pushed]);
+    const pushers = `INSERT INTO pushers (user_nid, app_id, pushkey, kind, app_display_name, device_display_name, lang, data, enabled, set_ts, gateway)
+      SELECT unnest($1::bigint[]), 'app', 'key', 'http', '', '', 'en', '{}', true, 0, ''`;
+    await process.database.write({ name: "pushers", text: pushers }, [pushed]);
+    for (const nid of pushed) process.services.ruleChanges.note(nid);
     const before = await rows();
     const mentions = { user_ids: members.slice(0, 3) };
     const sent = await process.owners.submit(large, [
@@ -282,7 +291,9 @@ describe("unread counts", () => {
     expect(sent.filter((result): result is { event_id: EventId; position: number } => "event_id" in result)).to.have.length(3);
     // Three messages, their scope, and a highlight for each of the three who are named.
     expect((await rows()) - before).to.equal(3 + 1 + 3);
-    const largeNids = await process.services.interning.users(members);
+    const owed = "SELECT user_nid FROM push_outbox JOIN pushers ON pushers.nid = pusher_nid ORDER BY push_outbox.nid";
+    // A row for each message and each of the three who are to be told.
+    expect(await process.database.read({ name: "owed", text: owed }, [])).to.have.length(9);
     const pairs = members.map((id) => ({ user_nid: largeNids.get(id) ?? 0, room_nid: largeNid }));
     const counts = await unreadCounts(process.database, pairs, true);
     for (const [index, pair] of pairs.entries()) {
