@@ -2,6 +2,7 @@
 import { badJson, invalidParam, MatrixError, notFound } from "../errors.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../protocol/json.js";
+import { IGNORED_USERS } from "../rooms/ignored-users.js";
 import { accountDataSet, findAccountData, lockAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Committer } from "../storage/committer.js";
 import { roomsById } from "../storage/rooms.js";
@@ -10,7 +11,6 @@ import { appendToLog, type AccountContext } from "./context.js";
 const TAGS = "m.tag";
 export const FULLY_READ = "m.fully_read";
 export const PUSH_RULES = "m.push_rules";
-const IGNORED_USERS = "m.ignored_user_list";
 
 const MAX_TYPE_BYTES = 255;
 const MAX_TAGS = 200;

@@ -70,11 +70,7 @@ export async function markRead(
       const receipt: Receipt = { room_nid, user_nid, thread, kind: mark.type, event_nid: event.nid, ordinal, ts: context.clock.now() };
       const before = await receiptPlace(database, receipt);
       if (before !== undefined && before >= ordinal) return undefined;
-      return {
-        statements: [...receiptSet(receipt), badgeOwed(user_nid, room_nid)],
-        entries: [{ kind: "receipt", user_nid, room_nid }],
-        pushed: [user_nid],
-      };
+      return { statements: [...receiptSet(receipt), badgeOwed(user_nid, room_nid)], entries: [{ kind: "receipt", user_nid, room_nid }] };
     }),
   );
   const due = items.filter((item) => item !== undefined);
@@ -82,7 +78,6 @@ export async function markRead(
   await committer.submit({
     statements: due.flatMap(({ statements = [] }) => statements),
     entries: due.flatMap(({ entries }) => entries),
-    pushed: due.flatMap(({ pushed = [] }) => pushed),
   });
 }
 

@@ -3,7 +3,9 @@
 import { LRUCache } from "lru-cache";
 import type { Outgoing } from "../federation/outgoing.js";
 import { logger } from "../log.js";
+import { notificationSent } from "../metrics.js";
 import type { ProcessRegistration } from "../storage/processes.js";
+import { inviteFilter } from "../rooms/invite-filter.js";
 import {
   type ClaimedPusher,
   claimPushers,
@@ -68,7 +70,7 @@ export class PushDelivery implements AsyncDisposable {
     this.#look();
   }
 
-  /** Something is owed to the pushers of these users. Without this it would be found a second later. */
+  /** Something is owed to the pushers of these users. What nobody tells of, unread counts after receipts, is found a second later. */
   hurry(users: readonly number[]): void {
     if (this.#hurried.size < MAX_HURRIED) for (const user of users) this.#hurried.add(user);
     this.#look();
@@ -135,16 +137,17 @@ export class PushDelivery implements AsyncDisposable {
 
   /** Delivers until nothing is left or the gateway fails: how the pusher is to be let go; undefined if it is no more. */
   async #deliver(pusher: ClaimedPusher): Promise<PusherRest | undefined> {
-    const { database, config } = this.#services;
+    const { database, config, events } = this.#services;
     if (pusher.failures > 0) await collapsePushes(database, pusher.nid, KEPT_PER_ROOM);
     let { failures } = pusher;
     let told = pusher.badge;
     for (;;) {
       const owed = await owedTo(database, pusher, BATCH);
       if (owed.length === 0) return { retry_ts: 0, failures: 0, failing_since: null };
-      const unread = wantsBadge(pusher) ? await unreadBadge(database, pusher.user_nid, config.push.unread_by_room) : undefined;
+      const unread = wantsBadge(pusher) ? await unreadBadge(events, database, pusher.user_nid, config.push.unread_by_room) : undefined;
       for (const { push, nids } of steps(owed)) {
         const outcome = await this.#send(pusher, push, unread, told);
+        if (outcome !== "none") notificationSent(outcome);
         if (this.#stopping.signal.aborted && outcome === "failed") return { retry_ts: 0, failures, failing_since: pusher.failing_since };
         if (outcome === "rejected") {
           await database.transaction((tx) => deletePusherByNid(tx, pusher.nid));
@@ -176,6 +179,10 @@ export class PushDelivery implements AsyncDisposable {
     }
     const read = (await events.load(database, [push.event_nid])).get(push.event_nid);
     if (read === undefined) return "none";
+    // An invitation that the user does not want to be shown is not told of either.
+    const { type, sender, state_key } = read.event;
+    const invited = type === "m.room.member" && state_key === pusher.user_id;
+    if (invited && (await inviteFilter(database, pusher.user_nid))(sender) !== "allow") return "none";
     const names = await namesIn(events, database, read.row.room_nid, [read.event.sender]);
     return await notifyGateway(outgoing, pusher, eventNotification(pusher, read, names, tweaksOf(push.tweaks), unread), signal);
   }

@@ -27,6 +27,7 @@ import type {
 import type { StoredRules } from "../storage/push-rules.js";
 import type { PushRow } from "../storage/room-rows.js";
 import { MAIN_TIMELINE, WHOLE_ROOM } from "../storage/threads.js";
+import { ignoredUsersIn } from "./ignored-users.js";
 
 /** A member whose rules say something else in this room than the predefined ones. */
 export interface RuledMember {
@@ -52,7 +53,8 @@ export interface RoomCounting {
 }
 
 /** A user's rules as they matter in one room; undefined if they are the predefined ones there, and nobody is ignored. */
-export function ruledMember({ user_id, rules: { own, changes }, ignored }: StoredRules, roomId: string): RuledMember | undefined {
+export function ruledMember({ user_id, rules: { own, changes }, ignored: list }: StoredRules, roomId: string): RuledMember | undefined {
+  const ignored = [...ignoredUsersIn(list)];
   const kept: { [Kind in PushRuleKind]?: readonly PushRule[] } = {};
   for (const kind of PUSH_RULE_KINDS) {
     const rules = (own[kind] ?? []).filter((rule) => rule.enabled && mattersIn(kind, rule, roomId));

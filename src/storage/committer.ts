@@ -11,8 +11,6 @@ export interface CommitItem {
   readonly rows?: RoomRows;
   readonly statements?: readonly BoundStatement[];
   readonly entries: readonly LogEntry[];
-  /** Users to whose pushers the statements owe something. */
-  readonly pushed?: readonly number[];
 }
 
 interface Waiting {
@@ -85,7 +83,7 @@ export class Committer {
       // Who sent is answered before those are woken who read: a client that is shown its event first may take it for another.
       setImmediate(() => {
         const pushed = group.flatMap(({ item }) => item.rows?.pushes?.map(({ user_nid }) => user_nid) ?? []);
-        this.#onCommit(position, group.flatMap(({ item }) => item.entries), [...pushed, ...group.flatMap(({ item }) => item.pushed ?? [])]);
+        this.#onCommit(position, group.flatMap(({ item }) => item.entries), pushed);
       });
     } catch (error) {
       if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {

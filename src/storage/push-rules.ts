@@ -1,5 +1,4 @@
 // Push rules of users who changed any of the predefined ones or added their own.
-import { isObject, type JsonValue, own } from "../protocol/json.js";
 import type { DefaultRuleChange, PushRuleset } from "../protocol/push-rules.js";
 import { lockAccount } from "./account-data.js";
 import type { Tx } from "./database.js";
@@ -19,8 +18,8 @@ export interface StoredRules {
   readonly user_nid: number;
   readonly user_id: string;
   readonly rules: OwnRules;
-  /** Whom the user ignores: "m.ignored_user_list". */
-  readonly ignored: readonly string[];
+  /** Whom the user ignores: the content of "m.ignored_user_list" as JSON text. */
+  readonly ignored: string | undefined;
 }
 
 interface RulesRow {
@@ -68,15 +67,8 @@ function restored(rows: readonly RulesRow[]): StoredRules[] {
     user_nid,
     user_id: fromText(user_id),
     rules: rules === null ? NO_OWN_RULES : parsed(rules),
-    ignored: ignored === null ? [] : ignoredIn(ignored),
+    ignored: ignored ?? undefined,
   }));
-}
-
-/** The users named by the content of an "m.ignored_user_list", which clients write as they like. */
-function ignoredIn(content: string): string[] {
-  const parsed: JsonValue = JSON.parse(content);
-  const users = isObject(parsed) ? own(parsed, "ignored_users") : undefined;
-  return isObject(users) ? Object.keys(users) : [];
 }
 
 /** The rules of those users who have any of their own, or ignore somebody. */

@@ -122,6 +122,17 @@ describe("delivery to push gateways", () => {
     await eventually("the count goes down", () => badgeTold(gateway) === 0);
   });
 
+  it("no invitations that the user does not want to be shown", async () => {
+    await setPusher(bob, "key");
+    const filter = { ignored_users: [alice.user_id] };
+    await bob.put(`${V3}/user/${bob.user_id}/account_data/org.matrix.msc4155.invite_permission_config`, filter);
+    await alice.post(`${V3}/createRoom`, { invite: [bob.user_id] });
+    await send(alice, "but messages where both are");
+    await taken(1);
+    expect(events().map((told) => stringAt(told, "content", "body"))).to.deep.equal(["but messages where both are"]);
+    expect(badgeTold(gateway)).to.equal(1);
+  });
+
   it("the unread count: by rooms, and again when something is read", async () => {
     await setPusher(bob, "key");
     const other = await roomOf(alice, bob);
@@ -131,7 +142,9 @@ describe("delivery to push gateways", () => {
     await taken(3);
     await allDelivered();
     expect(badgeTold(gateway)).to.equal(2);
-    await read(bob, await send(alice, "three"));
+    const last = await send(alice, "three");
+    await allDelivered();
+    await read(bob, last);
     await eventually("the count goes down", () => badgeTold(gateway) === 1);
     expect(gateway.taken.at(-1)).to.have.all.keys("counts", "devices", "prio");
     await send(bob, "an answer", {}, other);
@@ -228,6 +241,21 @@ describe("delivery to push gateways", () => {
     await send(alice, "sound");
     await taken(1);
     expect(bodiesTold(gateway)).to.deep.equal(["sound"]);
+  });
+
+  it("what fails for longer than the settings say is dropped, what comes after that is told", async () => {
+    await using impatient = await startTestServer({ ...SETTINGS, push: { allow_http: true, give_up_days: 0.00001, unread_by_room: false } });
+    const [carol, dave] = await Promise.all([impatient.register("carol"), impatient.register("dave")]);
+    const inside = await roomOf(carol, dave);
+    gateway.answer = 503;
+    await setPusher(dave, "key");
+    await send(carol, "lost", {}, inside);
+    await eventually("it is given up", async () => (await impatient.database.read({ name: "left", text: "SELECT FROM push_outbox" }, [])).length === 0);
+    gateway.answer = 200;
+    await send(carol, "told", {}, inside);
+    await taken(1);
+    expect(bodiesTold(gateway)).to.deep.equal(["told"]);
+    expect(badgeTold(gateway), "everything unread").to.equal(2);
   });
 
   it("private addresses are not asked unless a setting says so", async () => {
