@@ -222,6 +222,12 @@ export const ConfigSchema = Type.Object(
               description: "Where clients reach this server; published in the well-known document.",
             }),
           ),
+          policy_server_key: Type.Optional(
+            Type.String({
+              pattern: "^[A-Za-z0-9+/]{43}$",
+              description: "The Ed25519 key of the policy server of this name, unpadded base64; published for who sets it in a room.",
+            }),
+          ),
           support_page: Type.Optional(Type.String({ format: "http-url", description: "Help for users of this server." })),
           contacts: Type.Optional(
             Type.Array(

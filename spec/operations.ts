@@ -14,6 +14,7 @@ import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
+import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -60,6 +61,7 @@ export const operations: readonly Operation[] = [
   media,
   membership,
   mutualRooms,
+  oldSync,
   openid,
   presence,
   profile,

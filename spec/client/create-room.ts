@@ -26,6 +26,7 @@ export const createRoom = operation({
           medium: Type.String(),
           address: Type.String(),
         }),
+        { maxItems: 20 },
       ),
     ),
     room_version: Type.Optional(Type.String({ minLength: 1 })),

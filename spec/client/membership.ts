@@ -30,9 +30,16 @@ export const inviteUser = operation({
   auth: "user",
   refusedWhileSuspended: true,
   limit: "invite",
-  summary: "Invites a user to a room.",
+  summary: "Invites a user to a room, or whoever has an address (inviteBy3PID).",
   params: inRoom,
-  body: target,
+  body: Type.Object({
+    user_id: Type.Optional(UserId),
+    reason,
+    medium: Type.Optional(Type.String()),
+    address: Type.Optional(Type.String()),
+    id_server: Type.Optional(Type.String()),
+    id_access_token: Type.Optional(Type.String()),
+  }),
   response: nothing,
 });
 

@@ -13,6 +13,15 @@ export const getWellknown = operation({
   response: WellKnown,
 });
 
+export const getWellknownPolicy = operation({
+  operationId: "getWellknownPolicy",
+  method: "GET",
+  paths: ["/.well-known/matrix/policy_server"],
+  auth: "none",
+  summary: "The key of the policy server of this name.",
+  response: Type.Object({ public_keys: Type.Object({ ed25519: Type.String() }) }),
+});
+
 export const getWellknownSupport = operation({
   operationId: "getWellknownSupport",
   method: "GET",

@@ -14,6 +14,7 @@ import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
+import * as oldSyncSpec from "../../spec/client/old-sync.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
@@ -56,6 +57,7 @@ import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
+import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
@@ -102,6 +104,7 @@ export const routes: readonly Route[] = [
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
   bind(mutualRoomsSpec, mutualRooms),
+  bind(oldSyncSpec, oldSync),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),
   bind(profileSpec, profile),

@@ -2,7 +2,7 @@
 // under which the version's text lists the rule.
 import { authEventTuples } from "./auth-events.js";
 import { isState, type RoomEvent } from "./event.js";
-import { createEventIdOfRoom, type EventId, parseUserId, serverNameOf } from "./identifiers.js";
+import { createEventIdOfRoom, type EventId, parseUserId, serverNameOf, type UserId } from "./identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "./json.js";
 import { joinRuleOf, membershipIn, membershipOf } from "./membership.js";
 import {
@@ -157,7 +157,9 @@ export function authorise(version: RoomVersion, event: RoomEvent, state: StateMa
     return level >= namedLevel(levels, "invite") ? ALLOWED : refuse(version, "thirdPartyInvite.level");
   }
   if (requiredLevel(levels, event.type, isState(event)) > level) return refuse(version, "event.level");
-  if (event.state_key?.startsWith("@") && event.state_key !== event.sender) return refuse(version, "event.stateKey");
+  if (event.state_key?.startsWith("@") && event.state_key !== event.sender && !mayUseStateKey(version, event, levels, level)) {
+    return refuse(version, "event.stateKey");
+  }
   if (event.type === "m.room.power_levels") return authorisePowerLevels(version, event, create, levels, level);
   if (event.type === "m.room.redaction" && version.redactionAuthorised) {
     return level >= namedLevel(levels, "redact") || redactsOwnServer(event)
@@ -165,6 +167,18 @@ export function authorise(version: RoomVersion, event: RoomEvent, state: StateMa
       : refuse(version, "redaction.level");
   }
   return ALLOWED;
+}
+
+/** Whether a state key that is not the sender's id is theirs to use all the same: never, but where state is owned (MSC3757). */
+function mayUseStateKey(version: RoomVersion, { sender, state_key }: RoomEvent, levels: PowerLevels, level: number): boolean {
+  const owner = version.ownedState && state_key !== undefined ? stateKeyOwner(state_key) : undefined;
+  return owner !== undefined && (owner === sender || level > userLevel(levels, owner));
+}
+
+/** The user whose id, alone or with `_` behind it, a state key begins with; undefined where there is none (MSC3757). */
+export function stateKeyOwner(stateKey: string): UserId | undefined {
+  const suffix = stateKey.indexOf("_", stateKey.indexOf(":") + 1);
+  return parseUserId(suffix < 0 ? stateKey : stateKey.slice(0, suffix));
 }
 
 function redactsOwnServer(event: RoomEvent): boolean {

@@ -31,6 +31,8 @@ export interface RoomVersion {
   readonly implicitCreator: boolean;
   /** Creators, `additional_creators` among them, stand above all power levels. */
   readonly privilegedCreators: boolean;
+  /** State keys that begin with a user's id are that user's, also with `_` and more behind it, and of those above them (MSC3757). */
+  readonly ownedState: boolean;
 
   /** `m.room.join_rules` keeps `allow` when redacted. */
   readonly redactionKeepsAllow: boolean;
@@ -63,6 +65,7 @@ export const V1: RoomVersion = {
   integerPowerLevels: false,
   implicitCreator: false,
   privilegedCreators: false,
+  ownedState: false,
   redactionKeepsAllow: false,
   redactionKeepsAuthoriser: false,
   revisedRedaction: false,
@@ -114,10 +117,13 @@ export const V12: RoomVersion = {
   rules: RULES_V12,
 };
 
+const V10_OWNED_STATE: RoomVersion = { ...V10, id: "org.matrix.msc3757.10", stable: false, ownedState: true };
+const V11_OWNED_STATE: RoomVersion = { ...V11, id: "org.matrix.msc3757.11", stable: false, ownedState: true };
+
 export const DEFAULT_ROOM_VERSION = V12;
 
 const versions: ReadonlyMap<string, RoomVersion> = new Map(
-  [V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12].map((version) => [version.id, version]),
+  [V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V10_OWNED_STATE, V11_OWNED_STATE, V12].map((version) => [version.id, version]),
 );
 
 /** The room version with this id, or undefined if we do not know it. */

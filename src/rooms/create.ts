@@ -1,7 +1,8 @@
 // Creates rooms (client-server API, "Room Creation").
 import type { createRoom as createRoomSpec } from "../../spec/client/create-room.js";
 import type { BodyOf } from "../../spec/operation.js";
-import { forbidden, invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
+import { invalidParam, invalidRoomState, MatrixError, roomInUse, unsupportedRoomVersion } from "../errors.js";
+import { logger } from "../log.js";
 import { type RoomAlias, type RoomId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
 import { own } from "../protocol/json.js";
 import { type RoomVersion, roomVersion } from "../protocol/room-version.js";
@@ -13,20 +14,23 @@ import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
 import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
+import { inviteThirdPartyId, requireThirdPartyId, type ThirdPartyInviteContext, type ThirdPartyInvitee } from "./third-party-invite.js";
 import { followPredecessor } from "./upgrade-settings.js";
+
+const log = logger("rooms");
 
 /**
  * Creates a room with its first events, its alias and its directory entry, all of them or none. Throws
  * M_UNSUPPORTED_ROOM_VERSION, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_BAD_JSON, M_FORBIDDEN.
  */
 export async function createRoom(
-  context: RoomContext,
+  context: ThirdPartyInviteContext,
   creator: RoomUser,
   request: BodyOf<typeof createRoomSpec>,
 ): Promise<RoomId> {
   const version = requireVersion(request.room_version ?? context.config.rooms.default_version);
-  if ((request.invite_3pid ?? []).length > 0) throw forbidden("This server cannot invite by e-mail address or telephone number.");
   await requireInvitable(context, creator.user_id, request.invite ?? []);
+  for (const { medium, address } of request.invite_3pid ?? []) requireThirdPartyId(medium, address);
   requireCreators(version, request);
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);
@@ -46,6 +50,7 @@ export async function createRoom(
         return { statements, entries: [] };
       },
     });
+    await inviteAll(context, creator, created.room_id, request.invite_3pid ?? []);
     await followPredecessor(context, creator, created, create.content);
     return created.room_id;
   } catch (error) {
@@ -53,6 +58,23 @@ export async function createRoom(
     if (alias !== undefined && isAliasTaken(error)) throw roomInUse(alias);
     if (error instanceof MatrixError && error.errcode === "M_FORBIDDEN") throw invalidRoomState(error.message, error);
     throw error;
+  }
+}
+
+/** Invites by address: one that fails is for the creator to try again, the room is there. */
+async function inviteAll(
+  context: ThirdPartyInviteContext,
+  creator: RoomUser,
+  roomId: RoomId,
+  invitees: readonly ThirdPartyInvitee[],
+): Promise<void> {
+  for (const invitee of invitees) {
+    try {
+      await inviteThirdPartyId(context, creator, roomId, invitee);
+    } catch (error) {
+      if (!(error instanceof MatrixError)) throw error;
+      log.info({ room: roomId, err: error }, "somebody could not be invited to a new room");
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { notFound } from "../errors.js";
 import { compileFilter, type EventTest, type RoomEventFilter } from "../protocol/filter.js";
 import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { stateTuple } from "../protocol/state-map.js";
-import { eventsClosestTo, historyBackwards, historyForwards } from "../storage/events.js";
+import { eventsById, eventsClosestTo, historyBackwards, historyForwards } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import { stateOfSnapshots } from "../storage/visibility.js";
 import type { ShownEvent } from "./client-event.js";
@@ -55,7 +55,7 @@ function testOf(filter: RoomEventFilter, { room }: RoomView): EventTest {
 }
 
 /** Where a page begins: at the token, else at the first event or after the last one that the viewer may see. */
-async function firstPlace(reads: Reads, view: RoomView, { from, dir }: PageRequest): Promise<Place> {
+export async function firstPlace(reads: Reads, view: RoomView, { from, dir }: PageRequest): Promise<Place> {
   if (from !== undefined) return await placeOf(reads, view.room.nid, from, "from");
   if (dir === "f") return START;
   if (view.leftBy !== undefined) return placeAfter(view.leftBy);
@@ -64,7 +64,7 @@ async function firstPlace(reads: Reads, view: RoomView, { from, dir }: PageReque
 }
 
 /** A page of the history: what passes the filter and the viewer may see. */
-async function historyPage(
+export async function historyPage(
   context: RoomContext,
   reads: Reads,
   view: RoomView,
@@ -106,6 +106,13 @@ export async function roomEvent(context: RoomContext, user: RoomUser, roomId: Ro
     const [text] = await eventTexts(context, reads, view, [await requireEvent(context, reads, view, eventId)]);
     return text ?? "{}";
   });
+}
+
+/** One event of whatever room: JSON text. Throws M_NOT_FOUND. */
+export async function eventOfAnyRoom(context: RoomContext, user: RoomUser, eventId: EventId): Promise<string> {
+  const row = (await eventsById(context.database, [eventId])).get(eventId);
+  if (row === undefined) throw noSuchEvent();
+  return await roomEvent(context, user, row.room_id, eventId);
 }
 
 /** An event with those around it and the state at the last of them: JSON text. Throws M_FORBIDDEN, M_NOT_FOUND. */

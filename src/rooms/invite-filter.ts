@@ -24,10 +24,22 @@ const LISTS: readonly (readonly [field: string, of: "user" | "server", verdict: 
   ["blocked_servers", "server", "block"],
 ];
 
-/** What a local user has settled for invitations, by who invites. */
-export async function inviteFilter(reads: Reads, userNid: number): Promise<(inviter: UserId) => InviteVerdict> {
-  const data = await accountDataOfTypes(reads, userNid, [...PERMISSION, FILTER, IGNORED_USERS]);
-  if (data.size === 0) return () => "allow";
+/** What users have settled for invitations: asked for a user, by who invites. One statement for any number of users. */
+export async function inviteFilters(
+  reads: Reads,
+  userNids: readonly number[],
+): Promise<(userNid: number, inviter: UserId) => InviteVerdict> {
+  const byUser = new Map<number, Map<string, string>>();
+  for (const { user_nid, type, content } of await accountDataOfTypes(reads, userNids, [...PERMISSION, FILTER, IGNORED_USERS])) {
+    const data = byUser.get(user_nid);
+    if (data === undefined) byUser.set(user_nid, new Map([[type, content]]));
+    else data.set(type, content);
+  }
+  const filters = new Map([...byUser].map(([user, data]) => [user, filterOf(data)]));
+  return (userNid, inviter) => filters.get(userNid)?.(inviter) ?? "allow";
+}
+
+function filterOf(data: ReadonlyMap<string, string>): (inviter: UserId) => InviteVerdict {
   const ignored = ignoredUsersIn(data.get(IGNORED_USERS));
   const blocksAll = PERMISSION.some((type) => own(contentOf(data.get(type)), "default_action") === "block");
   const filter = contentOf(data.get(FILTER));
@@ -63,12 +75,8 @@ export async function requireInvitable(
     if (!servers.isLocal(serverNameOf(user))) throw forbidden(`${user} cannot be invited: their server cannot be reached.`);
   }
   const nids = await interning.findUsers(users);
-  await Promise.all(
-    users.map(async (user) => {
-      const nid = nids.get(user);
-      if (nid !== undefined && (await inviteFilter(database, nid))(inviter) === "block") {
-        throw new MatrixError(403, "M_INVITE_BLOCKED", `${user} does not want to be invited.`);
-      }
-    }),
-  );
+  const verdict = await inviteFilters(database, [...nids.values()]);
+  for (const [user, nid] of nids) {
+    if (verdict(nid, inviter) === "block") throw new MatrixError(403, "M_INVITE_BLOCKED", `${user} does not want to be invited.`);
+  }
 }

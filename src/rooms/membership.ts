@@ -84,7 +84,11 @@ export async function joinRoom(
   const elsewhere = async (): Promise<EventId> => {
     if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
     const profile = (await memberProfiles(context, [user_id])).get(user_id);
-    return await joinElsewhere(context, user, roomId, via, { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const eventId = await joinElsewhere(context, user, roomId, via, { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const joinedRoom = await requireRoom(database, roomId);
+    const create = (await stateEventsOf(context, database, joinedRoom.nid, [CREATE])).get(CREATE);
+    await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
+    return eventId;
   };
   const room = await findRoom(database, roomId);
   if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();

@@ -1,6 +1,7 @@
 // Sends events (client-server API, "Sending events to a room" and "Redactions").
 import { isDeepStrictEqual } from "node:util";
-import { badAlias, forbidden, invalidParam } from "../errors.js";
+import { badAlias, badJson, forbidden, invalidParam } from "../errors.js";
+import { stateKeyOwner } from "../protocol/authorisation.js";
 import { type EventId, parseEventId, parseRoomAlias, parseUserId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
 import { type JsonObject, own, ownString } from "../protocol/json.js";
 import { type Membership, membershipIn } from "../protocol/membership.js";
@@ -82,6 +83,9 @@ export async function setState(
 ): Promise<EventId> {
   const room = await findRoom(context.database, roomId);
   if (room === undefined) throw forbidden("You are not in this room.");
+  if (room.rules.ownedState && stateKey.startsWith("@") && stateKeyOwner(stateKey) === undefined) {
+    throw badJson("A state key that begins with @ must be a user's id, or begin with one and _.");
+  }
   const tuple = stateTuple(type, stateKey);
   const before = (await stateEventsOf(context, context.database, room.nid, [tuple])).get(tuple);
   if (before?.sender === sender.user_id && isDeepStrictEqual(before.content, content)) return before.event_id;

@@ -43,7 +43,8 @@ export async function threads(context: RoomContext, user: RoomUser, roomId: Room
       page.map(({ root }) => root),
     );
     const events = page.flatMap(({ root }) => read.get(root) ?? []);
-    const visible = await visibleIn(context, reads, view, events);
+    // Roots of ignored users are shown redacted, for the sake of what others say below them.
+    const visible = await visibleIn(context, reads, { ...view, ignored: new Set() }, events);
     const reader = readerOf(context, view);
     const aggregations = await aggregationsOf(context, reads, reader, events);
     const ignored = new Set(await ignoredUsers(interning, reads, user.user_nid));

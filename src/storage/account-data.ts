@@ -24,9 +24,10 @@ const FIND: Statement<{ content: string }> = {
   name: "account_data_find", // account_data_pkey
   text: "SELECT content FROM account_data WHERE user_nid = $1 AND room_nid = $2 AND type = $3 AND content <> '{}'",
 };
-const OF_TYPES: Statement<{ type: string; content: string }> = {
+const OF_TYPES: Statement<{ user_nid: number; type: string; content: string }> = {
   name: "account_data_of_types", // account_data_pkey
-  text: "SELECT type, content FROM account_data WHERE user_nid = $1 AND room_nid = 0 AND type = ANY($2) AND content <> '{}'",
+  text: `SELECT user_nid, type, content FROM account_data
+    WHERE user_nid = ANY($1) AND room_nid = 0 AND type = ANY($2) AND content <> '{}'`,
 };
 const SET: Statement = {
   name: "account_data_set",
@@ -61,10 +62,14 @@ export async function findAccountData(reads: Reads, userNid: number, roomNid: nu
   return row?.content;
 }
 
-/** The contents of some types of the account as a whole, by type. */
-export async function accountDataOfTypes(reads: Reads, userNid: number, types: readonly string[]): Promise<Map<string, string>> {
-  const rows = await reads.read(OF_TYPES, [userNid, types.map(toText)]);
-  return new Map(rows.map(({ type, content }) => [fromText(type), content]));
+/** What some accounts as a whole have of some types. */
+export async function accountDataOfTypes(
+  reads: Reads,
+  userNids: readonly number[],
+  types: readonly string[],
+): Promise<{ user_nid: number; type: string; content: string }[]> {
+  const rows = userNids.length === 0 ? [] : await reads.read(OF_TYPES, [userNids, types.map(toText)]);
+  return rows.map((row) => ({ ...row, type: fromText(row.type) }));
 }
 
 /** As findAccountData, in a transaction; nobody else changes the account until it ends. */

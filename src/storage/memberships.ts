@@ -112,14 +112,15 @@ export async function hasLocalMember(reads: Reads, roomNid: number): Promise<boo
 }
 
 const KNOWN_WELL: Statement<{ known: boolean }> = {
-  name: "memberships_known_well", // current_state_membership, accounts_pkey
+  name: "memberships_known_well", // current_state_membership, accounts_pkey, server_notice_rooms_room
   text: `SELECT EXISTS (SELECT FROM current_state WHERE room_nid = $1)
       AND (NOT EXISTS (SELECT FROM current_state WHERE room_nid = $1 AND membership = 1)
-        OR EXISTS (SELECT FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid WHERE c.room_nid = $1 AND c.membership = 1))
+        OR EXISTS (SELECT FROM current_state c JOIN accounts a ON a.user_nid = c.user_nid WHERE c.room_nid = $1 AND c.membership = 1)
+        OR EXISTS (SELECT FROM server_notice_rooms WHERE room_nid = $1))
       AS known`,
 };
 
-/** Whether what we have of a room is how it is: a user of ours is in it, or nobody is any more. */
+/** Whether what we have of a room is how it is: a user of ours is in it, or nobody is any more, or it is for notices of ours. */
 export async function isKnownWell(reads: Reads, roomNid: number): Promise<boolean> {
   return (await reads.read(KNOWN_WELL, [roomNid]))[0]?.known === true;
 }

@@ -11,7 +11,7 @@ import { aggregationsOf } from "../rooms/aggregations.js";
 import { eventContext, NO_CONTEXT, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
-import { inviteFilter } from "../rooms/invite-filter.js";
+import { inviteFilters } from "../rooms/invite-filter.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
@@ -416,11 +416,11 @@ class SyncRead {
       rows.map(({ event_nid }) => event_nid),
     );
     const texts = { invite: [] as string[], knock: [] as string[] };
-    const isInvited = waiting.some(({ membership }) => membership === MEMBERSHIPS.invite);
-    const verdict = isInvited ? await inviteFilter(this.#reads, this.#reader.user_nid) : () => "allow";
+    const { user_nid } = this.#reader;
+    const verdict = await inviteFilters(this.#reads, inviters.length === 0 ? [] : [user_nid]);
     for (const { room_nid, room_id, event_nid, membership } of waiting) {
       const invite = membership === MEMBERSHIPS.invite ? own.get(event_nid) : undefined;
-      if (invite !== undefined && verdict(invite.event.sender) !== "allow") continue;
+      if (invite !== undefined && verdict(user_nid, invite.event.sender) !== "allow") continue;
       const shown = new Map<number, ReadEvent>();
       for (const row of rows) {
         const read = row.room_nid === room_nid ? events.get(row.event_nid) : undefined;

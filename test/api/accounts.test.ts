@@ -333,19 +333,23 @@ describe("accounts", () => {
     });
 
     it("tells clients where the server is, if that is configured", async () => {
+      const policy_server_key = "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s";
+      const public_base_url = "https://matrix.example.org";
       await using known = await startTestServer({
-        servers: [{ name: "localhost", public_base_url: "https://matrix.example.org", support_page: "https://example.org/help" }],
+        servers: [{ name: "localhost", public_base_url, support_page: "https://example.org/help", policy_server_key }],
       });
       const document = { "m.homeserver": { base_url: "https://matrix.example.org" } };
       expect((await known.anonymous.get("/.well-known/matrix/client")).body).to.deep.equal(document);
       expect((await known.anonymous.get("/.well-known/matrix/support")).body).to.deep.equal({
         support_page: "https://example.org/help",
       });
+      expect((await known.anonymous.get("/.well-known/matrix/policy_server")).body).to.deep.equal({ public_keys: { ed25519: policy_server_key } });
       await known.register("found");
       const login = await known.anonymous.post(`${V3}/login`, loginBody("found"));
       expect(login.body["well_known"]).to.deep.equal(document);
       expect(refusal(await anonymous.get("/.well-known/matrix/client"))).to.deep.equal([404, "M_NOT_FOUND"]);
       expect(refusal(await anonymous.get("/.well-known/matrix/support"))).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect(refusal(await anonymous.get("/.well-known/matrix/policy_server"))).to.deep.equal([404, "M_NOT_FOUND"]);
     });
   });
 

@@ -122,7 +122,7 @@ describe("rooms", () => {
         [{ room_version: "11", name: "x", power_level_content_override: { users: { [alice.user_id]: 0 } } }, 400, "M_INVALID_ROOM_STATE"],
         [{ creation_content: { additional_creators: ["nobody"] } }, 400, "M_INVALID_PARAM"],
         [{ invite: ["@far:away.example"] }, 403, "M_FORBIDDEN"],
-        [{ invite_3pid: [{ id_server: "a", id_access_token: "b", medium: "email", address: "c" }] }, 403, "M_FORBIDDEN"],
+        [{ invite_3pid: [{ id_server: "a", id_access_token: "b", medium: "email", address: "c" }] }, 400, "M_INVALID_PARAM"],
         [{ initial_state: [{ type: "m.x", content: { text: "x".repeat(70_000) } }] }, 413, "M_TOO_LARGE"],
         [{ initial_state: [{ type: "m.x", content: { fraction: 1.5 } }] }, 400, "M_BAD_JSON"],
       ] as const) {

@@ -72,7 +72,7 @@ describe("event format", () => {
       expect(await isSignedBy(version, event, other, new Map([[key.id, key.publicKey]]))).to.equal(false);
       expect(isState(event)).to.equal(false);
     }
-    expect(roomVersions().map(({ id }) => id)).to.deep.equal(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"]);
+    expect(roomVersions().map(({ id }) => id)).to.deep.equal(["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "org.matrix.msc3757.10", "org.matrix.msc3757.11", "12"]);
     expect(roomVersion("13")).to.equal(undefined);
   });
 

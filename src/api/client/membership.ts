@@ -1,7 +1,9 @@
 // Client-server API, "Room membership".
 import type * as spec from "../../../spec/client/membership.js";
 import type { BodyOf } from "../../../spec/operation.js";
+import { badJson } from "../../errors.js";
 import * as membership from "../../rooms/membership.js";
+import { claimThirdPartyInvite, inviteThirdPartyId } from "../../rooms/third-party-invite.js";
 import type { Handler } from "../handler.js";
 
 export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (services, { auth }) => ({
@@ -9,7 +11,11 @@ export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (servic
 });
 
 export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { auth, params, body }) => {
-  await membership.inviteUser(services, auth, params.roomId, body.user_id, body);
+  const { user_id, reason, medium, address, id_server, id_access_token } = body;
+  if (user_id !== undefined) await membership.inviteUser(services, auth, params.roomId, user_id, { reason });
+  else if (medium !== undefined && address !== undefined) {
+    await inviteThirdPartyId(services, auth, params.roomId, { medium, address, id_server, id_access_token }, reason);
+  } else throw badJson('An invitation needs "user_id", or "medium" and "address".');
   return {};
 };
 
@@ -19,12 +25,14 @@ function joinOptions({ reason, third_party_signed: _invite, ...content }: BodyOf
 }
 
 export const joinRoomById: Handler<typeof spec.joinRoomById> = async (services, { auth, params, body }) => {
+  if (body.third_party_signed !== undefined) await claimThirdPartyInvite(services, auth, params.roomId, body.third_party_signed);
   await membership.joinRoom(services, auth, params.roomId, joinOptions(body));
   return { room_id: params.roomId };
 };
 
 export const joinRoom: Handler<typeof spec.joinRoom> = async (services, { auth, params, query, body }) => {
   const { room_id, via } = await membership.resolveRoom(services, params.roomIdOrAlias);
+  if (body.third_party_signed !== undefined) await claimThirdPartyInvite(services, auth, room_id, body.third_party_signed);
   const named = [...(query.via ?? []), ...(query.server_name ?? [])];
   await membership.joinRoom(services, auth, room_id, { ...joinOptions(body), via: [...named, ...via] });
   return { room_id };

@@ -17,6 +17,12 @@ export const getWellknown: Handler<typeof spec.getWellknown> = async ({ config }
   return document;
 };
 
+export const getWellknownPolicy: Handler<typeof spec.getWellknownPolicy> = async ({ config }, { server }) => {
+  const key = config.servers.find(({ name }) => name === server)?.policy_server_key;
+  if (key === undefined) throw notFound("This server names no policy server.");
+  return { public_keys: { ed25519: key } };
+};
+
 export const getWellknownSupport: Handler<typeof spec.getWellknownSupport> = async ({ config }, { server }) => {
   const settings = config.servers.find(({ name }) => name === server);
   const { contacts, support_page } = settings ?? {};
