@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { askedOperations, operations } from "../dist/spec/operations.js";
 
 const [, ...facts] = readFileSync(new URL("../spec/operations.tsv", import.meta.url), "utf8").trimEnd().split("\n");
-// Those of the application service API are asked by this server, all others answered.
+// Those of application services and push gateways are asked by this server, all others answered.
 const exists = new Set([...operations, ...askedOperations].flatMap(({ method, paths }) => paths.map((path) => `${method} ${normal(path)}`)));
 
 /** Names of path parameters are ours to choose. */

@@ -161,6 +161,30 @@ const UrlPreviews = Type.Object(
   closed,
 );
 
+const Push = Type.Object(
+  {
+    allow_http: Type.Boolean({ default: false, description: "Whether push gateways may be reached without TLS." }),
+    unread_by_room: Type.Boolean({
+      default: true,
+      description: "The number on a device's icon: rooms with something unread, or (false) everything unread.",
+    }),
+    give_up_days: Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 30,
+      default: 3,
+      description: "What a push gateway does not take for so long is dropped.",
+    }),
+    mail_delay_seconds: Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      default: 600,
+      description: "How long something is unread before a user who wants mails gets one. Each further mail about a room waits longer.",
+    }),
+    mail_content: Type.Boolean({ default: true, description: "Whether mails quote the messages they are about." }),
+  },
+  { ...closed, description: "Notifications to users whose clients are not listening." },
+);
+
 const Outgoing = Type.Object(
   {
     allowed_addresses: Type.Array(Type.String({ format: "ip-range" }), {
@@ -552,6 +576,7 @@ export const ConfigSchema = Type.Object(
     ),
     media: Media,
     url_previews: UrlPreviews,
+    push: Push,
     outgoing: Outgoing,
     rate_limits: RateLimits,
     metrics: Type.Object(

@@ -24,6 +24,7 @@ import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
+import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
@@ -37,6 +38,7 @@ import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
@@ -51,6 +53,7 @@ import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
 import * as federationTransactions from "./federation/transactions.js";
 import type { AskedOperation, Operation } from "./operation.js";
+import { notify } from "./push/notify.js";
 
 export const operations: readonly Operation[] = [
   adminRegister,
@@ -76,6 +79,7 @@ export const operations: readonly Operation[] = [
   presence,
   profile,
   pushRules,
+  pushers,
   receipts,
   registration,
   relations,
@@ -89,6 +93,7 @@ export const operations: readonly Operation[] = [
   thirdParty,
   thirdPartyIdentifiers,
   typing,
+  unsubscribe,
   userDirectory,
   validationPages,
   versions,
@@ -108,4 +113,5 @@ export const askedOperations: readonly AskedOperation[] = [
   appserviceQueries,
   appserviceThirdParty,
   appserviceTransactions,
+  { notify },
 ].flatMap((module): AskedOperation[] => Object.values(module));

@@ -31,6 +31,18 @@ export function requestStarted(): (operation: string, status: number) => void {
   };
 }
 
+const notifications = new Counter({
+  name: "hansa_push_notifications_total",
+  help: "Notifications sent to push gateways, by what became of them.",
+  labelNames: ["outcome"],
+  registers: [registry],
+});
+
+/** A push gateway was sent a notification. */
+export function notificationSent(outcome: "taken" | "rejected" | "refused" | "failed"): void {
+  notifications.inc({ outcome });
+}
+
 let defaults = false;
 
 /** All numbers in Prometheus' text format. The process's own (memory, event loop) are collected from the first call on. */

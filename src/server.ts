@@ -28,6 +28,7 @@ import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
+import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
@@ -90,22 +91,27 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
   for (const part of started.splice(0).toReversed()) await part[Symbol.asyncDispose]();
 }
 
-/** The log, the rooms and what they stand on. */
+type Engine = RoomServices &
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+
+/** The log, the rooms and what they stand on. `onPushes` hears of users to whose pushers something is owed. */
 async function startEngine(
   config: Config,
   { database, isEmbedded }: OpenDatabase,
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
+  onPushes: (users: readonly number[]) => void,
   started: AsyncDisposable[],
-): Promise<RoomServices & { readonly registration: ProcessRegistration } & Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence">> {
+): Promise<Engine> {
   const clock = systemClock;
   const servers = localServers(config);
   const bus = openBus(config, database, isEmbedded);
   started.push(bus);
   const follower = await LogFollower.start(database, bus, clock);
   started.push(follower);
-  const committer = new Committer(database, (position, entries) => {
+  const committer = new Committer(database, (position, entries, pushed) => {
     follower.committed(position, entries);
+    if (pushed.length > 0) onPushes(pushed);
     bus.publish(LOG_CHANNEL, String(position));
   });
   const services: RoomServices = {
@@ -213,7 +219,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
-  const engine = await startEngine(config, opened, secret, signingKeyOf, started);
+  // What is written before it is there to hear of it, it finds by itself.
+  const pushes: { delivery?: PushDelivery } = {};
+  const engine = await startEngine(config, opened, secret, signingKeyOf, (users) => pushes.delivery?.hurry(users), started);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
@@ -234,6 +242,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
+  pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
+  started.push(pushes.delivery);
   const media = await openMedia(config, undefined);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const appserviceOutgoing = appServiceOutgoing(config);

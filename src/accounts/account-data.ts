@@ -2,6 +2,7 @@
 import { badJson, invalidParam, MatrixError, notFound } from "../errors.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../protocol/json.js";
+import { IGNORED_USERS } from "../rooms/ignored-users.js";
 import { accountDataSet, findAccountData, lockAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Committer } from "../storage/committer.js";
 import { roomsById } from "../storage/rooms.js";
@@ -50,7 +51,11 @@ export async function putAccountData(
   const room_nid = await roomNid(context, roomId);
   await context.committer.submit({
     statements: [accountDataSet(userNid, room_nid, type, JSON.stringify(content))],
-    entries: [{ kind: "account_data", user_nid: userNid, ...(room_nid !== NO_ROOM && { reference: room_nid }) }],
+    entries: [
+      { kind: "account_data", user_nid: userNid, ...(room_nid !== NO_ROOM && { reference: room_nid }) },
+      // Whom a user ignores is part of what notifies.
+      ...(type === IGNORED_USERS ? [{ kind: "push_rule", user_nid: userNid } as const] : []),
+    ],
   });
 }
 

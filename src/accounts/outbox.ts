@@ -27,7 +27,8 @@ const FIRST_PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 600_000;
 
 export type Message =
-  | ({ readonly medium: "email"; readonly to: string } & Mail)
+  /** `unsubscribe` is where a POST ends mails of this kind (RFC 8058). */
+  | ({ readonly medium: "email"; readonly to: string; readonly unsubscribe?: string } & Mail)
   | { readonly medium: "msisdn"; readonly to: string; readonly text: string };
 
 export interface OutboxServices {
@@ -111,10 +112,15 @@ export class Outbox implements AsyncDisposable {
     await deleteFromOutbox(database, row.nid);
   }
 
-  async #mail({ to, subject, text, html }: Extract<Message, { medium: "email" }>): Promise<void> {
+  async #mail({ to, subject, text, html, unsubscribe }: Extract<Message, { medium: "email" }>): Promise<void> {
     if (this.#mailer === undefined) throw new Error("mail is not configured");
     const { from } = this.#services.config.mail;
-    await this.#mailer.sendMail({ from, to: { name: "", address: to }, subject, text, html, headers: { "Auto-Submitted": "auto-generated" } });
+    const headers = {
+      "Auto-Submitted": "auto-generated",
+      ...(unsubscribe !== undefined && { "List-Unsubscribe-Post": "List-Unsubscribe=One-Click" }),
+    };
+    const list = unsubscribe === undefined ? {} : { unsubscribe };
+    await this.#mailer.sendMail({ from, to: { name: "", address: to }, subject, text, html, headers, list });
   }
 
   async #text({ to, text }: Extract<Message, { medium: "msisdn" }>): Promise<void> {

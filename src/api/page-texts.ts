@@ -22,6 +22,12 @@ interface PageTexts {
   readonly user: string;
   readonly password: string;
   readonly loginFailed: string;
+  readonly unsubscribeTitle: string;
+  readonly unsubscribeText: string;
+  readonly unsubscribe: string;
+  readonly unsubscribedTitle: string;
+  readonly unsubscribedText: string;
+  readonly unsubscribeFailed: string;
 }
 
 export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
@@ -46,6 +52,12 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     user: "User name",
     password: "Password",
     loginFailed: "The user name or the password is wrong.",
+    unsubscribeTitle: "Stop mails about unread messages",
+    unsubscribeText: "You will get no more mails about unread messages. Your client can switch them on again.",
+    unsubscribe: "Stop them",
+    unsubscribedTitle: "There will be no more mails",
+    unsubscribedText: "You can switch them on again in your client.",
+    unsubscribeFailed: "The link is not complete. You can switch the mails off in your client.",
   },
   es: {
     confirmTitle: "Confirma tu correo electrónico",
@@ -68,6 +80,12 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     user: "Nombre de usuario",
     password: "Contraseña",
     loginFailed: "El nombre de usuario o la contraseña no son correctos.",
+    unsubscribeTitle: "No recibir correos sobre mensajes no leídos",
+    unsubscribeText: "No recibirás más correos sobre mensajes no leídos. Puedes volver a activarlos en tu cliente.",
+    unsubscribe: "No recibir más",
+    unsubscribedTitle: "No habrá más correos",
+    unsubscribedText: "Puedes volver a activarlos en tu cliente.",
+    unsubscribeFailed: "El enlace no está completo. Puedes desactivar los correos en tu cliente.",
   },
   pt: {
     confirmTitle: "Confirme o seu e-mail",
@@ -90,5 +108,11 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     user: "Nome de usuário",
     password: "Senha",
     loginFailed: "O nome de usuário ou a senha não estão corretos.",
+    unsubscribeTitle: "Não receber e-mails sobre mensagens não lidas",
+    unsubscribeText: "Você não receberá mais e-mails sobre mensagens não lidas. Pode ativá-los de novo no seu cliente.",
+    unsubscribe: "Não receber mais",
+    unsubscribedTitle: "Não haverá mais e-mails",
+    unsubscribedText: "Você pode ativá-los de novo no seu cliente.",
+    unsubscribeFailed: "O link não está completo. Você pode desativar os e-mails no seu cliente.",
   },
 };

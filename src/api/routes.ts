@@ -21,6 +21,7 @@ import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
 import * as profileSpec from "../../spec/client/profile.js";
 import * as pushRulesSpec from "../../spec/client/push-rules.js";
+import * as pushersSpec from "../../spec/client/pushers.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
@@ -34,6 +35,7 @@ import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
 import * as typingSpec from "../../spec/client/typing.js";
+import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
@@ -69,6 +71,7 @@ import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
 import * as profile from "./client/profile.js";
 import * as pushRules from "./client/push-rules.js";
+import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
@@ -82,6 +85,7 @@ import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
 import * as typing from "./client/typing.js";
+import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
@@ -121,6 +125,7 @@ export const routes: readonly Route[] = [
   bind(presenceSpec, presence),
   bind(profileSpec, profile),
   bind(pushRulesSpec, pushRules),
+  bind(pushersSpec, pushers),
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
@@ -134,6 +139,7 @@ export const routes: readonly Route[] = [
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
   bind(typingSpec, typing),
+  bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),

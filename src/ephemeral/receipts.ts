@@ -10,6 +10,7 @@ import type { CommitItem, Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
+import { badgeOwed } from "../storage/push-outbox.js";
 import { type Receipt, receiptPlace, receiptSet, receiptsChanged } from "../storage/receipts.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
@@ -69,7 +70,7 @@ export async function markRead(
       const receipt: Receipt = { room_nid, user_nid, thread, kind: mark.type, event_nid: event.nid, ordinal, ts: context.clock.now() };
       const before = await receiptPlace(database, receipt);
       if (before !== undefined && before >= ordinal) return undefined;
-      return { statements: receiptSet(receipt), entries: [{ kind: "receipt", user_nid, room_nid }] };
+      return { statements: [...receiptSet(receipt), badgeOwed(user_nid, room_nid)], entries: [{ kind: "receipt", user_nid, room_nid }] };
     }),
   );
   const due = items.filter((item) => item !== undefined);

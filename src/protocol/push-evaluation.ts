@@ -96,6 +96,14 @@ export function compileRules(rules: PushRuleset): CompiledRules {
   );
 }
 
+/** The rule of who ignores users: their events mean nothing, whatever other rules say ("Ignoring Users"). */
+export function ignoring(users: readonly string[]): CompiledRules {
+  if (users.length === 0) return [];
+  const ignored = new Set(users);
+  const outcome = { rule_id: "", notify: false, highlight: false, tweaks: {}, actions: [] };
+  return [{ tests: [({ event }) => ignored.has(event.sender)], outcome }];
+}
+
 /** The predefined rules, for everyone who changed nothing. */
 export const COMPILED_DEFAULTS: CompiledRules = compileRules(DEFAULT_RULES);
 

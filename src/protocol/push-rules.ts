@@ -46,6 +46,10 @@ function rule(
 
 const MASTER = rule(".m.rule.master", [], [], false);
 
+// Polls, whose rules are not specified yet (MSC3930).
+const POLL = "org.matrix.msc3381.poll";
+const pollRule = (name: string): string => `.org.matrix.msc3930.rule.poll_${name}`;
+
 /** The predefined rules ("Predefined Rules"), the owner's id left open. */
 export const DEFAULT_RULES: PushRuleset = {
   override: [
@@ -71,6 +75,9 @@ export const DEFAULT_RULES: PushRuleset = {
     rule(".m.rule.reaction", [match("type", "m.reaction")], []),
     rule(".m.rule.room.server_acl", [match("type", "m.room.server_acl"), match("state_key", "")], []),
     rule(".m.rule.suppress_edits", [is("content.m\\.relates_to.rel_type", "m.replace")], []),
+    rule(pollRule("response"), [match("type", `${POLL}.response`)], []),
+    // Clients that decide for themselves about what is encrypted switch it on (MSC4028).
+    rule(".org.matrix.msc4028.encrypted_event", [match("type", "m.room.encrypted")], ["notify"], false),
   ],
   content: [],
   room: [],
@@ -85,6 +92,10 @@ export const DEFAULT_RULES: PushRuleset = {
     rule(".m.rule.room_one_to_one", [TWO_MEMBERS, match("type", "m.room.message")], ["notify", sound("default")]),
     rule(".m.rule.message", [match("type", "m.room.message")], ["notify"]),
     rule(".m.rule.encrypted", [match("type", "m.room.encrypted")], ["notify"]),
+    rule(pollRule("start_one_to_one"), [TWO_MEMBERS, match("type", `${POLL}.start`)], ["notify", sound("default")]),
+    rule(pollRule("start"), [match("type", `${POLL}.start`)], ["notify"]),
+    rule(pollRule("end_one_to_one"), [TWO_MEMBERS, match("type", `${POLL}.end`)], ["notify", sound("default")]),
+    rule(pollRule("end"), [match("type", `${POLL}.end`)], ["notify"]),
   ],
 };
 

@@ -214,6 +214,7 @@ export class RoomChange {
         current_state: [...this.#currentState.values()],
         memberships: [...this.#memberships.values()],
         counts: this.#counts.rows(),
+        pushes: this.#counts.pushes(),
       },
       ...(this.#promoted.length > 0 && { statements: [removeOutliers(this.#promoted)] }),
       entries: this.#entries,
@@ -336,6 +337,7 @@ export class RoomChange {
           const member = memberEvent(id);
           return member !== undefined && membershipIn(member.content) === "join" ? this.#names.mentioned(id) : undefined;
         },
+        user: (id) => this.#names.mentioned(id),
         displayName: (id) => ownString(memberEvent(id)?.content ?? {}, "displayname"),
       },
       {

@@ -36,7 +36,7 @@ export async function rebuildCounts(
     const version = roomVersion((await forgetCounts(tx, room.nid)) ?? "");
     if (version === undefined) throw new Error(`room ${room.room_id} is unknown, or its version is`);
     const scopes = new Map<number, RunningNumbers>();
-    const counting: RoomCounting = { joined: 0, members: new Map(), joining: new Map(), scopes };
+    const counting: RoomCounting = { joined: 0, members: new Map(), joining: new Map(), pushed: new Map(), pushedJoining: new Map(), scopes };
     const state = new Map<StateTuple, { readonly row: TimelineEvent; readonly event: RoomEvent }>();
     const memberEvent = (id: string): RoomEvent | undefined => {
       const user = parseUserId(id);
@@ -63,6 +63,7 @@ export async function rebuildCounts(
           {
             levels: powerLevels(version, create, state.get(POWER_LEVELS)?.event),
             member: (id) => (isJoined(memberEvent(id)) ? nids.get(id) : undefined),
+            user: (id) => nids.get(id),
             displayName: (id) => ownString(memberEvent(id)?.content ?? {}, "displayname"),
           },
           {
@@ -117,9 +118,9 @@ async function prepare(
   const nids = await interning.findUsers(names);
   const stored = await rulesOfUsers(database, [...joining].flatMap((id) => nids.get(id) ?? []));
   counting.joining = new Map(
-    stored.flatMap(({ user_nid, user_id, rules }) => {
-      const member = ruledMember(user_id, rules, roomId);
-      return member === undefined ? [] : [[user_nid, member] as const];
+    stored.flatMap((rules) => {
+      const member = ruledMember(rules, roomId);
+      return member === undefined ? [] : [[rules.user_nid, member] as const];
     }),
   );
   return nids;

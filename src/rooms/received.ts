@@ -99,10 +99,12 @@ export async function persistReceived(
   const memberIds = [...tuples].map(splitStateTuple).flatMap(([type, key]) => (type === "m.room.member" && parseUserId(key)) || []);
   for (const [id, nid] of await interning.users(memberIds)) userNids.set(id, nid);
 
-  const counting = await loadCounting(database, memory, ruleChanges, []);
   const single = fresh.flatMap(({ event }) => singledOut(event)).flatMap((id) => parseUserId(id) ?? []);
   const mentioned = single.filter((id) => signingKey(serverNameOf(id)) !== undefined);
-  for (const [id, nid] of await interning.findUsers(mentioned)) userNids.set(id, nid);
+  const mentionedNids = await interning.findUsers(mentioned);
+  for (const [id, nid] of mentionedNids) userNids.set(id, nid);
+  // Those who are invited are among them.
+  const counting = await loadCounting(database, memory, ruleChanges, [...mentionedNids.values()]);
   await loadState(database, memory, [
     ...COUNTED_STATE,
     ...mentioned.map((id) => stateTuple("m.room.member", id)),

@@ -2,7 +2,7 @@
 import { LRUCache } from "lru-cache";
 import { redactEvent } from "../protocol/event-format.js";
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
-import type { EventId, RoomId } from "../protocol/identifiers.js";
+import type { EventId, RoomId, UserId } from "../protocol/identifiers.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { chainPlaces } from "../storage/auth-chains.js";
@@ -10,6 +10,7 @@ import type { Database } from "../storage/database.js";
 import { eventsByNid } from "../storage/events.js";
 import { joinedMembers, type RunningNumbers, runningNumbers } from "../storage/counts.js";
 import { rulesOfRoom, rulesOfUsers, type StoredRules } from "../storage/push-rules.js";
+import { usersWithPushers } from "../storage/pushers.js";
 import type { RoomRecord } from "../storage/rooms.js";
 import { currentStateOf, snapshotLinks, type StateEventEntry } from "../storage/state.js";
 import type { RuleChanges } from "./rule-changes.js";
@@ -113,7 +114,7 @@ export async function loadRoomMemory(
 
 /**
  * Reads what is missing to count events: how many are in the room, and which members (of those, and of `joining` who may
- * come) have rules of their own.
+ * come, or are invited) have rules of their own, or pushers.
  */
 export async function loadCounting(
   database: Database,
@@ -124,26 +125,38 @@ export async function loadCounting(
   const { version } = ruleChanges;
   const changed = memory.counting === undefined ? undefined : ruleChanges.since(memory.rulesVersion);
   const isNew = memory.extremities.length === 0;
-  const [joined, rules, joiningRules] = await Promise.all([
+  const [joined, rules, joiningRules, pushed, pushedJoining] = await Promise.all([
     memory.counting?.joined ?? (isNew ? 0 : joinedMembers(database, memory.nid)),
     isNew || changed?.length === 0 ? [] : rulesOfRoom(database, memory.nid, changed),
     rulesOfUsers(database, joining),
+    isNew || changed?.length === 0 ? new Map<number, UserId>() : usersWithPushers(database, { room: memory.nid, among: changed }),
+    joining.length === 0 ? new Map<number, UserId>() : usersWithPushers(database, { among: joining }),
   ]);
   const counting = (memory.counting ??= {
     joined,
     members: new Map(),
     joining: new Map(),
+    pushed: new Map(),
+    pushedJoining: new Map(),
     scopes: new LRUCache<number, RunningNumbers>({ max: MAX_THREADS }),
   });
-  if (changed === undefined) counting.members.clear();
-  for (const nid of changed ?? []) counting.members.delete(nid);
+  if (changed === undefined) {
+    counting.members.clear();
+    counting.pushed.clear();
+  }
+  for (const nid of changed ?? []) {
+    counting.members.delete(nid);
+    counting.pushed.delete(nid);
+  }
   const ruled = (stored: readonly StoredRules[]): [number, RuledMember][] =>
-    stored.flatMap(({ user_nid, user_id, rules: own }) => {
-      const member = ruledMember(user_id, own, memory.roomId);
-      return member === undefined ? [] : [[user_nid, member]];
+    stored.flatMap((rules) => {
+      const member = ruledMember(rules, memory.roomId);
+      return member === undefined ? [] : [[rules.user_nid, member]];
     });
   for (const [nid, member] of ruled(rules)) counting.members.set(nid, member);
+  for (const [nid, id] of pushed) counting.pushed.set(nid, id);
   counting.joining = new Map(ruled(joiningRules));
+  counting.pushedJoining = pushedJoining;
   memory.rulesVersion = version;
   return counting;
 }

@@ -272,15 +272,22 @@ export class RoomWorker {
     const { database, interning, ruleChanges } = this.#services;
     const mentioned = new Set<UserId>();
     const joining = new Set<UserId>();
+    const invited = new Set<UserId>();
     for (const draft of drafts) {
       for (const id of singledOut(draft)) {
         const user = parseUserId(id);
-        if (user !== undefined && this.#isLocal(serverNameOf(user))) mentioned.add(user);
+        if (user === undefined || !this.#isLocal(serverNameOf(user))) continue;
+        mentioned.add(user);
+        if (draft.state_key === id && membershipIn(draft.content) === "invite") invited.add(user);
       }
       if (draft.type === "m.room.member" && membershipIn(draft.content) === "join") joining.add(draft.sender);
     }
-    const joiningNids = joining.size === 0 ? [] : (await interning.users(joining)).values();
-    return { counting: await loadCounting(database, this.memory, ruleChanges, [...joiningNids]), mentioned };
+    const [joiningNids, invitedNids] = await Promise.all([
+      joining.size === 0 ? new Map<string, number>() : interning.users(joining),
+      interning.findUsers(invited),
+    ]);
+    const coming = [...joiningNids.values(), ...invitedNids.values()];
+    return { counting: await loadCounting(database, this.memory, ruleChanges, coming), mentioned };
   }
 
   readonly #isLocal = (server: ServerName): boolean => this.#services.signingKey(server) !== undefined;

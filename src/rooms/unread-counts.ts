@@ -1,6 +1,7 @@
 // Counts the events of a room for its local members, by their push rules (client-server API, "Receiving notifications").
 // Whoever has the predefined rules is counted by running numbers; single rows are written only where it is different.
 import type { RoomEvent } from "../protocol/event.js";
+import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn } from "../protocol/membership.js";
 import type { PowerLevels } from "../protocol/power-levels.js";
 import {
@@ -8,7 +9,10 @@ import {
   type CompiledRules,
   compileRules,
   evaluate,
+  type EventFacts,
   eventFacts,
+  ignoring,
+  type Notification,
   singledOut,
 } from "../protocol/push-evaluation.js";
 import { PUSH_RULE_KINDS, type PushRule, type PushRuleKind, type PushRuleset, userRules } from "../protocol/push-rules.js";
@@ -20,8 +24,10 @@ import type {
   ImpliedReceiptRow,
   RunningNumbers,
 } from "../storage/counts.js";
-import type { OwnRules } from "../storage/push-rules.js";
+import type { StoredRules } from "../storage/push-rules.js";
+import type { PushRow } from "../storage/room-rows.js";
 import { MAIN_TIMELINE, WHOLE_ROOM } from "../storage/threads.js";
+import { ignoredUsersIn } from "./ignored-users.js";
 
 /** A member whose rules say something else in this room than the predefined ones. */
 export interface RuledMember {
@@ -38,23 +44,28 @@ export interface RoomCounting {
   readonly members: Map<number, RuledMember>;
   /** Rules of users who may be joining: they count from when they are in. */
   joining: ReadonlyMap<number, RuledMember>;
+  /** Members with pushers. */
+  readonly pushed: Map<number, UserId>;
+  /** Users with pushers who may be joining, or are invited: whether they shall come is something to be told of. */
+  pushedJoining: ReadonlyMap<number, UserId>;
   /** The running numbers of scopes: threads by their root, and the main timeline. */
   readonly scopes: { get(thread: number): RunningNumbers | undefined; set(thread: number, numbers: RunningNumbers): unknown };
 }
 
-/** A user's rules as they matter in one room; undefined if they are the predefined ones there. */
-export function ruledMember(userId: string, { own, changes }: OwnRules, roomId: string): RuledMember | undefined {
+/** A user's rules as they matter in one room; undefined if they are the predefined ones there, and nobody is ignored. */
+export function ruledMember({ user_id, rules: { own, changes }, ignored: list }: StoredRules, roomId: string): RuledMember | undefined {
+  const ignored = [...ignoredUsersIn(list)];
   const kept: { [Kind in PushRuleKind]?: readonly PushRule[] } = {};
   for (const kind of PUSH_RULE_KINDS) {
     const rules = (own[kind] ?? []).filter((rule) => rule.enabled && mattersIn(kind, rule, roomId));
     if (rules.length > 0) kept[kind] = rules;
   }
-  if (Object.keys(kept).length === 0 && Object.keys(changes).length === 0) return undefined;
+  if (Object.keys(kept).length === 0 && Object.keys(changes).length === 0 && ignored.length === 0) return undefined;
   const ruleset: PushRuleset = userRules(kept, new Map(Object.entries(changes)));
   const asksName = PUSH_RULE_KINDS.some((kind) =>
     ruleset[kind].some(({ conditions = [] }) => conditions.some((condition) => condition.kind === "contains_display_name")),
   );
-  return { user_id: userId, rules: compileRules(ruleset), asksName };
+  return { user_id, rules: [...ignoring(ignored), ...compileRules(ruleset)], asksName };
 }
 
 /** False for rules that name another room: most users who have rules of their own have muted some room or other. */
@@ -85,8 +96,13 @@ export interface CountingRoom {
   readonly levels: PowerLevels;
   /** The number of a local user who is in the room. */
   member(userId: string): number | undefined;
+  /** The number of a local user who need not be in the room. */
+  user(userId: string): number | undefined;
   displayName(userId: string): string | undefined;
 }
+
+/** Tells a gateway the unread count and nothing else. */
+const UNREAD_ONLY = { event_nid: null, thread: MAIN_TIMELINE, ordinal: 0, tweaks: "{}" } as const;
 
 /** The rows that come of counting events of one room in their order. */
 export class CountedRows {
@@ -96,6 +112,7 @@ export class CountedRows {
   // One statement cannot touch a row twice: the last one of a key wins.
   readonly #scopes = new Map<number, CountedScopeRow>();
   readonly #receipts = new Map<string, ImpliedReceiptRow>();
+  readonly #pushes: PushRow[] = [];
 
   /** Counts an event for everyone and brings the running numbers up to date. */
   add(counting: RoomCounting, room: CountingRoom, counted: EventToCount): void {
@@ -110,10 +127,12 @@ export class CountedRows {
       if (nid !== undefined && !different.has(nid)) different.set(nid, { user_id, rules: COMPILED_DEFAULTS });
     }
     let exceptions = false;
+    const outcomes = new Map<number, Notification | undefined>();
     for (const [user_nid, { user_id, rules }] of different) {
       // What one sends is read: the receipt that it implies is the sender's exception.
       if (user_id === event.sender) continue;
       const outcome = evaluate(rules, facts, { user_id, displayName: room.displayName(user_id) });
+      outcomes.set(user_nid, outcome);
       const notify = (outcome?.notify === true ? 1 : 0) - usually.notify;
       const highlight = (outcome?.highlight === true ? 1 : 0) - usually.highlight;
       if (notify === 0 && highlight === 0) continue;
@@ -132,12 +151,23 @@ export class CountedRows {
         this.#events.push({ room_nid, thread, ordinal, ...flags, notified, highlighted });
       }
     }
-    this.#implyReceipt(counted, thread);
+    const readBySender = this.#implyReceipt(counted, thread);
+    for (const [user_nid, user_id] of counting.pushed) {
+      if (user_id === event.sender) {
+        if (readBySender) this.#pushes.push({ ...UNREAD_ONLY, user_nid, room_nid });
+      } else this.#push(user_nid, counted, outcomes.has(user_nid) ? outcomes.get(user_nid) : usual);
+    }
+    this.#pushInvite(counting, room, counted, facts);
   }
 
   /** An event was redacted: it counts no more. */
   uncount(nid: number): void {
     this.#uncounted.push({ nid });
+  }
+
+  /** What is owed to pushers so far. */
+  pushes(): readonly PushRow[] {
+    return this.#pushes;
   }
 
   /** The rows so far. */
@@ -151,15 +181,33 @@ export class CountedRows {
     };
   }
 
+  #push(user_nid: number, { nid, room_nid, thread_root, ordinal }: EventToCount, outcome: Notification | undefined): void {
+    if (outcome?.notify !== true) return;
+    const thread = thread_root ?? MAIN_TIMELINE;
+    this.#pushes.push({ user_nid, room_nid, event_nid: nid, thread, ordinal, tweaks: JSON.stringify(outcome.tweaks) });
+  }
+
+  /** Invited users are told, too, though nothing counts for them before they are in. */
+  #pushInvite(counting: RoomCounting, room: CountingRoom, counted: EventToCount, facts: EventFacts): void {
+    const { event } = counted;
+    if (event.type !== "m.room.member" || event.state_key === undefined || membershipIn(event.content) !== "invite") return;
+    const user_nid = room.user(event.state_key);
+    const user_id = user_nid === undefined ? undefined : counting.pushedJoining.get(user_nid);
+    if (user_nid === undefined || user_id === undefined) return;
+    const rules = counting.joining.get(user_nid)?.rules ?? COMPILED_DEFAULTS;
+    this.#push(user_nid, counted, evaluate(rules, facts, { user_id }));
+  }
+
   /**
    * Sending marks as read what is before in the same thread; joining, all of the room. A change of a profile, which goes to
-   * all rooms at once, does not.
+   * all rooms at once, does not. Says whether it did.
    */
-  #implyReceipt({ event, nid, room_nid, ordinal, local_sender, joins }: EventToCount, scope: number): void {
-    if (local_sender === undefined || (event.type === "m.room.member" && !joins)) return;
+  #implyReceipt({ event, nid, room_nid, ordinal, local_sender, joins }: EventToCount, scope: number): boolean {
+    if (local_sender === undefined || (event.type === "m.room.member" && !joins)) return false;
     const thread = joins ? WHOLE_ROOM : scope;
     const row = { room_nid, user_nid: local_sender, thread, event_nid: nid, ordinal, ts: event.origin_server_ts };
     this.#receipts.set(`${local_sender} ${thread}`, row);
+    return true;
   }
 }
 
@@ -169,8 +217,14 @@ export function countMember(counting: RoomCounting, userNid: number, before: Roo
   const is = membershipIn(after.content) === "join";
   counting.joined += Number(is) - Number(was);
   const rules = counting.joining.get(userNid);
-  if (!is) counting.members.delete(userNid);
-  else if (!was && rules !== undefined) counting.members.set(userNid, rules);
+  const pushed = counting.pushedJoining.get(userNid);
+  if (!is) {
+    counting.members.delete(userNid);
+    counting.pushed.delete(userNid);
+  } else if (!was) {
+    if (rules !== undefined) counting.members.set(userNid, rules);
+    if (pushed !== undefined) counting.pushed.set(userNid, pushed);
+  }
 }
 
 /** Whether an event brings its sender into the room. `before` is what was the sender's membership. */

@@ -25,15 +25,17 @@ const MAX_ITEMS = 256;
 /** Events of one transaction, so that it stays far below the statement timeout. */
 const MAX_EVENTS = 5_000;
 
+/** Hears the position and the entries of each transaction after it happened, and the users to whose pushers it owes something. */
+export type OnCommit = (position: number, entries: readonly LogEntry[], pushed: readonly number[]) => void;
+
 /** Groups changes into transactions, one at a time. */
 export class Committer {
   readonly #database: Database;
-  readonly #onCommit: (position: number, entries: readonly LogEntry[]) => void;
+  readonly #onCommit: OnCommit;
   #waiting: Waiting[] = [];
   #running: Promise<void> | undefined;
 
-  /** `onCommit` hears the position and the entries of each transaction after it happened. */
-  constructor(database: Database, onCommit: (position: number, entries: readonly LogEntry[]) => void) {
+  constructor(database: Database, onCommit: OnCommit) {
     this.#database = database;
     this.#onCommit = onCommit;
   }
@@ -79,7 +81,10 @@ export class Committer {
       const position = await write(this.#database, group.map(({ item }) => item));
       for (const { resolve } of group) resolve(position);
       // Who sent is answered before those are woken who read: a client that is shown its event first may take it for another.
-      setImmediate(() => this.#onCommit(position, group.flatMap(({ item }) => item.entries)));
+      setImmediate(() => {
+        const pushed = group.flatMap(({ item }) => item.rows?.pushes?.map(({ user_nid }) => user_nid) ?? []);
+        this.#onCommit(position, group.flatMap(({ item }) => item.entries), pushed);
+      });
     } catch (error) {
       if (group.length === 1 || isConnectionLoss(error) || sqlState(error) === undefined) {
         for (const { reject } of group) reject(error);

@@ -5,6 +5,7 @@ import type { Statement } from "./statement.js";
 const DELETIONS: readonly Statement[] = [
   { name: "ended_account_data", text: "DELETE FROM account_data WHERE user_nid = $1" },
   { name: "ended_account_filters", text: "DELETE FROM filters WHERE user_nid = $1" },
+  { name: "ended_account_pushers", text: "DELETE FROM pushers WHERE user_nid = $1" },
   { name: "ended_account_push_rules", text: "DELETE FROM push_rules WHERE user_nid = $1" },
   {
     name: "ended_account_receipts", // memberships_pkey, then receipts_pkey

@@ -2,14 +2,20 @@
 // statement would; only the way of the rows into PostgreSQL is a shorter one.
 import type { CountRows } from "./counts.js";
 import type { LogEntry } from "./log-entry.js";
-import { type RoomRows, TABLES } from "./room-rows.js";
+import { type RoomRows, TABLES, writePushes } from "./room-rows.js";
 import type { Statement } from "./statement.js";
 
 const PARAMETERS = 26;
 
+const MESSAGE = `write_message(${Array.from({ length: PARAMETERS }, (_, index) => `$${index + 1}`).join(", ")}) AS position`;
+
 const WRITE_MESSAGE: Statement<{ position: number }> = {
   name: "write_message",
-  text: `SELECT write_message(${Array.from({ length: PARAMETERS }, (_, index) => `$${index + 1}`).join(", ")}) AS position`,
+  text: `SELECT ${MESSAGE}`,
+};
+const WRITE_MESSAGE_AND_PUSHES: Statement<{ position: number }> = {
+  name: "write_message_and_pushes",
+  text: `SELECT ${writePushes(PARAMETERS + 1)}, ${MESSAGE}`,
 };
 
 /** The tables that a lone message writes one row of at most. */
@@ -23,7 +29,7 @@ export function loneMessage(
   const [change] = changes;
   const [entry] = entries;
   if (changes.length !== 1 || entries.length !== 1 || change === undefined || entry?.kind !== "event") return undefined;
-  const { fences, events, message_json, transaction_ids = [], counts } = change;
+  const { fences, events, message_json, transaction_ids = [], counts, pushes = [] } = change;
   if (events?.length !== 1 || fences?.length !== 1 || message_json?.length !== 1 || transaction_ids.length > 1) return undefined;
   const [event] = events;
   const [fence] = fences;
@@ -34,7 +40,7 @@ export function loneMessage(
   if (event.ordinal === null || event.flags !== 0 || fence.snapshot !== event.state_before || !isUsual(counts)) return undefined;
   const [counted] = counts.counted_events;
   return {
-    statement: WRITE_MESSAGE,
+    statement: pushes.length > 0 ? WRITE_MESSAGE_AND_PUSHES : WRITE_MESSAGE,
     values: [
       fence.revision,
       fence.owner,
@@ -62,6 +68,7 @@ export function loneMessage(
       counted?.highlights ?? null,
       counted?.notified ?? null,
       counted?.highlighted ?? null,
+      ...(pushes.length > 0 ? [JSON.stringify(pushes)] : []),
     ],
   };
 }

@@ -108,6 +108,18 @@ export interface RedactionRow {
   readonly redacted_by: number;
 }
 
+/** Something that a user is to be notified of. */
+export interface PushRow {
+  readonly user_nid: number;
+  readonly room_nid: number;
+  /** Null where only the unread count has changed. */
+  readonly event_nid: number | null;
+  readonly thread: number;
+  readonly ordinal: number;
+  /** JSON. */
+  readonly tweaks: string;
+}
+
 export interface MissingEventRow {
   readonly room_nid: number;
   readonly event_id: string;
@@ -131,6 +143,8 @@ export interface RoomRows {
   readonly memberships?: readonly MembershipRow[];
   /** What the change means for unread counts. */
   readonly counts?: CountRows;
+  /** What it owes to pushers. */
+  readonly pushes?: readonly PushRow[];
 }
 
 /** A statement with its values, and whether it needs the position. */
@@ -164,15 +178,26 @@ function parameters(first: number, count: number): string {
 
 const CHANGES = `write_changes(${parameters(1, TABLES.length + 1)}) AS position`;
 
+// Counts and pushes come first: they need no position, and write_changes ends with the lock that everyone waits for.
+const COUNTS = `write_counts(${parameters(TABLES.length + 2, COUNT_TABLES.length)})`;
+
 const WRITE_CHANGES: Statement<{ position: number }> = {
   name: "write_changes",
   text: `SELECT ${CHANGES}`,
 };
 const WRITE_CHANGES_AND_COUNTS: Statement<{ position: number }> = {
   name: "write_changes_and_counts",
-  // Counts come first: they need no position, and write_changes ends with the lock that everyone waits for.
-  text: `SELECT write_counts(${parameters(TABLES.length + 2, COUNT_TABLES.length)}), ${CHANGES}`,
+  text: `SELECT ${COUNTS}, ${CHANGES}`,
 };
+const WRITE_CHANGES_COUNTS_AND_PUSHES: Statement<{ position: number }> = {
+  name: "write_changes_counts_and_pushes",
+  text: `SELECT ${COUNTS}, ${writePushes(TABLES.length + COUNT_TABLES.length + 2)}, ${CHANGES}`,
+};
+
+/** SQL that writes what is owed to pushers: the rows of this parameter. */
+export function writePushes(parameter: number): string {
+  return `write_pushes($${parameter}::json)`;
+}
 
 /** The statement that writes changes and log entries, takes their position and gives it. */
 export function writeChanges(
@@ -182,9 +207,11 @@ export function writeChanges(
   const rows = TABLES.map((table) => changes.flatMap((change): readonly object[] => change[table] ?? []));
   const counts = COUNT_TABLES.map((table) => changes.flatMap((change): readonly object[] => change.counts?.[table] ?? []));
   const counted = counts.some((list) => list.length > 0);
-  const lists = [...rows, storedEntries(entries), ...(counted ? counts : [])];
+  const pushes = changes.flatMap((change) => change.pushes ?? []);
+  const beside = pushes.length > 0 ? [...counts, pushes] : counted ? counts : [];
+  const lists = [...rows, storedEntries(entries), ...beside];
   return {
-    statement: counted ? WRITE_CHANGES_AND_COUNTS : WRITE_CHANGES,
+    statement: pushes.length > 0 ? WRITE_CHANGES_COUNTS_AND_PUSHES : counted ? WRITE_CHANGES_AND_COUNTS : WRITE_CHANGES,
     values: lists.map((list) => (list.length === 0 ? null : JSON.stringify(list))),
   };
 }

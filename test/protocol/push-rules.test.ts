@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import type { JsonObject, JsonValue } from "../../src/protocol/json.js";
 import { powerLevels } from "../../src/protocol/power-levels.js";
-import { COMPILED_DEFAULTS, compileRules, evaluate, eventFacts, type Member, type Notification, singledOut } from "../../src/protocol/push-evaluation.js";
+import { COMPILED_DEFAULTS, compileRules, evaluate, eventFacts, ignoring, type Member, type Notification, singledOut } from "../../src/protocol/push-evaluation.js";
 import { DEFAULT_RULES, type PushCondition, type PushRule, type PushRuleset, userRules } from "../../src/protocol/push-rules.js";
 import { V11 } from "../../src/protocol/room-version.js";
 import { ALICE, BOB, CAROL, DAVE, type FixtureEvent, RoomFixture } from "./room-fixture.js";
@@ -36,6 +36,8 @@ describe("push rules", () => {
       "reaction",
       "room.server_acl",
       "suppress_edits",
+      ".org.matrix.msc3930.rule.poll_response",
+      ".org.matrix.msc4028.encrypted_event",
     ]);
     expect(DEFAULT_RULES.underride.map((rule) => rule.rule_id.replace(".m.rule.", ""))).to.deep.equal([
       "call",
@@ -43,6 +45,7 @@ describe("push rules", () => {
       "room_one_to_one",
       "message",
       "encrypted",
+      ...["start_one_to_one", "start", "end_one_to_one", "end"].map((name) => `.org.matrix.msc3930.rule.poll_${name}`),
     ]);
     const forClients = JSON.stringify(userRules({}, new Map(), CAROL));
     expect(forClients.split(JSON.stringify(CAROL))).to.have.lengthOf(3);
@@ -72,6 +75,32 @@ describe("push rules", () => {
     expect(ruleId(message({ "m.mentions": { room: true } }, { sender: ALICE }))).to.equal(".m.rule.is_room_mention");
     expect(ruleId(message({ "m.mentions": { room: true } }))).to.equal(".m.rule.message");
     expect(ruleId(message({ "m.mentions": { room: "true" } }, { sender: ALICE }))).to.equal(".m.rule.message");
+  });
+
+  it("polls notify when they begin and end, not with each answer (MSC3930)", () => {
+    const poll = (name: string, members = 3): Notification | undefined =>
+      outcome({ type: `org.matrix.msc3381.poll.${name}`, sender: BOB }, DEFAULT_RULES, { user_id: CAROL }, members);
+    expect(poll("response")).to.equal(undefined);
+    for (const name of ["start", "end"]) {
+      expect(poll(name)).to.deep.include({ notify: true, tweaks: {} });
+      expect(poll(name, 2)).to.deep.include({ notify: true, tweaks: { sound: "default" } });
+    }
+  });
+
+  it("what is encrypted goes to those who want all of it, before rules of rooms, after the user's own (MSC4028)", () => {
+    const all = new Map([[".org.matrix.msc4028.encrypted_event", { enabled: true }]]);
+    const inRoom = custom("!room:a.example", { actions: [] });
+    const encrypted = { type: "m.room.encrypted", sender: BOB };
+    expect(outcome(encrypted, userRules({ room: [inRoom] }, new Map()))).to.equal(undefined);
+    expect(outcome(encrypted, userRules({ room: [inRoom] }, all))?.notify).to.equal(true);
+    expect(outcome(encrypted, userRules({ override: [custom("mute", { actions: [] })] }, all))).to.equal(undefined);
+  });
+
+  it("ignored users mean nothing, whatever the rules say", () => {
+    const rules = [...ignoring([BOB]), ...compileRules(withOverride(custom("all")))];
+    const facts = (sender: string): ReturnType<typeof eventFacts> => eventFacts(room.event(message({ body: "x" }, { sender })), 3, levels);
+    expect(evaluate(rules, facts(BOB), { user_id: CAROL })).to.equal(undefined);
+    expect(evaluate(rules, facts(ALICE), { user_id: CAROL })?.rule_id).to.equal("all");
   });
 
   it("nobody is notified of their own events, and the master rule silences everything", () => {

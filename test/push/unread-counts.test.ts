@@ -13,6 +13,7 @@ import { unreadCounts } from "../../src/push/unread.js";
 import { rebuildCounts } from "../../src/rooms/rebuild-counts.js";
 import type { RoomDraft } from "../../src/rooms/draft.js";
 import { type StoredEvent, timelineForwards } from "../../src/storage/events.js";
+import { accountDataSet, NO_ROOM } from "../../src/storage/account-data.js";
 import { NO_OWN_RULES, type OwnRules, storeRules } from "../../src/storage/push-rules.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, SERVER, seeded, startProcess, state, type TestProcess, user } from "../support/rooms.js";
@@ -36,6 +37,7 @@ function someRules(room: RoomId): readonly OwnRules[] {
     { own: { override: [rule("name", { conditions: [{ kind: "contains_display_name" }], actions: ["notify", { set_tweak: "highlight" }] })] }, changes: {} },
     { own: {}, changes: { ".m.rule.master": { enabled: true } } },
     { own: {}, changes: { ".m.rule.suppress_notices": { enabled: false } } },
+    { own: { room: [rule(room, { actions: [] })] }, changes: { ".org.matrix.msc4028.encrypted_event": { enabled: true } } },
     { own: {}, changes: { ".m.rule.is_user_mention": { enabled: false }, ".m.rule.message": { actions: [] } } },
   ];
 }
@@ -57,6 +59,8 @@ describe("unread counts", () => {
   const reads: Read[] = [];
   /** The rules that everyone had when an event came. */
   const rulesAt = new Map<string, Rules>();
+  /** Whom everyone ignored at that time. */
+  const ignoredAt = new Map<string, ReadonlyMap<UserId, readonly UserId[]>>();
 
   before(async () => {
     process = await startProcess(await freshDatabase());
@@ -96,6 +100,11 @@ describe("unread counts", () => {
         return state(ALICE, "m.room.topic", { topic: String(next()) });
       case 8:
         return { type: "m.room.encrypted", sender, content: { algorithm: "x" } };
+      case 9:
+        if (target !== undefined) content["m.relates_to"] = { rel_type: "m.replace", event_id: target.event_id };
+        return { type: "m.room.message", sender, content };
+      case 10:
+        return { type: `org.matrix.msc3381.poll.${pick(["start", "response", "end"])}`, sender, content: {} };
       default:
         return { type: "m.room.message", sender, content };
     }
@@ -133,6 +142,7 @@ describe("unread counts", () => {
       const self = members.get(id);
       if (self?.["membership"] !== "join" || event.sender === id || row.redacted_by !== null) continue;
       const joined = [...members.values()].filter((content) => content["membership"] === "join").length;
+      if (ignoredAt.get(event.event_id)?.get(id)?.some((ignored) => ignored === event.sender) === true) continue;
       const { own, changes } = rulesAt.get(event.event_id)?.get(id) ?? NO_OWN_RULES;
       const rules = compileRules(userRules(own, new Map(Object.entries(changes))));
       const facts = eventFacts(event, joined, powerLevels(DEFAULT_ROOM_VERSION, create, levels));
@@ -168,6 +178,7 @@ describe("unread counts", () => {
 
   it("random traffic: as they are kept is as they are counted", async () => {
     let rules: Rules = new Map(USERS.map((id) => [id, NO_OWN_RULES]));
+    let ignored: ReadonlyMap<UserId, readonly UserId[]> = new Map();
     for (let round = 0; round < 40; round += 1) {
       for (const id of USERS) {
         if (next() > 0.1) continue;
@@ -176,10 +187,22 @@ describe("unread counts", () => {
         await process.database.transaction(async (tx) => storeRules(tx, nid(id), chosen));
         process.services.ruleChanges.note(nid(id));
       }
+      const ignoring = pick(USERS);
+      if (ignoring !== undefined && next() < 0.2) {
+        const users = USERS.filter((id) => id !== ignoring && next() < 0.2);
+        ignored = new Map([...ignored, [ignoring, users]]);
+        const content = JSON.stringify({ ignored_users: Object.fromEntries(users.map((id) => [id, {}])) });
+        await process.services.committer.submit({ statements: [accountDataSet(nid(ignoring), NO_ROOM, "m.ignored_user_list", content)], entries: [] });
+        process.services.ruleChanges.note(nid(ignoring));
+      }
       const before = await timeline();
       const drafts = Array.from({ length: 1 + Math.floor(next() * 8) }, () => draft(before));
       const results = await process.owners.submit(room_id, drafts);
-      for (const result of results) if ("event_id" in result) rulesAt.set(result.event_id, rules);
+      for (const result of results) {
+        if (!("event_id" in result)) continue;
+        rulesAt.set(result.event_id, rules);
+        ignoredAt.set(result.event_id, ignored);
+      }
       const events = await timeline();
       for (const id of USERS) {
         const event = pick(events);
@@ -249,6 +272,15 @@ describe("unread counts", () => {
       const [row] = await process.database.read<{ count: number }>({ name: "count_rows", text }, [largeNid]);
       return row?.count ?? 0;
     };
+    const largeNids = await process.services.interning.users(members);
+    // Three of them have pushers; so has somebody who is not in the room.
+    const someone = await process.services.interning.users([user("elsewhere")]);
+    const pushed = [...members.slice(0, 3).map((id) => largeNids.get(id) ?? 0), ...someone.values()];
+    await process.database.write({ name: "accounts", text: "INSERT INTO accounts (user_nid, created_ts) SELECT unnest($1::bigint[]), 0" }, [pushed]);
+    const pushers = `INSERT INTO pushers (user_nid, app_id, pushkey, kind, app_display_name, device_display_name, lang, data, enabled, set_ts, gateway)
+      SELECT unnest($1::bigint[]), 'app', 'key', 'http', '', '', 'en', '{}', true, 0, ''`;
+    await process.database.write({ name: "pushers", text: pushers }, [pushed]);
+    for (const nid of pushed) process.services.ruleChanges.note(nid);
     const before = await rows();
     const mentions = { user_ids: members.slice(0, 3) };
     const sent = await process.owners.submit(large, [
@@ -259,7 +291,9 @@ describe("unread counts", () => {
     expect(sent.filter((result): result is { event_id: EventId; position: number } => "event_id" in result)).to.have.length(3);
     // Three messages, their scope, and a highlight for each of the three who are named.
     expect((await rows()) - before).to.equal(3 + 1 + 3);
-    const largeNids = await process.services.interning.users(members);
+    const owed = "SELECT user_nid FROM push_outbox JOIN pushers ON pushers.nid = pusher_nid ORDER BY push_outbox.nid";
+    // A row for each message and each of the three who are to be told.
+    expect(await process.database.read({ name: "owed", text: owed }, [])).to.have.length(9);
     const pairs = members.map((id) => ({ user_nid: largeNids.get(id) ?? 0, room_nid: largeNid }));
     const counts = await unreadCounts(process.database, pairs, true);
     for (const [index, pair] of pairs.entries()) {

@@ -7,9 +7,9 @@ import { sqlState } from "../../src/storage/database.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, startProcess, type TestProcess, user } from "../support/rooms.js";
 
-const TABLES = ["rooms", "events", "message_json", "transaction_ids", "counted_events", "counted_scopes", "receipts", "log"];
+const TABLES = ["rooms", "events", "message_json", "transaction_ids", "counted_events", "counted_scopes", "receipts", "push_outbox", "log"];
 /** What is another in each run: the position and the time. */
-const OWN = ["position", "created"];
+const OWN = ["position", "created", "created_ts"];
 
 describe("lone message", () => {
   let process: TestProcess;
@@ -76,7 +76,8 @@ describe("lone message", () => {
         await tx.query(bound.statement, bound.values);
         for (const table of TABLES) {
           const rows = await tx.query<{ row: Record<string, unknown> }>(
-            { name: "", text: `SELECT to_jsonb(t) AS row FROM ${table} t ORDER BY t::text` },
+            // What is owed to pushers is numbered anew even where it is undone.
+            { name: "", text: `SELECT to_jsonb(t)${table === "push_outbox" ? " - 'nid'" : ""} AS row FROM ${table} t ORDER BY t::text` },
             [],
           );
           found[table] = rows.map(({ row }) => Object.fromEntries(Object.entries(row).filter(([name]) => !OWN.includes(name))));
@@ -105,6 +106,19 @@ describe("lone message", () => {
       events: [{ ...event, relates_to: 17, rel_type_nid: 5, thread_root: 17, thread_ordinal: 3 }],
       counts: { ...change.counts, counted_events: [], counted_scopes: [], implied_receipts: [{ ...receipt, thread: 17 }] },
     });
+  });
+
+  it("a message that owes something to pushers", async () => {
+    const text = `WITH account AS (INSERT INTO accounts (user_nid, created_ts) SELECT nid, 0 FROM users ORDER BY nid LIMIT 1 RETURNING user_nid)
+      INSERT INTO pushers (user_nid, app_id, pushkey, kind, app_display_name, device_display_name, lang, data, enabled, set_ts, gateway)
+      SELECT user_nid, 'app', key, 'http', '', '', 'en', '{}', true, 0, '' FROM account, unnest(ARRAY['one', 'two']) AS key RETURNING user_nid`;
+    const [pusher] = await process.database.write<{ user_nid: number }>({ name: "", text }, []);
+    if (pusher === undefined) throw new Error("no pusher");
+    const push = { user_nid: pusher.user_nid, room_nid: 1, event_nid: 9_001, thread: 0, ordinal: 3, tweaks: '{"a":"\\"}' };
+    const message = { ...change, pushes: [push, { ...push, event_nid: null, ordinal: 0 }, { ...push, user_nid: 999_999 }] };
+    await compare(message);
+    const rows = (await written(loneMessage([message], entries))) as { push_outbox?: unknown[] };
+    expect(rows.push_outbox).to.have.lengthOf(4);
   });
 
   it("is fenced as any change", async () => {

@@ -10,6 +10,7 @@ import { requestValidation, requireValidated, type Credentials } from "../../acc
 import { invalidParam, MatrixError } from "../../errors.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import { canonicalAddress, canonicalEmail, canonicalPhoneNumber, type ThirdPartyId } from "../../protocol/third-party-ids.js";
+import { deleteMailPusher } from "../../storage/pushers.js";
 import { deleteThirdPartyId, listThirdPartyIds } from "../../storage/third-party-ids.js";
 import type { ValidationPurpose } from "../../storage/validation-sessions.js";
 import type { Handler, Request } from "../handler.js";
@@ -48,7 +49,11 @@ export const unbind3pidFromAccount: Handler<typeof spec.unbind3pidFromAccount> =
 
 export const delete3pidFromAccount: Handler<typeof spec.delete3pidFromAccount> = async (services, { auth, body }) => {
   const id = canonicalAddress(body.medium, body.address);
-  if (id !== undefined) await services.database.transaction((tx) => deleteThirdPartyId(tx, auth.user_nid, id));
+  if (id !== undefined) await services.database.transaction(async (tx) => {
+    await deleteThirdPartyId(tx, auth.user_nid, id);
+    // Nobody is mailed at an address that is no longer theirs.
+    if (id.medium === "email") await deleteMailPusher(tx, auth.user_nid, id.address);
+  });
   return { id_server_unbind_result: "no-support" };
 };
 
