@@ -45,7 +45,12 @@ export async function receiveEvents(context: RoomContext, room: Room, sender: Se
   await batch.closeGaps();
   await batch.findStates();
   await batch.findAuthEvents();
-  const { outcomes } = await context.owners.receive(room.rules, room.room_id, batch.inOrder());
+  const ordered = batch.inOrder();
+  const { owners } = context;
+  // What a given state names has to be there before the events that it is the state of.
+  const ahead = ordered.some(({ stateBefore }) => stateBefore !== undefined) ? ordered.filter(({ as }) => as === "outlier") : [];
+  if (ahead.length > 0) await owners.receive(room.rules, room.room_id, ahead);
+  const { outcomes } = await owners.receive(room.rules, room.room_id, ordered);
   return outcomes;
 }
 
