@@ -4,6 +4,7 @@ import * as appserviceThirdParty from "./appservice/third-party.js";
 import * as appserviceTransactions from "./appservice/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminServerNotices from "./admin/server-notices.js";
+import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -61,6 +62,7 @@ export const operations: readonly Operation[] = [
   accountData,
   admin,
   adminServerNotices,
+  adminUsers,
   appservice,
   capabilities,
   createRoom,

@@ -1,6 +1,7 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
+import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -51,6 +52,7 @@ import * as federationServerSpec from "../../spec/federation/server.js";
 import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminServerNotices from "./admin/server-notices.js";
+import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -106,6 +108,7 @@ export const routes: readonly Route[] = [
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
   bind(adminServerNoticesSpec, adminServerNotices),
+  bind(adminUsersSpec, adminUsers),
   bind(adminSpec, admin),
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
