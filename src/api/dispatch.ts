@@ -188,7 +188,7 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
-  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address);
+  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address, auth?.rate_limit);
   return {
     ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, config)) as undefined,
