@@ -36,3 +36,12 @@ CREATE TABLE admin_tasks (
 );
 CREATE INDEX admin_tasks_open ON admin_tasks (created_ts) WHERE status IN ('scheduled', 'active');
 CREATE INDEX admin_tasks_resource ON admin_tasks (resource_id);
+
+-- A text in the content of an event, or NULL: also where it holds what text cannot.
+CREATE FUNCTION content_text(event text, key text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  RETURN event::json -> 'content' ->> key;
+EXCEPTION WHEN OTHERS THEN
+  RETURN NULL;
+END
+$$;

@@ -7,6 +7,7 @@ import * as adminMedia from "./admin/media.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminRegistrationTokens from "./admin/registration-tokens.js";
 import * as adminReports from "./admin/reports.js";
+import * as adminRooms from "./admin/rooms.js";
 import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
@@ -70,6 +71,7 @@ export const operations: readonly Operation[] = [
   adminMedia,
   adminRegistrationTokens,
   adminReports,
+  adminRooms,
   adminServer,
   adminServerNotices,
   adminUsers,

@@ -1,12 +1,13 @@
 // What administrators do with the accounts of others (Synapse's admin API, "User Admin API").
-import { forbidden, invalidParam, missingParam, notFound, threepidInUse, unknownError } from "../errors.js";
-import { serverNameOf, type DeviceId, type UserId } from "../protocol/identifiers.js";
+import { forbidden, invalidParam, invalidUsername, notFound, threepidInUse, unknownError, type MatrixError } from "../errors.js";
+import { isCompliantUserId, serverNameOf, type DeviceId, type UserId } from "../protocol/identifiers.js";
 import { canonicalAddress } from "../protocol/third-party-ids.js";
 import { insertToken } from "../storage/access-tokens.js";
 import { findAccount, setAdmin, type Account } from "../storage/accounts.js";
 import {
   externalIdsOf,
   listUsers,
+  ownerOfExternalId,
   setExternalIds,
   setRateLimit,
   setUserType,
@@ -15,10 +16,10 @@ import {
   type RateLimitOverride,
 } from "../storage/admin-users.js";
 import { ensureDevice } from "../storage/devices.js";
-import { addThirdPartyId, deleteThirdPartyId, listThirdPartyIds, type AddedId } from "../storage/third-party-ids.js";
+import { addThirdPartyId, deleteThirdPartyId, listThirdPartyIds, ownerOfThirdPartyId, type AddedId } from "../storage/third-party-ids.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { changePassword, deactivate, reactivate } from "./account.js";
-import type { AccountContext } from "./context.js";
+import { appendToLog, type AccountContext } from "./context.js";
 import { restrict } from "./moderation.js";
 import { changeProfileField } from "./profiles.js";
 import { create } from "./registration.js";
@@ -29,6 +30,8 @@ export interface UserDetails extends AdminUser {
   readonly threepids: readonly AddedId[];
   readonly external_ids: readonly ExternalId[];
 }
+
+const taken = (): MatrixError => unknownError(409, "Another user has one of these external ids.");
 
 /** What an administrator wants of an account; what is absent stays as it is. */
 export interface UserChange {
@@ -87,7 +90,16 @@ export async function putUser(context: AccountContext, admin: UserId, userId: Us
     if (id === undefined) throw invalidParam(`${address} is no ${medium}.`);
     return id;
   });
+  for (const id of threepids ?? []) {
+    const owner = await ownerOfThirdPartyId(context.database, server, id);
+    if (owner !== undefined && owner !== userId) throw threepidInUse();
+  }
+  for (const id of change.external_ids ?? []) {
+    const owner = await ownerOfExternalId(context.database, server, id);
+    if (owner !== undefined && owner !== userId) throw taken();
+  }
   if (before === undefined) {
+    if (!isCompliantUserId(userId)) throw invalidUsername("A user name has letters a to z, digits and . _ = - / +.");
     await create(context, { user_id: userId, password: change.password ?? undefined, is_admin: change.admin === true });
   }
   const account = await anyAccountOf(context, userId);
@@ -97,7 +109,7 @@ export async function putUser(context: AccountContext, admin: UserId, userId: Us
     if (change.user_type !== undefined) await setUserType(tx, user_nid, change.user_type);
     const ids = change.external_ids;
     if (ids !== undefined && !(await setExternalIds(tx, { user_nid, server }, ids))) {
-      throw unknownError(409, "Another user has one of these external ids.");
+      throw taken();
     }
     if (threepids === undefined) return;
     const now = context.clock.now();
@@ -158,20 +170,22 @@ export async function overrideRateLimit(context: AccountContext, { user_nid }: A
 /** The device that administrators' tokens for a user belong to: the user sees it, and can end it. */
 const ADMINISTRATOR_DEVICE = "ADMINISTRATOR" as DeviceId;
 
-/** An access token of a user for an administrator. Throws M_FORBIDDEN for oneself, M_MISSING_PARAM for a time that has passed. */
+/** An access token of a user for an administrator. Throws M_FORBIDDEN for oneself, M_INVALID_PARAM for a time that has passed. */
 export async function loginAsUser(
-  { clock, database }: AccountContext,
+  context: AccountContext,
   admin: UserId,
   { user_id, user_nid }: Account,
   validUntil: number | undefined,
 ): Promise<string> {
+  const { clock, database } = context;
   if (user_id === admin) throw forbidden("You are logged in as this user.");
   const now = clock.now();
-  if (validUntil !== undefined && validUntil <= now) throw missingParam('"valid_until_ms" must be in the future.');
+  if (validUntil !== undefined && validUntil <= now) throw invalidParam('"valid_until_ms" must be in the future.');
   const access_token = newToken("access");
   await database.transaction(async (tx) => {
     const device_id = ADMINISTRATOR_DEVICE;
-    await ensureDevice(tx, { user_nid, device_id, display_name: "An administrator of the server", created_ts: now });
+    const made = await ensureDevice(tx, { user_nid, device_id, display_name: "An administrator of the server", created_ts: now });
+    if (made) appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
     await insertToken(tx, {
       access_digest: tokenDigest(access_token),
       refresh_digest: undefined,

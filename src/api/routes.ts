@@ -4,6 +4,7 @@ import * as adminDevicesSpec from "../../spec/admin/devices.js";
 import * as adminMediaSpec from "../../spec/admin/media.js";
 import * as adminRegistrationTokensSpec from "../../spec/admin/registration-tokens.js";
 import * as adminReportsSpec from "../../spec/admin/reports.js";
+import * as adminRoomsSpec from "../../spec/admin/rooms.js";
 import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as adminUsersSpec from "../../spec/admin/users.js";
@@ -60,6 +61,7 @@ import * as adminDevices from "./admin/devices.js";
 import * as adminMedia from "./admin/media.js";
 import * as adminRegistrationTokens from "./admin/registration-tokens.js";
 import * as adminReports from "./admin/reports.js";
+import * as adminRooms from "./admin/rooms.js";
 import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
@@ -121,6 +123,7 @@ export const routes: readonly Route[] = [
   bind(adminMediaSpec, adminMedia),
   bind(adminRegistrationTokensSpec, adminRegistrationTokens),
   bind(adminReportsSpec, adminReports),
+  bind(adminRoomsSpec, adminRooms),
   bind(adminServerSpec, adminServer),
   bind(adminServerNoticesSpec, adminServerNotices),
   bind(adminUsersSpec, adminUsers),

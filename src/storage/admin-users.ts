@@ -210,10 +210,11 @@ export async function setRateLimit(tx: Queryable, userNid: number, limit: RateLi
 
 const INVITES: Statement<{ count: number }> = {
   name: "admin_users_sent_invites",
-  // All of the user's memberships given to others are looked at; nothing else needs an index on senders.
-  text: `SELECT count(*) AS count FROM events e JOIN state_event_json s ON s.nid = e.nid
-    WHERE e.type_nid = (SELECT nid FROM event_types WHERE type = 'm.room.member') AND e.sender_nid = $1 AND e.origin_server_ts >= $2
-      AND e.flags = 0 AND s.json LIKE '%"membership":"invite"%'`,
+  // memberships_pkey, events_state: only who is in a room can invite others to it.
+  text: `SELECT count(*) AS count FROM memberships m JOIN events e ON e.room_nid = m.room_nid AND e.tuple_nid IS NOT NULL
+    JOIN state_event_json s ON s.nid = e.nid
+    WHERE m.user_nid = $1 AND e.type_nid = (SELECT nid FROM event_types WHERE type = 'm.room.member') AND e.sender_nid = $1
+      AND e.origin_server_ts >= $2 AND e.flags = 0 AND s.json LIKE '%"membership":"invite"%'`,
 };
 const JOINED_SINCE: Statement<{ count: number }> = {
   name: "admin_users_joined_rooms_since", // memberships_pkey, events_timestamp
