@@ -177,11 +177,7 @@ class Delivery implements AsyncDisposable {
     const next = this.#mayWait ? await nextTransaction(database, id) : undefined;
     if (next !== undefined) return await this.#send(next);
     this.#mayWait = false;
-    if (this.#typing.size > 0) {
-      await this.#tellTyping();
-      return true;
-    }
-    return await advanceReader(database, {
+    const moved = await advanceReader(database, {
       name: cursorOf(id),
       apply: async (tx, entries) => {
         await this.#hold(tx);
@@ -190,6 +186,10 @@ class Delivery implements AsyncDisposable {
         await putTransactions(tx, id, transactions);
       },
     });
+    // Who is where is known only when the log has been read.
+    if (moved || this.#typing.size === 0) return moved;
+    await this.#tellTyping();
+    return true;
   }
 
   async #tellTyping(): Promise<void> {

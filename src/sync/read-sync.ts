@@ -19,7 +19,7 @@ import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
 import type { Reads } from "../storage/statement.js";
 import { LOG_KINDS } from "../storage/log-entry.js";
-import { MEMBERSHIPS } from "../storage/room-rows.js";
+import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
 import {
   CHANGED_ROOMS,
@@ -43,7 +43,6 @@ import {
   stateAtStart,
   type RoomWindow,
   type Timeline,
-  type TimelineEvent,
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
@@ -373,6 +372,17 @@ class SyncRead {
     }
   }
 
+  /** The ends of invitations and knocks to rooms that none of ours is in: those rooms have no timeline here. */
+  async #outsideLeaves(all: readonly { readonly window: RoomWindow; readonly timeline: Timeline }[]): Promise<Map<number, ReadEvent>> {
+    const bare = new Set(
+      all.filter(({ window, timeline }) => window.section === "leave" && timeline.events.length === 0).map(({ window }) => window.room_nid),
+    );
+    if (bare.size === 0) return new Map();
+    const ended = (await this.#memberships()).filter(({ room_nid }) => bare.has(room_nid));
+    const events = await this.#services.events.get(this.#reads, ended.map(({ event_nid }) => event_nid));
+    return new Map([...events.values()].filter(({ row }) => (row.flags & FLAGS.outlier) !== 0).map((read) => [read.row.room_nid, read]));
+  }
+
   /** Whoever was only invited or knocked learns nothing of a room's state by being turned away. */
   async #mayReadState({ row }: ReadEvent): Promise<boolean> {
     if (row.replaces === null) return false;
@@ -474,10 +484,13 @@ class SyncRead {
 
     const join: string[] = [];
     const leave: string[] = [];
+    const outside = await this.#outsideLeaves(all);
     for (const { window, timeline } of all) {
       const { room_nid, section } = window;
       const parts: string[] = [];
-      const timelineText = timeline.events.map((event: TimelineEvent) => shownEvent(event, this.#shownTo, context, false));
+      const own = outside.get(room_nid);
+      const shown = own === undefined ? timeline.events : [...timeline.events, { read: own, membership: "leave" as const }];
+      const timelineText = shown.map((event) => shownEvent(event, this.#shownTo, context, false));
       if (timelineText.length > 0 || timeline.limited) {
         const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
         parts.push(`"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`);
