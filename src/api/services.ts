@@ -6,6 +6,7 @@ import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
 import type { MediaContext } from "../media/context.js";
+import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -17,6 +18,7 @@ import type { EventCache } from "../rooms/event-cache.js";
 import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly adminTasks: AdminTasks;
   readonly appservices: AppServices;
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
