@@ -26,6 +26,7 @@ import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { remoteMedia } from "./media/fetch-remote.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
@@ -244,7 +245,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
   started.push(pushes.delivery);
-  const media = await openMedia(config, undefined);
+  const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const appserviceOutgoing = appServiceOutgoing(config);
   started.push(appserviceOutgoing);
