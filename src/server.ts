@@ -18,6 +18,8 @@ import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { takeEdus } from "./ephemeral/inbound-edus.js";
+import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
@@ -251,8 +253,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(appserviceOutgoing);
   const appserviceClient = new AppServiceClient(appserviceOutgoing);
   await registerSenders(database, clock, appservices);
-  // Ephemeral messages of other servers come with the parts that they concern.
-  const transactions = new InboundTransactions(context, async () => {});
+  const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
   const { follower, registration } = engine;
   const sender = new FederationSender({
@@ -262,7 +263,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     servers,
     clock,
     process: () => registration.nid,
-    edusOf: () => Promise.resolve([]),
+    edusOf: owedEdus({ ...engine, servers, federation }),
   });
   started.push(sender);
   const services: Services = {
@@ -280,6 +281,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    sender,
     searchIndex,
     transactions,
     media,

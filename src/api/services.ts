@@ -5,6 +5,7 @@ import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
+import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
@@ -21,6 +22,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;
