@@ -4,6 +4,7 @@ import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
+import { RemoteProfiles } from "./accounts/remote-profiles.js";
 import { keepSessions } from "./accounts/session-upkeep.js";
 import { certificateOf } from "./api/certificate.js";
 import { createApp } from "./api/dispatch.js";
@@ -281,6 +282,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    remoteProfiles: new RemoteProfiles({ federation, servers }),
     sender,
     searchIndex,
     transactions,

@@ -1,5 +1,6 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { RemoteProfiles } from "../accounts/remote-profiles.js";
 import type { AppServiceClient } from "../appservice/client.js";
 import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
@@ -22,6 +23,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly remoteProfiles: RemoteProfiles;
   readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
