@@ -491,10 +491,10 @@ class SyncRead {
       const own = outside.get(room_nid);
       const shown = own === undefined ? timeline.events : [...timeline.events, { read: own, membership: "leave" as const }];
       const timelineText = shown.map((event) => shownEvent(event, this.#shownTo, context, false));
-      if (timelineText.length > 0 || timeline.limited) {
-        const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
-        parts.push(`"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`);
-      }
+      const hasTimeline = timelineText.length > 0 || timeline.limited;
+      const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
+      const timelinePart = `"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`;
+      if (hasTimeline) parts.push(timelinePart);
       const stateText = this.#stateText(states.get(room_nid) ?? new Map(), contents);
       const name = this.#request.stateAfter ? "state_after" : "state";
       const noState = stateText === "" && !this.#request.stateAfter;
@@ -502,8 +502,11 @@ class SyncRead {
       // A client that begins has nothing to compare with: it is told where there is none.
       if (account !== "" || (section === "join" && this.#after === 0)) parts.push(`"account_data":{"events":[${account}]}`);
       if (section === "leave") {
-        if (!noState) parts.push(`"${name}":{"events":[${stateText}]}`);
-        if (parts.length > 0) leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
+        if (parts.length === 0 && noState) continue;
+        // Libraries read both of a room that was left without asking whether they are there.
+        if (!hasTimeline) parts.push(timelinePart);
+        parts.push(`"${name}":{"events":[${stateText}]}`);
+        leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
         continue;
       }
       const ephemeral = this.#ephemeral(
