@@ -55,6 +55,7 @@ import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationLeaves from "./federation/leaves.js";
+import * as federationMedia from "./federation/media.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -81,6 +82,7 @@ export const operations: readonly Operation[] = [
   devices,
   directory,
   fallbackPages,
+  federationMedia,
   federationOpenid,
   filter,
   login,

@@ -52,6 +52,7 @@ import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
+import * as federationMediaSpec from "../../spec/federation/media.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
@@ -109,6 +110,7 @@ import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
+import * as federationMedia from "./federation/media.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -170,6 +172,7 @@ export const routes: readonly Route[] = [
   bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
+  bind(federationMediaSpec, federationMedia),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
   bind(federationTransactionsSpec, federationTransactions),

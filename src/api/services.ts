@@ -1,10 +1,12 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { RemoteProfiles } from "../accounts/remote-profiles.js";
 import type { AppServiceClient } from "../appservice/client.js";
 import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
+import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
@@ -23,6 +25,8 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly remoteProfiles: RemoteProfiles;
+  readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;
