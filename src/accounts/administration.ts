@@ -184,7 +184,7 @@ export async function loginAsUser(
   const access_token = newToken("access");
   await database.transaction(async (tx) => {
     const device_id = ADMINISTRATOR_DEVICE;
-    const made = await ensureDevice(tx, { user_nid, device_id, display_name: "An administrator of the server", created_ts: now });
+    const made = await ensureDevice(tx, { user_nid, device_id, display_name: "An administrator of the server", created_ts: now, ip: undefined });
     if (made) appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
     await insertToken(tx, {
       access_digest: tokenDigest(access_token),

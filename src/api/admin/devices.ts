@@ -27,7 +27,7 @@ export const adminCreateDevice: Handler<typeof spec.adminCreateDevice> = async (
   const { user_nid } = await anyAccountOf(services, params.userId);
   const { device_id, display_name } = body;
   await services.database.transaction(async (tx) => {
-    const made = await ensureDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now() });
+    const made = await ensureDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now(), ip: undefined });
     if (made) appendToLog(services, tx, [{ kind: "device_list", user_nid }]);
   });
   return {};
