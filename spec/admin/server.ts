@@ -10,6 +10,7 @@ const time = Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_I
 const NullableInteger = Type.Unsafe<number | null>({ type: ["integer", "null"] });
 const NullableString = Type.Unsafe<string | null>({ type: ["string", "null"] });
 const dir = Type.Unsafe<"f" | "b">({ ...sortDirection, default: "f" });
+const taskStatus = Type.Optional(Type.String({ enum: ["scheduled", "active", "complete", "cancelled", "failed"] }));
 const Features = Type.Object({ features: Type.Record(Type.String(), Type.Boolean()) });
 const ofUser = Type.Object({ userId: UserId });
 
@@ -66,7 +67,9 @@ export const adminScheduledTasks = operation({
   query: Type.Object({
     action_name: Type.Optional(Type.String()),
     resource_id: Type.Optional(Type.String()),
-    job_status: Type.Optional(Type.Unsafe<"scheduled" | "active" | "complete" | "failed">({ enum: ["scheduled", "active", "complete", "failed"] })),
+    // Consoles send the one name or the other.
+    job_status: taskStatus,
+    status: taskStatus,
     max_timestamp: time,
   }),
   response: Type.Object({

@@ -6,7 +6,7 @@ import { fromText, toText } from "./text.js";
 /** A process that has not said for so long that it is still at work is taken for dead. */
 const CLAIM = "interval '30 seconds'";
 
-export type AdminTaskStatus = "scheduled" | "active" | "complete" | "failed";
+type AdminTaskStatus = "scheduled" | "active" | "complete" | "failed";
 
 export interface AdminTask {
   readonly id: string;
@@ -89,7 +89,7 @@ export async function listTasks(
     readonly id?: string | undefined;
     readonly action?: string | undefined;
     readonly resource_id?: string | undefined;
-    readonly status?: AdminTaskStatus | undefined;
+    readonly status?: string | undefined;
     readonly until?: number | undefined;
   },
 ): Promise<AdminTask[]> {

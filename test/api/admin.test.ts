@@ -288,7 +288,7 @@ describe("the admin API", function () {
       expect(shutdown["local_aliases"]).to.deep.equal(["#doomed:localhost"]);
       expect((await root.get(user1("alice", "joined_rooms"))).body["joined_rooms"]).to.include(shutdown["new_room_id"]);
       expect(objectsAt((await root.get(`${ADMIN}/v2/rooms/${enc(room)}/delete_status`)).body, "results")).to.have.length(1);
-      expect(objectsAt((await root.get(`${ADMIN}/v1/scheduled_tasks?action_name=delete_room`)).body, "scheduled_tasks")[0]).to.include({ resource_id: room, status: "complete" });
+      expect(objectsAt((await root.get(`${ADMIN}/v1/scheduled_tasks?action_name=delete_room&status=complete`)).body, "scheduled_tasks")[0]).to.include({ resource_id: room, status: "complete" });
       expect(refusal(await root.get(`${ADMIN}/v1/rooms/${enc(room)}`))).to.deep.equal([404, "M_NOT_FOUND"]);
       expect(refusal(await alice.post(`${V3}/join/${enc(room)}`))).to.deep.equal([403, "M_FORBIDDEN"]);
       expect(await rowsOf(server, row?.nid ?? 0)).to.deep.equal({});

@@ -33,7 +33,7 @@ export const adminMediaStatistics: Handler<typeof spec.adminMediaStatistics> = a
 export const adminRoomSizes: Handler<typeof spec.adminRoomSizes> = async ({ database }) => ({ rooms: await largestRooms(database) });
 
 export const adminScheduledTasks: Handler<typeof spec.adminScheduledTasks> = async ({ database }, { query }) => {
-  const { action_name: action, resource_id, job_status: status, max_timestamp: until } = query;
+  const { action_name: action, resource_id, job_status, status = job_status, max_timestamp: until } = query;
   const tasks = await listTasks(database, { action, resource_id, status, until });
   return {
     scheduled_tasks: tasks.map((task) => ({
