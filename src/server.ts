@@ -34,6 +34,7 @@ import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
+import { AdminTasks } from "./rooms/admin-tasks.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
@@ -240,6 +241,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
   started.push(new MembershipUpkeep(context));
+  const adminTasks = new AdminTasks({ ...context, outgoing });
+  started.push(adminTasks);
   started.push(new GuestUpkeep(context));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
@@ -269,6 +272,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(sender);
   const services: Services = {
     ...engine,
+    adminTasks,
     appservices,
     appserviceClient,
     config,

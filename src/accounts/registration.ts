@@ -73,10 +73,11 @@ export async function registerGuest(
   context: AccountContext,
   server: ServerName,
   { initial_device_display_name: name }: Static<(typeof register)["body"]>,
+  address: string,
 ): Promise<Registered> {
   if (!context.config.registration.guests) throw guestsForbidden("This server has no guest accounts.");
   const user_id = randomUserId(server);
-  const session = name === undefined ? {} : { initial_device_display_name: name };
+  const session = { address, ...(name !== undefined && { initial_device_display_name: name }) };
   return create(context, { user_id, password: undefined, is_admin: false, is_guest: true, session });
 }
 
@@ -88,6 +89,7 @@ export async function registerUser(
   context: AccountContext,
   server: ServerName,
   body: Static<(typeof register)["body"]>,
+  address: string,
 ): Promise<Registered> {
   requireOpen(context, server);
   const guest = await upgradedGuest(context, server, body);
@@ -102,7 +104,7 @@ export async function registerUser(
     guest,
     token: completed.get("m.login.registration_token"),
     validations: validationsIn(completed),
-    session: body.inhibit_login === true ? undefined : body,
+    session: sessionOf(body, address),
   });
 }
 
@@ -119,8 +121,18 @@ export async function registerOwnUser(
   context: AccountContext,
   user_id: UserId,
   body: Static<(typeof register)["body"]>,
+  address: string,
 ): Promise<Registered> {
-  return await create(context, { user_id, password: undefined, is_admin: false, session: body.inhibit_login === true ? undefined : body });
+  return await create(context, { user_id, password: undefined, is_admin: false, session: sessionOf(body, address) });
+}
+
+type NewSession = Pick<Static<(typeof register)["body"]>, "device_id" | "initial_device_display_name" | "refresh_token"> & {
+  /** Network address of the client, unless it is opened for somebody else. */
+  readonly address: string | undefined;
+};
+
+function sessionOf(body: Static<(typeof register)["body"]>, address: string): NewSession | undefined {
+  return body.inhibit_login === true ? undefined : { ...body, address };
 }
 
 interface NewAccount {
@@ -136,7 +148,7 @@ interface NewAccount {
   /** Sessions that proved addresses of the user. */
   readonly validations?: readonly string[];
   /** The session to open with it, if any. */
-  readonly session?: Pick<Static<(typeof register)["body"]>, "device_id" | "initial_device_display_name" | "refresh_token"> | undefined;
+  readonly session?: NewSession | undefined;
 }
 
 /**
@@ -165,6 +177,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
       user_nid,
       device_id: session.device_id,
       display_name: session.initial_device_display_name,
+      address: session.address,
       refresh: session.refresh_token === true,
     });
     return { user_id, ...opened };
@@ -265,7 +278,7 @@ export async function registerBySharedSecret(
   }
   const user_id = await requireAvailable(context, username, server);
   context.passwords.requireAcceptable(password);
-  return create(context, { user_id, password, is_admin: admin, displayname, session: inhibit_login === true ? undefined : {} });
+  return create(context, { user_id, password, is_admin: admin, displayname, session: inhibit_login === true ? undefined : { address: undefined } });
 }
 
 function sharedSecret({ config }: AccountContext): string {

@@ -27,6 +27,8 @@ export interface SessionRequest {
   readonly user_nid: number;
   readonly device_id: DeviceId | undefined;
   readonly display_name: string | undefined;
+  /** Network address of the client, unless it is opened for somebody else. */
+  readonly address: string | undefined;
   /** The client can refresh its token: it gets one that expires. */
   readonly refresh: boolean;
 }
@@ -47,9 +49,9 @@ export async function openSession(
   tx: Tx,
   request: SessionRequest,
 ): Promise<Tokens & { readonly device_id: DeviceId }> {
-  const { user_nid, display_name } = request;
+  const { user_nid, display_name, address: ip } = request;
   const device_id = request.device_id ?? newDeviceId();
-  const device = ensureDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now() });
+  const device = ensureDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now(), ip });
   if (request.device_id !== undefined && (await deleteTokensOfDevice(tx, user_nid, device_id))) {
     tokensChanged(context, tx, user_nid, device_id);
   }

@@ -1,6 +1,13 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
+import * as adminDevicesSpec from "../../spec/admin/devices.js";
+import * as adminMediaSpec from "../../spec/admin/media.js";
+import * as adminRegistrationTokensSpec from "../../spec/admin/registration-tokens.js";
+import * as adminReportsSpec from "../../spec/admin/reports.js";
+import * as adminRoomsSpec from "../../spec/admin/rooms.js";
+import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
+import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -52,7 +59,14 @@ import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
 import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminDevices from "./admin/devices.js";
+import * as adminMedia from "./admin/media.js";
+import * as adminRegistrationTokens from "./admin/registration-tokens.js";
+import * as adminReports from "./admin/reports.js";
+import * as adminRooms from "./admin/rooms.js";
+import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
+import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -109,7 +123,14 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminDevicesSpec, adminDevices),
+  bind(adminMediaSpec, adminMedia),
+  bind(adminRegistrationTokensSpec, adminRegistrationTokens),
+  bind(adminReportsSpec, adminReports),
+  bind(adminRoomsSpec, adminRooms),
+  bind(adminServerSpec, adminServer),
   bind(adminServerNoticesSpec, adminServerNotices),
+  bind(adminUsersSpec, adminUsers),
   bind(adminSpec, admin),
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),

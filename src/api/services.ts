@@ -8,6 +8,7 @@ import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
+import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -19,6 +20,7 @@ import type { EventCache } from "../rooms/event-cache.js";
 import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly adminTasks: AdminTasks;
   readonly appservices: AppServices;
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;

@@ -38,9 +38,13 @@ export function completeEvent(head: string, options: { readonly roomId?: string;
   return `${head}${room}${unsigned}}`;
 }
 
-/** Stripped state: what someone invited sees of a state event ("Stripped state"). JSON text. */
+/**
+ * Stripped state: what someone invited sees of a state event ("Stripped state"). JSON text. Of the create event clients are told
+ * the time, too, with which its room id can be checked where that is its hash.
+ */
 export function strippedEvent(event: StateEvent): string {
-  return `{"type":${quote(event.type)},"state_key":${quote(event.state_key)},"sender":${quote(event.sender)},"content":${memberText(event.json, "content") ?? "{}"}}`;
+  const time = event.type === "m.room.create" ? `,"origin_server_ts":${event.origin_server_ts}` : "";
+  return `{"type":${quote(event.type)},"state_key":${quote(event.state_key)},"sender":${quote(event.sender)},"content":${memberText(event.json, "content") ?? "{}"}${time}}`;
 }
 
 function quote(text: string): string {

@@ -77,7 +77,8 @@ export function initialEvents(
     ...[
       state("m.room.join_rules", { join_rule }),
       state("m.room.history_visibility", { history_visibility }),
-      state("m.room.guest_access", { guest_access }),
+      // Guests are kept out where nothing is said of them.
+      ...(guest_access === "forbidden" ? [] : [state("m.room.guest_access", { guest_access })]),
     ].filter(({ type }) => !overridden.has(stateTuple(type, ""))),
     // 6.
     ...(request.initial_state ?? [])

@@ -56,7 +56,8 @@ function strippedText(state: readonly JsonValue[]): string {
     if (!isObject(entry)) return [];
     const [type, state_key, sender, content] = [ownString(entry, "type"), ownString(entry, "state_key"), ownString(entry, "sender"), own(entry, "content")];
     if (type === undefined || state_key === undefined || parseUserId(sender) === undefined || !isObject(content)) return [];
-    return [{ type, state_key, sender: sender ?? "", content }];
+    const time = own(entry, "origin_server_ts");
+    return [{ type, state_key, sender: sender ?? "", content, ...(type === "m.room.create" && typeof time === "number" && { origin_server_ts: time }) }];
   });
   return JSON.stringify(events);
 }

@@ -41,11 +41,16 @@ export type Outcomes = ReadonlyMap<EventId, Outcome>;
  */
 export async function receiveEvents(context: RoomContext, room: Room, sender: Sender, events: readonly RoomEvent[]): Promise<Outcomes> {
   const batch = new Batch(context, room, sender);
-  for (const event of events) batch.add(event, "live");
+  for (const event of events) batch.send(event);
   await batch.closeGaps();
   await batch.findStates();
   await batch.findAuthEvents();
-  const { outcomes } = await context.owners.receive(room.rules, room.room_id, batch.inOrder());
+  const ordered = batch.inOrder();
+  const { owners } = context;
+  // What a given state names has to be there before the events that it is the state of.
+  const ahead = ordered.some(({ stateBefore }) => stateBefore !== undefined) ? ordered.filter(({ as }) => as === "outlier") : [];
+  if (ahead.length > 0) await owners.receive(room.rules, room.room_id, ahead);
+  const { outcomes } = await owners.receive(room.rules, room.room_id, ordered);
   return outcomes;
 }
 
@@ -55,6 +60,7 @@ class Batch {
   readonly #room: Room;
   readonly #sender: Sender;
   readonly #events = new Map<EventId, { readonly event: RoomEvent; as: ReceivedEvent["as"]; stateBefore?: ReadonlyMap<StateTuple, EventId> }>();
+  readonly #sent = new Set<EventId>();
   /** What the database has: true for events whose place in the room is known. */
   readonly #stored = new Map<EventId, boolean>();
 
@@ -62,6 +68,12 @@ class Batch {
     this.#context = context;
     this.#room = room;
     this.#sender = sender;
+  }
+
+  /** Adds an event that was sent to us. */
+  send(event: RoomEvent): void {
+    this.#sent.add(event.event_id);
+    this.add(event, "live");
   }
 
   /** Adds an event of the room, once; others count for nothing. */
@@ -114,11 +126,18 @@ class Batch {
     }
   }
 
-  /** For events that still have unknown predecessors: the state before them, as their sender knows it. */
+  /**
+   * For events before those that were sent which still have unknown predecessors: the state before them, as their sender knows it.
+   * Whoever sends an event has to have what it follows: without that it is not taken.
+   */
   async findStates(): Promise<void> {
     const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
-    for (const entry of this.#events.values()) {
-      if (entry.as === "outlier" || !entry.event.prev_events.some((id) => missing.has(id))) continue;
+    for (const [id, entry] of this.#events) {
+      if (entry.as === "outlier" || !entry.event.prev_events.some((before) => missing.has(before))) continue;
+      if (this.#sent.has(id)) {
+        this.#events.delete(id);
+        continue;
+      }
       const stateBefore = await this.#stateBefore(entry.event.event_id);
       if (stateBefore === undefined) this.#events.delete(entry.event.event_id);
       else entry.stateBefore = stateBefore;

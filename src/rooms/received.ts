@@ -202,6 +202,7 @@ export async function persistReceived(
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
     const auths = authorisers(memory, event).flatMap((id) => known.get(id) ?? []);
     if (unjudged !== true && event.auth_events.some((id) => !known.has(id))) continue;
+    if (given.has(event.event_id) && given.get(event.event_id) === undefined) continue;
     let allowed = unjudged === true || allowedByAuthEvents(memory, event, auths);
     const placed = (id: EventId): Known | undefined => {
       const found = known.get(id);
@@ -350,23 +351,29 @@ async function resolveStates(
   return result;
 }
 
-/** The states that were given with events, by numbers. Throws Error if one names an event that we do not have. */
+/**
+ * The states that were given with events, by numbers; undefined for one that names an event that we do not have. What was rejected
+ * is no state, whoever says so.
+ */
 async function givenStates(
   memory: RoomMemory,
   { database, interning }: RoomServices,
   received: readonly ReceivedEvent[],
-): Promise<Map<EventId, Map<number, number>>> {
-  const given = new Map<EventId, Map<number, number>>();
+): Promise<Map<EventId, Map<number, number> | undefined>> {
+  const given = new Map<EventId, Map<number, number> | undefined>();
   const states = received.flatMap(({ event, stateBefore }) => (stateBefore === undefined ? [] : [{ event, stateBefore }]));
   if (states.length === 0) return given;
   const events = await eventsById(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
   const tuples = await interning.tuples(states.flatMap(({ stateBefore }) => [...stateBefore.keys()]));
   for (const { event, stateBefore } of states) {
-    const state = new Map<number, number>();
+    let state: Map<number, number> | undefined = new Map();
     for (const [tuple, id] of stateBefore) {
       const [tupleNid, row] = [tuples.get(tuple), events.get(id)];
-      if (tupleNid === undefined || row?.room_nid !== memory.nid) throw new Error(`the state before ${event.event_id} is not here`);
-      state.set(tupleNid, row.nid);
+      if (tupleNid === undefined || row?.room_nid !== memory.nid) {
+        state = undefined;
+        break;
+      }
+      if ((row.flags & FLAGS.rejected) === 0) state.set(tupleNid, row.nid);
     }
     given.set(event.event_id, state);
   }

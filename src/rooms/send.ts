@@ -3,14 +3,15 @@ import { isDeepStrictEqual } from "node:util";
 import { badAlias, badJson, forbidden, invalidParam } from "../errors.js";
 import { stateKeyOwner } from "../protocol/authorisation.js";
 import { type EventId, parseEventId, parseRoomAlias, parseUserId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
-import { type JsonObject, own, ownString } from "../protocol/json.js";
+import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import { type Membership, membershipIn } from "../protocol/membership.js";
+import { roomCreators } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
 import { namedAliases } from "./aliases.js";
 import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
-import { findRoom, stateEventsOf } from "./current-state.js";
+import { CREATE, findRoom, type Room, stateEventsOf } from "./current-state.js";
 import { accepted, type DraftTransaction } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
 import { joinRoom } from "./membership.js";
@@ -96,8 +97,18 @@ export async function setState(
   if (type === "m.room.member") {
     return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content), origin_server_ts);
   }
+  if (type === "m.room.create") throw invalidParam("A room is created once.");
+  if (type === "m.room.power_levels" && room.rules.privilegedCreators) await requireNoCreators(context, room, content);
   if (type === "m.room.canonical_alias") await requireGoodAliases(context, roomId, content, before?.content ?? {});
   return await submitState(context, sender, roomId, type, stateKey, content, origin_server_ts);
+}
+
+/** Creators stand above all power levels: to name one is a mistake that no right of the sender's could mend. Throws M_INVALID_PARAM. */
+async function requireNoCreators(context: RoomContext, room: Room, content: JsonObject): Promise<void> {
+  const create = (await stateEventsOf(context, context.database, room.nid, [CREATE])).get(CREATE);
+  const users = own(content, "users");
+  const named = create === undefined || !isObject(users) ? undefined : roomCreators(room.rules, create).find((id) => Object.hasOwn(users, id));
+  if (named !== undefined) throw invalidParam(`${named} is a creator of the room and has no power level.`);
 }
 
 /**

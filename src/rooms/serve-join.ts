@@ -71,7 +71,8 @@ export async function requireMemberEvent(
   if (event.event_id !== eventId) throw badJson("The event has another id than the path.");
   if (event.room_id !== room.room_id) throw badJson("The event is of another room.");
   if (event.type !== "m.room.member" || membershipIn(event.content) !== membership) throw badJson(`This is no member event with membership ${membership}.`);
-  if (event.state_key !== event.sender || serverNameOf(event.sender) !== origin) throw forbidden("A server speaks for its own users only.");
+  if (event.state_key !== event.sender) throw badJson("This is no change of a user's own membership.");
+  if (serverNameOf(event.sender) !== origin) throw forbidden("A server speaks for its own users only.");
   return event;
 }
 

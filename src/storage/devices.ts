@@ -39,7 +39,8 @@ const FIND: Statement = {
 const ENSURE: Statement = {
   name: "devices_ensure",
   // A device that exists keeps its name.
-  text: `INSERT INTO devices (user_nid, device_id, display_name, created_ts) VALUES ($1, $2, $3, $4)
+  text: `INSERT INTO devices (user_nid, device_id, display_name, created_ts, last_seen_ts, last_seen_ip)
+    VALUES ($1, $2, $3, $4, CASE WHEN $5::text IS NOT NULL THEN $4::bigint END, $5::text)
     ON CONFLICT (user_nid, device_id) DO NOTHING RETURNING device_id`,
 };
 const RENAME: Statement = {
@@ -90,13 +91,19 @@ export async function findDevice(database: Database, userNid: number, deviceId: 
   return row && toDevice(row);
 }
 
+export interface NewDevice {
+  readonly user_nid: number;
+  readonly device_id: DeviceId;
+  readonly display_name: string | undefined;
+  readonly created_ts: number;
+  /** Where it was made from, if it was made by being used. */
+  readonly ip: string | undefined;
+}
+
 /** Makes a device if there is none of this id; false if there is. */
-export async function ensureDevice(
-  tx: Tx,
-  device: { user_nid: number; device_id: DeviceId; display_name: string | undefined; created_ts: number },
-): Promise<boolean> {
-  const name = device.display_name === undefined ? null : toText(device.display_name);
-  return (await tx.query(ENSURE, [device.user_nid, device.device_id, name, device.created_ts])).length > 0;
+export async function ensureDevice(tx: Tx, { user_nid, device_id, display_name, created_ts, ip }: NewDevice): Promise<boolean> {
+  const name = display_name === undefined ? null : toText(display_name);
+  return (await tx.query(ENSURE, [user_nid, device_id, name, created_ts, ip ?? null])).length > 0;
 }
 
 /** Names a device; false if there is none. */

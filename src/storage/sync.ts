@@ -19,8 +19,9 @@ export interface MembershipNow {
 /** $1 user, $2 position: the rooms of a local user, but those that were left by then and forgotten. */
 export const MEMBERSHIPS_OF_USER: Statement<MembershipNow> = {
   name: "sync_memberships",
-  // The event's position: forgetting gives the row a later one.
-  text: `SELECT memberships.room_nid, room_id, version, membership, event_nid, events.position
+  // The event's position: forgetting gives the row a later one. An outlier was there before it meant anything.
+  text: `SELECT memberships.room_nid, room_id, version, membership, event_nid,
+      CASE WHEN events.flags & 1 <> 0 AND NOT forgotten THEN memberships.position ELSE events.position END AS position
     FROM memberships JOIN rooms ON rooms.nid = room_nid JOIN events ON events.nid = event_nid
     WHERE user_nid = $1 AND (NOT forgotten OR events.position > $2)`,
 };

@@ -19,7 +19,7 @@ import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
 import type { Reads } from "../storage/statement.js";
 import { LOG_KINDS } from "../storage/log-entry.js";
-import { MEMBERSHIPS } from "../storage/room-rows.js";
+import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
 import {
   CHANGED_ROOMS,
@@ -43,7 +43,6 @@ import {
   stateAtStart,
   type RoomWindow,
   type Timeline,
-  type TimelineEvent,
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
@@ -373,6 +372,17 @@ class SyncRead {
     }
   }
 
+  /** The ends of invitations and knocks to rooms that none of ours is in: those rooms have no timeline here. */
+  async #outsideLeaves(all: readonly { readonly window: RoomWindow; readonly timeline: Timeline }[]): Promise<Map<number, ReadEvent>> {
+    const bare = new Set(
+      all.filter(({ window, timeline }) => window.section === "leave" && timeline.events.length === 0).map(({ window }) => window.room_nid),
+    );
+    if (bare.size === 0) return new Map();
+    const ended = (await this.#memberships()).filter(({ room_nid }) => bare.has(room_nid));
+    const events = await this.#services.events.get(this.#reads, ended.map(({ event_nid }) => event_nid));
+    return new Map([...events.values()].filter(({ row }) => (row.flags & FLAGS.outlier) !== 0).map((read) => [read.row.room_nid, read]));
+  }
+
   /** Whoever was only invited or knocked learns nothing of a room's state by being turned away. */
   async #mayReadState({ row }: ReadEvent): Promise<boolean> {
     if (row.replaces === null) return false;
@@ -474,14 +484,17 @@ class SyncRead {
 
     const join: string[] = [];
     const leave: string[] = [];
+    const outside = await this.#outsideLeaves(all);
     for (const { window, timeline } of all) {
       const { room_nid, section } = window;
       const parts: string[] = [];
-      const timelineText = timeline.events.map((event: TimelineEvent) => shownEvent(event, this.#shownTo, context, false));
-      if (timelineText.length > 0 || timeline.limited) {
-        const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
-        parts.push(`"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`);
-      }
+      const own = outside.get(room_nid);
+      const shown = own === undefined ? timeline.events : [...timeline.events, { read: own, membership: "leave" as const }];
+      const timelineText = shown.map((event) => shownEvent(event, this.#shownTo, context, false));
+      const hasTimeline = timelineText.length > 0 || timeline.limited;
+      const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
+      const timelinePart = `"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`;
+      if (hasTimeline) parts.push(timelinePart);
       const stateText = this.#stateText(states.get(room_nid) ?? new Map(), contents);
       const name = this.#request.stateAfter ? "state_after" : "state";
       const noState = stateText === "" && !this.#request.stateAfter;
@@ -489,8 +502,11 @@ class SyncRead {
       // A client that begins has nothing to compare with: it is told where there is none.
       if (account !== "" || (section === "join" && this.#after === 0)) parts.push(`"account_data":{"events":[${account}]}`);
       if (section === "leave") {
-        if (!noState) parts.push(`"${name}":{"events":[${stateText}]}`);
-        if (parts.length > 0) leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
+        if (parts.length === 0 && noState) continue;
+        // Libraries read both of a room that was left without asking whether they are there.
+        if (!hasTimeline) parts.push(timelinePart);
+        parts.push(`"${name}":{"events":[${stateText}]}`);
+        leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
         continue;
       }
       const ephemeral = this.#ephemeral(

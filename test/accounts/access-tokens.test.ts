@@ -28,7 +28,7 @@ describe("AccessTokens", () => {
 
   async function open(token: string): Promise<void> {
     await database.transaction(async (tx) => {
-      await ensureDevice(tx, { user_nid: userNid, device_id: device, display_name: undefined, created_ts: 0 });
+      await ensureDevice(tx, { user_nid: userNid, device_id: device, display_name: undefined, created_ts: 0, ip: undefined });
       await insertToken(tx, {
         access_digest: tokenDigest(token),
         refresh_digest: undefined,

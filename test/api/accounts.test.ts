@@ -412,6 +412,16 @@ describe("accounts", () => {
   });
 
   describe("devices", () => {
+    it("are known from where and when they were made", async () => {
+      const before = Date.now();
+      const one = await server.register("sighted");
+      await server.login("sighted");
+      for (const device of objectsAt((await one.get(`${V3}/devices`)).body, "devices")) {
+        expect(device["last_seen_ip"]).to.be.a("string");
+        expect(device["last_seen_ts"]).to.be.within(before, Date.now());
+      }
+    });
+
     it("are listed, named, and deleted by their owner only", async () => {
       const [one, two, other] = [await server.register("dev_a"), await server.login("dev_a"), await server.register("dev_b")];
       const path = `${V3}/devices/${two.device_id}`;

@@ -309,7 +309,7 @@ describe("events of rooms", () => {
       expect(stringAt(answer.body, "event", "content", "body")).to.equal("c");
       expect(bodies(answer, "events_before")).to.deep.equal(["b"]);
       expect(bodies(answer, "events_after")).to.deep.equal(["d", "e"]);
-      expect(objectsAt(answer.body, "state").length).to.equal(6);
+      expect(objectsAt(answer.body, "state").length).to.equal(5);
       const start = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=1&from=${String(answer.body["start"])}`);
       expect(bodies(start)).to.deep.equal(["a"]);
       const later = await say(alice, room, "f");

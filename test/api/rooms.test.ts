@@ -53,7 +53,6 @@ describe("rooms", () => {
         "m.room.power_levels",
         "m.room.canonical_alias",
         "m.room.join_rules",
-        "m.room.guest_access",
         "m.room.history_visibility",
         "org.example.first",
         "m.room.name",

@@ -42,7 +42,7 @@ describe("invitations between servers", () => {
       expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id, reason: "come" })).status).to.equal(200);
       const shown = objectsAt((await waiting).body, "rooms", "invite", room, "invite_state", "events");
       expect(shown.map((event) => event["type"])).to.include.members(["m.room.create", "m.room.name", "m.room.member"]);
-      expect(shown.every((event) => Object.keys(event).every((key) => ["type", "state_key", "sender", "content"].includes(key)))).to.equal(true);
+      expect(shown.every((event) => Object.keys(event).every((key) => ["type", "state_key", "sender", "content", "origin_server_ts"].includes(key)))).to.equal(true);
       expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
       await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
       expect(await section(bob, "invite", room)).to.equal(undefined);

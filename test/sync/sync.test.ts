@@ -124,6 +124,7 @@ describe("sync", () => {
     await submit(room_id, message(ALICE, "last"), member(BOB, BOB, "leave"), message(ALICE, "secret"));
     const left = room(await step(), "leave", room_id);
     expect(bodies(left)).to.deep.equal(["last", "m.room.member"]);
+    expect(left["state"], "libraries read it unasked").to.deep.equal({ events: [] });
     await submit(room_id, message(ALICE, "more"));
     expect(await step()).not.to.have.property("rooms");
     await submit(room_id, member(ALICE, BOB, "ban"));

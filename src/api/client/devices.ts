@@ -35,7 +35,8 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
   const { display_name } = body;
   const found = await database.transaction(async (tx) => {
     if (auth.appservice !== undefined) {
-      const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts: services.clock.now() };
+      const created_ts = services.clock.now();
+      const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts, ip: undefined };
       if (await ensureDevice(tx, device)) {
         appendToLog(services, tx, [{ kind: "device_list", user_nid: auth.user_nid }]);
         return true;

@@ -44,13 +44,14 @@ async function accountOf(
   }
 }
 
-export const login: Handler<typeof spec.login> = async (services, { body, server, token }) => {
+export const login: Handler<typeof spec.login> = async (services, { body, server, token, address }) => {
   const { user_id, user_nid } = await accountOf(services, body, server, token);
   const session = await services.database.transaction((tx) =>
     openSession(services, tx, {
       user_nid,
       device_id: body.device_id,
       display_name: body.initial_device_display_name,
+      address,
       refresh: body.refresh_token === true,
     }),
   );

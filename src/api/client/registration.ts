@@ -13,15 +13,15 @@ function requireNameFree({ appservices }: Services, username: string, server: Se
   if (user !== undefined) requireUserFree(appservices, user);
 }
 
-export const register: Handler<typeof spec.register> = async (services, { query, body, server, token }) => {
+export const register: Handler<typeof spec.register> = async (services, { query, body, server, token, address }) => {
   if (body.type === "m.login.application_service") {
     const appservice = requireAppService(services.appservices, token);
     const user = ownUserId(body.username, appservice.server);
     requireUserFree(services.appservices, user, appservice);
-    return { home_server: appservice.server, ...(await registerOwnUser(services, user, body)) };
+    return { home_server: appservice.server, ...(await registerOwnUser(services, user, body, address)) };
   }
   if (body.username !== undefined) requireNameFree(services, body.username, server);
-  const registered = await (query.kind === "guest" ? registerGuest : registerUser)(services, server, body);
+  const registered = await (query.kind === "guest" ? registerGuest : registerUser)(services, server, body, address);
   return { home_server: server, ...registered };
 };
 

@@ -1,5 +1,6 @@
 // Server-server API, "Retrieving server keys".
 import type * as spec from "../../../spec/federation/keys.js";
+import { canonicalJson } from "../../protocol/canonical-json.js";
 import { parseServerName, type ServerName } from "../../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue } from "../../protocol/json.js";
 import { keyDocument } from "../../protocol/server-keys.js";
@@ -16,7 +17,8 @@ async function ownDocument({ database, secret, signingKeyOf, clock }: Services, 
 }
 
 export const getServerKey: Handler<typeof spec.getServerKey> = async (services, { server }) =>
-  new Reply(200, await ownDocument(services, server));
+  // In the form that was signed: some check the bytes as they come.
+  new Reply(200, canonicalJson(await ownDocument(services, server)));
 
 /** What is known of the keys of servers, each with a signature of ours. */
 async function vouchedFor(
