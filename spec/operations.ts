@@ -50,6 +50,7 @@ import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
@@ -114,6 +115,7 @@ export const operations: readonly Operation[] = [
   validationPages,
   versions,
   wellknown,
+  federationDirectory,
   federationEvents,
   federationInvites,
   federationJoins,

@@ -2,6 +2,7 @@
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
 import { RoomAlias, RoomId } from "../types/identifiers.js";
+import { publicRooms, publicRoomsRequest } from "../types/public-rooms.js";
 
 const alias = Type.Object({ roomAlias: RoomAlias });
 const inRoom = Type.Object({ roomId: RoomId });
@@ -74,31 +75,12 @@ export const setRoomVisibilityOnDirectory = operation({
   response: nothing,
 });
 
-const publicRooms = Type.Object({
-  chunk: Type.Array(
-    Type.Object({
-      room_id: RoomId,
-      num_joined_members: Type.Integer(),
-      world_readable: Type.Boolean(),
-      guest_can_join: Type.Boolean(),
-      name: Type.Optional(Type.String()),
-      topic: Type.Optional(Type.String()),
-      avatar_url: Type.Optional(Type.String()),
-      canonical_alias: Type.Optional(RoomAlias),
-      join_rule: Type.Optional(Type.String()),
-      room_type: Type.Optional(Type.String()),
-    }),
-  ),
-  next_batch: Type.Optional(Type.String()),
-  prev_batch: Type.Optional(Type.String()),
-  total_room_count_estimate: Type.Optional(Type.Integer()),
-});
-
 export const getPublicRooms = operation({
   operationId: "getPublicRooms",
   method: "GET",
   paths: clientPaths("/publicRooms"),
-  auth: "none",
+  auth: "optional",
+  guests: true,
   summary: "A page of the published rooms.",
   query: Type.Object({
     limit: Type.Optional(Type.Integer()),
@@ -116,17 +98,6 @@ export const queryPublicRooms = operation({
   guests: true,
   summary: "A page of the published rooms that fit a filter.",
   query: Type.Object({ server: Type.Optional(Type.String()) }),
-  body: Type.Object({
-    limit: Type.Optional(Type.Integer()),
-    since: Type.Optional(Type.String()),
-    filter: Type.Optional(
-      Type.Object({
-        generic_search_term: Type.Optional(Type.String()),
-        room_types: Type.Optional(Type.Array(Type.Union([Type.String(), Type.Null()]))),
-      }),
-    ),
-    include_all_networks: Type.Optional(Type.Boolean()),
-    third_party_instance_id: Type.Optional(Type.String()),
-  }),
+  body: publicRoomsRequest,
   response: publicRooms,
 });

@@ -47,6 +47,7 @@ import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
+import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
 import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
@@ -105,6 +106,7 @@ import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
@@ -167,6 +169,7 @@ export const routes: readonly Route[] = [
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
+  bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),
   bind(federationInvitesSpec, federationInvites),
   bind(federationLeavesSpec, federationLeaves),

@@ -153,7 +153,7 @@ describe("the room directory", () => {
       expect(ids(await search({ room_types: [null], generic_search_term: "paged" }, 3))).to.deep.equal(order.slice(0, 3));
       expect(ids(await bob.post(`${V3}/publicRooms`, { third_party_instance_id: "irc" }))).to.deep.equal([]);
       expect(ids(await bob.get(`${V3}/publicRooms?server=localhost`))).to.deep.equal(order);
-      expect(refusal(await bob.get(`${V3}/publicRooms?server=away.example`))).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect(refusal(await bob.get(`${V3}/publicRooms?server=away.example`))).to.deep.equal([502, "M_UNKNOWN"]);
       expect(refusal(await bob.get(`${V3}/publicRooms?since=x`))).to.deep.equal([400, "M_INVALID_PARAM"]);
     });
   });

@@ -2,10 +2,13 @@
 import type * as spec from "../../../spec/client/directory.js";
 import { requireAliasFree } from "../../appservice/acting.js";
 import { requestAlias } from "../../appservice/queries.js";
+import { missingToken } from "../../errors.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import * as aliases from "../../rooms/aliases.js";
 import * as directory from "../../rooms/directory.js";
+import { remoteDirectoryPage } from "../../rooms/remote-directory.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
 export const setRoomAlias: Handler<typeof spec.setRoomAlias> = async (services, { auth, params, body }) => {
   requireAliasFree(services.appservices, params.roomAlias, auth);
@@ -41,8 +44,16 @@ export const setRoomVisibilityOnDirectory: Handler<typeof spec.setRoomVisibility
   return {};
 };
 
-export const getPublicRooms: Handler<typeof spec.getPublicRooms> = async (services, { query, server }) =>
-  await directory.directoryPage(services, server, query);
+export const getPublicRooms: Handler<typeof spec.getPublicRooms> = async (services, { auth, query, server }) => {
+  if (isOurs(services, query.server)) return await directory.directoryPage(services, server, query);
+  // Only for our users are others asked.
+  if (auth === undefined) throw missingToken();
+  return await remoteDirectoryPage(services, serverNameOf(auth.user_id), query);
+};
 
-export const queryPublicRooms: Handler<typeof spec.queryPublicRooms> = async (services, { auth, query, body }) =>
-  await directory.directoryPage(services, serverNameOf(auth.user_id), { ...body, server: query.server });
+export const queryPublicRooms: Handler<typeof spec.queryPublicRooms> = async (services, { auth, query, body }) => {
+  const page = isOurs(services, query.server) ? directory.directoryPage : remoteDirectoryPage;
+  return await page(services, serverNameOf(auth.user_id), { ...body, server: query.server });
+};
+
+const isOurs = ({ servers }: Services, server: string | undefined): boolean => server === undefined || servers.isLocal(server);
