@@ -2,8 +2,15 @@
 import * as appserviceQueries from "./appservice/queries.js";
 import * as appserviceThirdParty from "./appservice/third-party.js";
 import * as appserviceTransactions from "./appservice/transactions.js";
+import * as adminDevices from "./admin/devices.js";
+import * as adminMedia from "./admin/media.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminRegistrationTokens from "./admin/registration-tokens.js";
+import * as adminReports from "./admin/reports.js";
+import * as adminRooms from "./admin/rooms.js";
+import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
+import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -48,6 +55,7 @@ import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationLeaves from "./federation/leaves.js";
+import * as federationMedia from "./federation/media.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -60,13 +68,21 @@ export const operations: readonly Operation[] = [
   account,
   accountData,
   admin,
+  adminDevices,
+  adminMedia,
+  adminRegistrationTokens,
+  adminReports,
+  adminRooms,
+  adminServer,
   adminServerNotices,
+  adminUsers,
   appservice,
   capabilities,
   createRoom,
   devices,
   directory,
   fallbackPages,
+  federationMedia,
   federationOpenid,
   filter,
   login,

@@ -1,5 +1,5 @@
 // Loggers, one per subsystem. They never carry a token, a body or an event's content. Lines about a request carry its id by
-// being given it: an AsyncLocalStorage would make every promise of the process dearer, a quarter of a waiting sync's cost.
+// being given it: an AsyncLocalStorage would make every promise of the process dearer, which waiting syncs feel most.
 import { pino, type Logger } from "pino";
 
 const root = pino({

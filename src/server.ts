@@ -4,6 +4,7 @@ import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
+import { RemoteProfiles } from "./accounts/remote-profiles.js";
 import { keepSessions } from "./accounts/session-upkeep.js";
 import { certificateOf } from "./api/certificate.js";
 import { createApp } from "./api/dispatch.js";
@@ -18,6 +19,8 @@ import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { takeEdus } from "./ephemeral/inbound-edus.js";
+import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
@@ -26,10 +29,12 @@ import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { remoteMedia } from "./media/fetch-remote.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
+import { AdminTasks } from "./rooms/admin-tasks.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
@@ -236,6 +241,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
   started.push(new MembershipUpkeep(context));
+  const adminTasks = new AdminTasks({ ...context, outgoing });
+  started.push(adminTasks);
   started.push(new GuestUpkeep(context));
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
@@ -244,14 +251,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outbox);
   pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
   started.push(pushes.delivery);
-  const media = await openMedia(config, undefined);
+  const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const appserviceOutgoing = appServiceOutgoing(config);
   started.push(appserviceOutgoing);
   const appserviceClient = new AppServiceClient(appserviceOutgoing);
   await registerSenders(database, clock, appservices);
-  // Ephemeral messages of other servers come with the parts that they concern.
-  const transactions = new InboundTransactions(context, async () => {});
+  const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
   const { follower, registration } = engine;
   const sender = new FederationSender({
@@ -261,11 +267,12 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     servers,
     clock,
     process: () => registration.nid,
-    edusOf: () => Promise.resolve([]),
+    edusOf: owedEdus({ ...engine, servers, federation }),
   });
   started.push(sender);
   const services: Services = {
     ...engine,
+    adminTasks,
     appservices,
     appserviceClient,
     config,
@@ -279,6 +286,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     signingKeyOf,
     outgoing,
     federation,
+    remoteProfiles: new RemoteProfiles({ federation, servers }),
+    sender,
     searchIndex,
     transactions,
     media,

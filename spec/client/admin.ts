@@ -16,7 +16,7 @@ const Connection = Type.Object({
 export const getWhoIs = operation({
   operationId: "getWhoIs",
   method: "GET",
-  paths: clientPaths("/admin/whois/{userId}"),
+  paths: [...clientPaths("/admin/whois/{userId}"), "/_synapse/admin/v1/whois/{userId}"],
   auth: "user",
   limit: "lookup",
   summary: "From where a user's devices were last used: for the user and for administrators.",

@@ -3,8 +3,8 @@ import { Type } from "typebox";
 import { operation } from "../operation.js";
 import { ServerName } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
+import { MediaId, thumbnailSize } from "../types/media.js";
 
-const MediaId = Type.String({ pattern: "^[A-Za-z0-9_-]{1,255}$" });
 const media = Type.Object({ serverName: ServerName, mediaId: MediaId });
 const namedMedia = Type.Object({ ...media.properties, fileName: Type.String() });
 
@@ -15,15 +15,8 @@ const timeout_ms = Type.Integer({ minimum: 0, default: 20_000 });
 const download = Type.Object({ timeout_ms });
 // The content itself is always the answer, as the specification lets a server choose.
 const oldDownload = Type.Object({ timeout_ms, allow_remote: Type.Boolean({ default: true }), allow_redirect: Type.Boolean({ default: false }) });
-const length = Type.Integer({ minimum: 1, maximum: 100_000 });
-const size = {
-  width: length,
-  height: length,
-  method: Type.Union([Type.Literal("crop"), Type.Literal("scale")], { default: "scale" }),
-  animated: Type.Boolean({ default: false }),
-};
-const thumbnail = Type.Object({ ...download.properties, ...size });
-const oldThumbnail = Type.Object({ ...oldDownload.properties, ...size });
+const thumbnail = Type.Object({ ...download.properties, ...thumbnailSize });
+const oldThumbnail = Type.Object({ ...oldDownload.properties, ...thumbnailSize });
 const downloadHeaders = Type.Object({
   range: Type.Optional(Type.String()),
   "if-range": Type.Optional(Type.String()),

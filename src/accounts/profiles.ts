@@ -5,6 +5,7 @@ import type { JsonObject, JsonValue } from "../protocol/json.js";
 import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
 import { deleteProfileField, findProfile, lockProfile, setProfileField } from "../storage/profiles.js";
 import { appendToLog, type AccountContext } from "./context.js";
+import type { RemoteProfiles } from "./remote-profiles.js";
 
 const MAX_NAME_BYTES = 255;
 const MAX_PROFILE_BYTES = 65_536;
@@ -29,17 +30,20 @@ function requireName(name: string): void {
   if (!NAME.test(name)) throw invalidParam("This is not a name that a profile field can have.");
 }
 
-/** The whole profile of a user. Throws M_NOT_FOUND. */
-export async function getProfile({ database, servers }: AccountContext, userId: UserId): Promise<JsonObject> {
-  const fields = servers.isLocal(serverNameOf(userId)) ? await findProfile(database, userId) : undefined;
+type ProfileContext = Pick<AccountContext, "database" | "servers"> & { readonly remoteProfiles: RemoteProfiles };
+
+/** The whole profile of a user; of another server's, what that says. Throws M_NOT_FOUND, M_UNKNOWN 502 if it cannot be reached. */
+export async function getProfile({ database, servers, remoteProfiles }: ProfileContext, userId: UserId): Promise<JsonObject> {
+  if (!servers.isLocal(serverNameOf(userId))) return await remoteProfiles.get(userId);
+  const fields = await findProfile(database, userId);
   if (fields === undefined) throw notFound("This server knows no profile of this user.");
   const profile: Record<string, JsonValue> = {};
   for (const [name, json] of fields) profile[name] = JSON.parse(json) as JsonValue;
   return profile;
 }
 
-/** One field of a profile, as an object with that field. Throws M_NOT_FOUND. */
-export async function getProfileField(context: AccountContext, userId: UserId, name: string): Promise<JsonObject> {
+/** One field of a profile, as an object with that field. Throws as `getProfile`. */
+export async function getProfileField(context: ProfileContext, userId: UserId, name: string): Promise<JsonObject> {
   const profile = await getProfile(context, userId);
   const value = Object.hasOwn(profile, name) ? profile[name] : undefined;
   if (value === undefined) throw notFound("The profile has no such field.");

@@ -11,6 +11,12 @@ export interface ActingAppService {
   readonly rate_limited: boolean;
 }
 
+/** The rate limit of messages that a user has of their own; 0 a second is none. */
+export interface OwnRateLimit {
+  readonly per_second: number;
+  readonly burst: number;
+}
+
 /** Who calls: the owner of the access token. */
 export interface Requester {
   readonly user_id: UserId;
@@ -20,5 +26,6 @@ export interface Requester {
   readonly is_admin: boolean;
   readonly is_guest: boolean;
   readonly restriction?: Restriction | undefined;
+  readonly rate_limit?: OwnRateLimit | undefined;
   readonly appservice?: ActingAppService | undefined;
 }

@@ -16,6 +16,7 @@ import { requestStarted } from "../metrics.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
+import { audit } from "./audit.js";
 import { bodyStream, readBody } from "./body.js";
 import { Reply, type Request } from "./handler.js";
 import type { RateLimiter } from "./rate-limit.js";
@@ -174,6 +175,7 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
     if (body instanceof Readable) body.destroy();
   });
   reply(edge, operation, ctx, answer);
+  if (operation.auth === "admin") audit(operation, request);
 }
 
 async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
@@ -186,7 +188,7 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
-  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address);
+  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address, auth?.rate_limit);
   return {
     ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, config)) as undefined,

@@ -1,6 +1,13 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
+import * as adminDevicesSpec from "../../spec/admin/devices.js";
+import * as adminMediaSpec from "../../spec/admin/media.js";
+import * as adminRegistrationTokensSpec from "../../spec/admin/registration-tokens.js";
+import * as adminReportsSpec from "../../spec/admin/reports.js";
+import * as adminRoomsSpec from "../../spec/admin/rooms.js";
+import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
+import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -45,12 +52,20 @@ import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
+import * as federationMediaSpec from "../../spec/federation/media.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
 import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
+import * as adminDevices from "./admin/devices.js";
+import * as adminMedia from "./admin/media.js";
+import * as adminRegistrationTokens from "./admin/registration-tokens.js";
+import * as adminReports from "./admin/reports.js";
+import * as adminRooms from "./admin/rooms.js";
+import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
+import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -95,6 +110,7 @@ import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
+import * as federationMedia from "./federation/media.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -105,7 +121,14 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(adminDevicesSpec, adminDevices),
+  bind(adminMediaSpec, adminMedia),
+  bind(adminRegistrationTokensSpec, adminRegistrationTokens),
+  bind(adminReportsSpec, adminReports),
+  bind(adminRoomsSpec, adminRooms),
+  bind(adminServerSpec, adminServer),
   bind(adminServerNoticesSpec, adminServerNotices),
+  bind(adminUsersSpec, adminUsers),
   bind(adminSpec, admin),
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
@@ -149,6 +172,7 @@ export const routes: readonly Route[] = [
   bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
+  bind(federationMediaSpec, federationMedia),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
   bind(federationTransactionsSpec, federationTransactions),

@@ -1,11 +1,14 @@
 // What handlers are given to work with; wired in server.ts.
 import type { AccountContext } from "../accounts/context.js";
+import type { RemoteProfiles } from "../accounts/remote-profiles.js";
 import type { AppServiceClient } from "../appservice/client.js";
 import type { AppServices } from "../appservice/registration.js";
 import type { Presence } from "../ephemeral/presence.js";
 import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
+import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
+import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -17,10 +20,13 @@ import type { EventCache } from "../rooms/event-cache.js";
 import type { SyncDependencies } from "../sync/sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly adminTasks: AdminTasks;
   readonly appservices: AppServices;
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly remoteProfiles: RemoteProfiles;
+  readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;

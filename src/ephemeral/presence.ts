@@ -161,6 +161,11 @@ export class Presence implements AsyncDisposable {
     });
   }
 
+  /** Another server says how users of its are, each once. How long that is so is its business: they do not go idle here. */
+  async told(presences: readonly Omit<UserPresence, "user_id">[]): Promise<void> {
+    if (this.#enabled && presences.length > 0) await this.#store(presences);
+  }
+
   /** The content of `m.presence` of a user; `offline` for one of whom nothing is known. */
   async get(userNid: number): Promise<PresenceContent> {
     const stored = this.#enabled ? await presenceOf(this.#database, userNid) : undefined;
@@ -226,13 +231,18 @@ export class Presence implements AsyncDisposable {
 
   /** Stores and tells a transition; every process hears of it. Nothing happens if it is none. */
   async #become(userNid: number, next: Pick<UserPresence, "state" | "status_msg" | "last_active_ts" | "currently_active">): Promise<void> {
+    await this.#store([{ ...next, user_nid: userNid }]);
+    this.#bus.publish(CHANNEL, JSON.stringify({ ...pick(next), user_nid: userNid, beat: "state" }));
+  }
+
+  async #store(presences: readonly Omit<UserPresence, "user_id">[]): Promise<void> {
     await this.#database.transaction(async (tx) => {
-      if (!(await storePresence(tx, { ...next, user_nid: userNid }))) return;
-      tx.atPosition(PRESENCE_POSITION, [userNid]);
-      tx.append([{ kind: "presence", user_nid: userNid }]);
+      const changed = await storePresence(tx, presences);
+      if (changed.length === 0) return;
+      tx.atPosition(PRESENCE_POSITION, [changed]);
+      tx.append(changed.map((user_nid) => ({ kind: "presence", user_nid })));
       tx.afterCommit((position) => this.#bus.publish(LOG_CHANNEL, String(position)));
     });
-    this.#bus.publish(CHANNEL, JSON.stringify({ ...pick(next), user_nid: userNid, beat: "state" }));
   }
 
   #beat(userNid: number, active: boolean): void {

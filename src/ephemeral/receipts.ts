@@ -81,19 +81,46 @@ export async function markRead(
   });
 }
 
+/** A public receipt as another server tells it. */
+export interface ToldReceipt {
+  readonly user_nid: number;
+  readonly event_id: string;
+  readonly thread_id: string | undefined;
+  readonly ts: number;
+}
+
+/** Notes what another server says of its users in a room; what does not fit the room is left out, what would go back, too. */
+export async function noteTold({ database, committer }: ReceiptContext, room_nid: number, told: readonly ToldReceipt[]): Promise<void> {
+  const named = told.flatMap(({ event_id, thread_id = "main" }) => (thread_id === "main" ? [event_id] : [event_id, thread_id]));
+  const events = await eventsById(database, [...new Set(named)]);
+  const receipts = told.flatMap(({ user_nid, event_id, thread_id, ts }): Receipt[] => {
+    const event = events.get(event_id);
+    const thread = event?.room_nid === room_nid ? threadIn(event, thread_id, events) : undefined;
+    if (event === undefined || thread === undefined) return [];
+    return [{ room_nid, user_nid, thread, kind: "m.read", event_nid: event.nid, ordinal: event.ordinal ?? 0, ts }];
+  });
+  if (receipts.length === 0) return;
+  const users = [...new Set(receipts.map(({ user_nid }) => user_nid))];
+  await committer.submit({
+    statements: receipts.flatMap(receiptSet),
+    entries: users.map((user_nid) => ({ kind: "receipt", user_nid, room_nid })),
+  });
+}
+
 /** The thread of a receipt on an event. Throws M_INVALID_PARAM if the event is not in the thread that is named. */
 function threadOf(event: StoredEvent, threadId: string | undefined, events: ReadonlyMap<string, StoredEvent>): number {
+  const thread = threadIn(event, threadId, events);
+  if (thread !== undefined) return thread;
+  throw invalidParam(threadId === "main" ? "The event is not in the main timeline." : "The event is not in this thread.");
+}
+
+/** As `threadOf`, undefined if the event is not in the thread. */
+function threadIn(event: StoredEvent, threadId: string | undefined, events: ReadonlyMap<string, StoredEvent>): number | undefined {
   if (threadId === undefined) return WHOLE_ROOM;
-  if (threadId === "main") {
-    if (event.thread_root !== null) throw invalidParam("The event is not in the main timeline.");
-    return MAIN_TIMELINE;
-  }
+  if (threadId === "main") return event.thread_root === null ? MAIN_TIMELINE : undefined;
   const root = events.get(threadId);
   // The root is in the main timeline, but whoever opens a thread that nobody has read shows nothing but it.
-  if (root === undefined || (event.thread_root !== root.nid && event.nid !== root.nid)) {
-    throw invalidParam("The event is not in this thread.");
-  }
-  return root.nid;
+  return root !== undefined && (event.thread_root === root.nid || event.nid === root.nid) ? root.nid : undefined;
 }
 
 /** The change that moves the fully-read marker; undefined if it would go back. */

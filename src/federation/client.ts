@@ -6,7 +6,7 @@ import { requestAuthorization } from "../protocol/request-signing.js";
 import type { SigningKey } from "../protocol/signing.js";
 import type { Discovery } from "./discovery.js";
 import type { FederationPolicy } from "./federation-policy.js";
-import { type Outgoing, OutgoingError } from "./outgoing.js";
+import { type Outgoing, type OutgoingAnswer, OutgoingError } from "./outgoing.js";
 
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -66,11 +66,17 @@ export class FederationClient {
 
   /** The JSON object that another server answers a signed request with. Throws FederationError. */
   async request(request: FederationRequest): Promise<JsonObject> {
-    const { origin, destination, method, uri, body } = request;
-    const key = this.#options.signingKey(origin);
-    if (key === undefined) throw new Error(`${origin} is not ours: nothing can be asked in its name`);
-    const signed = { method, uri, origin, destination, ...(body !== undefined && { content: body }) };
-    return await this.#exchange(request, requestAuthorization(signed, key));
+    return await this.#exchange(request, this.#authorization(request));
+  }
+
+  /** What another server answers a signed request with, if its status is 200, as it comes. Throws FederationError. */
+  async open(request: FederationRequest): Promise<OutgoingAnswer> {
+    return await this.#open(request, this.#authorization(request));
+  }
+
+  /** As `open`, without a signature. */
+  async openUnsigned(request: Omit<FederationRequest, "origin">): Promise<OutgoingAnswer> {
+    return await this.#open(request, undefined);
   }
 
   /** As `request`, for what is asked without a signature: keys and versions. */
@@ -78,25 +84,46 @@ export class FederationClient {
     return await this.#exchange(request, undefined);
   }
 
+  #authorization({ origin, destination, method, uri, body }: FederationRequest): string {
+    const key = this.#options.signingKey(origin);
+    if (key === undefined) throw new Error(`${origin} is not ours: nothing can be asked in its name`);
+    return requestAuthorization({ method, uri, origin, destination, ...(body !== undefined && { content: body }) }, key);
+  }
+
+  async #open(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
+    const answer = await this.#send(request, authorization);
+    if (answer.status === 200) return answer;
+    const { answer: refusal } = await this.#read(request.destination, answer);
+    throw refused(request.destination, answer.status, refusal);
+  }
+
   async #exchange(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<JsonObject> {
     const { destination } = request;
-    const { bytes, status } = await this.#send(request, authorization);
-    let answer: JsonValue | undefined;
+    const answer = await this.#send(request, authorization);
+    const { answer: object, isJson } = await this.#read(destination, answer);
+    if (answer.status !== 200) throw refused(destination, answer.status, object);
+    if (!isJson) throw new FederationError(destination, `${destination} answered what is not JSON`);
+    return object;
+  }
+
+  /** The object in an answer; an empty one where there is none. */
+  async #read(destination: ServerName, { body }: OutgoingAnswer): Promise<{ answer: JsonObject; isJson: boolean }> {
+    const bytes = await buffer(body).catch((cause: unknown) => {
+      throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(cause)}`, { cause });
+    });
+    let answer: JsonValue;
     try {
       answer = parseJson(bytes, { numbers: "lexemes" });
-    } catch (cause) {
-      if (status === 200) throw new FederationError(destination, `${destination} answered what is not JSON`, { cause });
-    }
-    const object = isObject(answer) ? answer : {};
-    if (status !== 200) {
-      throw new FederationError(destination, `${destination} answered ${status} ${ownString(object, "errcode") ?? ""}`, { status, answer: object });
+    } catch {
+      return { answer: {}, isJson: false };
     }
     // Version 1 of some operations answers with `[200, {...}]`.
     const [first, second] = Array.isArray(answer) ? answer : [];
-    return first === 200 && isObject(second) ? second : object;
+    if (first === 200 && isObject(second)) return { answer: second, isJson: true };
+    return { answer: isObject(answer) ? answer : {}, isJson: true };
   }
 
-  async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<{ status: number; bytes: Buffer }> {
+  async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
     const { destination, timeoutMs = TIMEOUT_MS } = request;
     if (!this.#options.policy.allows(destination)) {
       throw new FederationError(destination, `there is no federation with ${destination}`, { status: 403 });
@@ -123,8 +150,8 @@ export class FederationClient {
     { method, body, maxBytes = MAX_BYTES, signal }: Omit<FederationRequest, "origin">,
     authorization: string | undefined,
     milliseconds: number,
-  ): Promise<{ status: number; bytes: Buffer }> {
-    const answer = await this.#options.outgoing.request(url, {
+  ): Promise<OutgoingAnswer> {
+    return await this.#options.outgoing.request(url, {
       method,
       headers: {
         // The certificate is checked against this name, too.
@@ -138,8 +165,11 @@ export class FederationClient {
       milliseconds,
       ...(signal !== undefined && { signal }),
     });
-    return { status: answer.status, bytes: await buffer(answer.body) };
   }
+}
+
+function refused(server: ServerName, status: number, answer: JsonObject): FederationError {
+  return new FederationError(server, `${server} answered ${status} ${ownString(answer, "errcode") ?? ""}`, { status, answer });
 }
 
 const CONNECTION_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ENETUNREACH", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);

@@ -38,6 +38,9 @@ const TIMEOUT_MS = 60_000;
 const HOLD_MS = 3 * TIMEOUT_MS;
 /** Servers that are sent to at the same time by one process. */
 const AT_ONCE = 50;
+/** Servers that are told at the same time what is worth telling only now. */
+const TOLD_AT_ONCE = 500;
+const TELL_TIMEOUT_MS = 10_000;
 const LOOK_MS = 1_000;
 /** Pauses after failures: twice as long each time, with some chance, so that not all come back at once. */
 const FIRST_PAUSE_MS = 2_000;
@@ -57,16 +60,24 @@ export interface SenderOptions {
   readonly edusOf: (tx: Tx, entries: readonly PositionedEntry[]) => Promise<readonly OwedEdu[]>;
 }
 
+/** An ephemeral message that is only worth something at once. */
+export type PassingEdu = Omit<OwedEdu, "position">;
+
 /** Sends to other servers. */
 export class FederationSender implements AsyncDisposable {
   readonly #options: SenderOptions;
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
   readonly #sending = new Map<ServerName, Promise<void>>();
+  /** What servers are told next, by kind and key; who has an entry is being told. */
+  readonly #telling = new Map<ServerName, Map<string, PassingEdu>>();
+  readonly #told = new Set<Promise<void>>();
   #failing: ReadonlySet<ServerName> = new Set();
   #reading: Promise<void> | undefined;
   #claiming: Promise<void> | undefined;
   #again = false;
+  /** Tells messages of no position apart: other than positions, also after a restart and in another process. */
+  #serial = -Math.floor(Math.random() * 2 ** 52);
   #stopped = false;
 
   constructor(options: SenderOptions) {
@@ -89,11 +100,45 @@ export class FederationSender implements AsyncDisposable {
     );
   }
 
+  /**
+   * Tells servers what is only worth telling now, of each kind and key the latest: nothing is kept for a server that cannot
+   * be reached.
+   */
+  tell(edus: readonly PassingEdu[]): void {
+    for (const edu of edus) {
+      const { destination } = edu;
+      if (this.#stopped || this.#failing.has(destination) || !this.#options.federation.policy.allows(destination)) continue;
+      const waiting = this.#telling.get(destination) ?? new Map<string, PassingEdu>();
+      // What comes first is behind: it is the order in which they are sent.
+      waiting.delete(`${edu.edu_type} ${edu.key}`);
+      if (waiting.size < EDUS) waiting.set(`${edu.edu_type} ${edu.key}`, edu);
+      if (this.#telling.has(destination) || this.#telling.size >= TOLD_AT_ONCE) continue;
+      this.#telling.set(destination, waiting);
+      const told = this.#tellAll(destination, waiting)
+        .catch((error: unknown) => log.debug({ server: destination, err: error }, "a server could not be told what happens now"))
+        .finally(() => this.#told.delete(told));
+      this.#told.add(told);
+    }
+  }
+
+  async #tellAll(server: ServerName, waiting: Map<string, PassingEdu>): Promise<void> {
+    try {
+      while (waiting.size > 0 && !this.#stopped) {
+        const edus = [...waiting.values()].map((edu) => ({ ...edu, position: (this.#serial += 1) }));
+        waiting.clear();
+        await this.#send(server, { owedPosition: 0, events: [], edus }, TELL_TIMEOUT_MS);
+      }
+    } finally {
+      // In the same turn as the last look: nothing is put into what nobody reads.
+      this.#telling.delete(server);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
     this.#unsubscribe();
-    await Promise.allSettled([this.#reading, this.#claiming, ...this.#sending.values()]);
+    await Promise.allSettled([this.#reading, this.#claiming, ...this.#sending.values(), ...this.#told]);
   }
 
   /** Reads on in the log. */
@@ -187,7 +232,7 @@ export class FederationSender implements AsyncDisposable {
     }
   }
 
-  async #send(server: ServerName, owed: Awaited<ReturnType<typeof nextOwed>>): Promise<void> {
+  async #send(server: ServerName, owed: Awaited<ReturnType<typeof nextOwed>>, timeoutMs = TIMEOUT_MS): Promise<void> {
     const { database, servers, federation, clock } = this.#options;
     const rows = await eventsByNid(database, owed.events.map(({ event_nid }) => event_nid));
     const events = owed.events.flatMap(({ event_nid }) => rows.get(event_nid) ?? []);
@@ -207,7 +252,7 @@ export class FederationSender implements AsyncDisposable {
       const digest = createHash("sha256").update(own.map(({ event_id }) => event_id).join(" "));
       for (const { edu_type, key, position } of edus) digest.update(`${edu_type} ${key} ${position} `);
       const uri = `/_matrix/federation/v1/send/${digest.digest("base64url").slice(0, 32)}`;
-      await federation.client.request({ origin, destination: server, method: "PUT", uri, body, timeoutMs: TIMEOUT_MS });
+      await federation.client.request({ origin, destination: server, method: "PUT", uri, body, timeoutMs });
     }
   }
 }

@@ -9,6 +9,7 @@ import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { aliasesOfRoom, aliasInsert, deleteAlias, findAliases, isAliasTaken } from "../storage/aliases.js";
 import { serversOfRoom } from "../storage/room-directory.js";
+import { requireOpenRoom } from "./blocked-rooms.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -82,6 +83,7 @@ export async function createAlias(context: RoomContext, user: RoomUser, text: st
   const alias = requireGrantable(text);
   if (serverNameOf(alias) !== serverNameOf(user.user_id)) throw invalidParam("Aliases are made on their own server only.");
   const { database, committer } = context;
+  await requireOpenRoom(context, roomId);
   const room = await requireRoom(database, roomId);
   const state = await stateEventsOf(context, database, room.nid, [memberTuple(user.user_id)]);
   if (membershipAmong(state, user.user_id) !== "join" && !user.is_admin) throw forbidden("You are not in this room.");

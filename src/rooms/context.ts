@@ -32,4 +32,6 @@ export interface RoomUser {
   readonly device_id: DeviceId | undefined;
   readonly is_guest: boolean;
   readonly is_admin: boolean;
+  /** An administrator who looks after rooms: sees all of them, and all that happened in them. */
+  readonly oversees?: boolean;
 }

@@ -16,6 +16,7 @@ import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { forgetRoom as forgetStatement, isKnownWell, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import { lookUpAlias } from "./aliases.js";
+import { requireOpenRoom } from "./blocked-rooms.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -97,6 +98,7 @@ export async function joinRoom(
     await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
     return eventId;
   };
+  await requireOpenRoom(context, roomId);
   const room = await findRoom(database, roomId);
   if (room === undefined || !(await isKnownWell(database, room.nid))) return await elsewhere();
   const tuples = [CREATE, POWER_LEVELS, JOIN_RULES, GUEST_ACCESS, memberTuple(user_id)];

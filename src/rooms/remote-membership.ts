@@ -33,7 +33,7 @@ const CHECK_AT_ONCE = 500;
 const WRITE_AT_ONCE = 1_000;
 
 /** A member event of ours, completed from what a server in the room offered. */
-export interface Completed {
+interface Completed {
   readonly server: ServerName;
   readonly version: RoomVersion;
   readonly event: RoomEvent;
@@ -50,7 +50,7 @@ export function serversToAsk({ servers, federation }: RoomContext, roomId: RoomI
  * Lets `act` try one server after the other until one does it. Throws the refusal that says most: that of a server which
  * answered, else M_UNKNOWN 502; M_NOT_FOUND where there is nobody to ask.
  */
-export async function tryServers<Result>(servers: readonly ServerName[], act: (server: ServerName) => Promise<Result>): Promise<Result> {
+async function tryServers<Result>(servers: readonly ServerName[], act: (server: ServerName) => Promise<Result>): Promise<Result> {
   let refusal: MatrixError | undefined;
   for (const server of servers) {
     try {
@@ -72,7 +72,7 @@ export async function tryServers<Result>(servers: readonly ServerName[], act: (s
  * Asks a server in a room for a member event of a user of ours, and completes and signs it: only its place in the room, and
  * who vouches for a join, are taken from the answer. Throws FederationError.
  */
-export async function completeTemplate(
+async function completeTemplate(
   context: RoomContext,
   server: ServerName,
   user: RoomUser,

@@ -38,7 +38,7 @@ export async function requireAllowedServer(context: RoomContext, reads: Reads, r
 }
 
 /** A room for a server that is in it and that its access control list lets in. Throws M_NOT_FOUND, M_FORBIDDEN. */
-export async function requireServerView(context: RoomContext, reads: Reads, server: ServerName, roomId: RoomId): Promise<ServerView> {
+async function requireServerView(context: RoomContext, reads: Reads, server: ServerName, roomId: RoomId): Promise<ServerView> {
   const room = await requireRoom(reads, roomId);
   await requireAllowedServer(context, reads, room, server);
   const members = await membersOfServer(reads, room.nid, server);

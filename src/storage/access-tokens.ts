@@ -13,6 +13,8 @@ export interface StoredToken {
   readonly is_guest: boolean;
   readonly locked: boolean;
   readonly suspended: boolean;
+  readonly messages_per_second: number | undefined;
+  readonly burst_count: number | undefined;
   readonly expires_ts: number | undefined;
   /** The pair that goes as soon as this one is used. */
   readonly replaces: number | undefined;
@@ -41,7 +43,7 @@ const FIND: Statement = {
   name: "access_tokens_find",
   // access_tokens_access_digest_key, accounts_pkey, users_pkey
   text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended,
-      expires_ts, replaces
+      messages_per_second, burst_count, expires_ts, replaces
     FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
     WHERE access_digest = $1 AND deactivated_ts IS NULL`,
 };
@@ -88,6 +90,8 @@ export async function findAccessToken(database: Database, digest: Buffer): Promi
     is_guest: row["is_guest"] === true,
     locked: row["locked"] === true,
     suspended: row["suspended"] === true,
+    messages_per_second: optionalNumber(row["messages_per_second"]),
+    burst_count: optionalNumber(row["burst_count"]),
     expires_ts: optionalNumber(row["expires_ts"]),
     replaces: optionalNumber(row["replaces"]),
   };

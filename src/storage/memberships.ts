@@ -124,3 +124,24 @@ const KNOWN_WELL: Statement<{ known: boolean }> = {
 export async function isKnownWell(reads: Reads, roomNid: number): Promise<boolean> {
   return (await reads.read(KNOWN_WELL, [roomNid]))[0]?.known === true;
 }
+
+const JOINED_USERS: Statement<{ user_nid: number }> = {
+  name: "memberships_joined_users", // current_state_user
+  text: "SELECT user_nid FROM current_state WHERE user_nid = ANY ($2::bigint[]) AND room_nid = $1 AND membership = 1",
+};
+const JOINED_ANYWHERE: Statement<{ user_nid: number }> = {
+  name: "memberships_joined_anywhere", // current_state_user
+  text: "SELECT DISTINCT user_nid FROM current_state WHERE user_nid = ANY ($1::bigint[]) AND membership = 1",
+};
+
+/** Those of some users, of whatever server, who are in a room. */
+export async function joinedUsers(reads: Reads, roomNid: number, userNids: readonly number[]): Promise<Set<number>> {
+  const rows = userNids.length === 0 ? [] : await reads.read(JOINED_USERS, [roomNid, userNids]);
+  return new Set(rows.map(({ user_nid }) => user_nid));
+}
+
+/** Those of some users, of whatever server, who are in any room that we have. */
+export async function joinedAnywhere(reads: Reads, userNids: readonly number[]): Promise<Set<number>> {
+  const rows = userNids.length === 0 ? [] : await reads.read(JOINED_ANYWHERE, [userNids]);
+  return new Set(rows.map(({ user_nid }) => user_nid));
+}

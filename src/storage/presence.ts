@@ -1,4 +1,5 @@
 // Presence of users as it was last told to others.
+import type { ServerName } from "../protocol/identifiers.js";
 import { LOG_KINDS } from "./log-entry.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
@@ -53,13 +54,15 @@ const SHARED: Statement<{ shared: boolean }> = {
 };
 const NOT_OFFLINE: Statement<PresenceRow> = {
   name: "presence_not_offline", // presence_not_offline
-  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid WHERE state <> ${PRESENCE_STATES.offline}`,
+  text: `SELECT ${COLUMNS} FROM presence JOIN users ON users.nid = user_nid JOIN accounts USING (user_nid) WHERE state <> ${PRESENCE_STATES.offline}`,
 };
 const SET: Statement<{ user_nid: number }> = {
   name: "presence_set",
   // What says the same as before is no transition.
   text: `INSERT INTO presence (user_nid, state, status_msg, last_active_ts, currently_active, last_position)
-    VALUES ($1, $2, $3, $4, $5, 0)
+    SELECT user_nid, state, status_msg, last_active_ts, currently_active, 0
+    FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::boolean[])
+      AS said (user_nid, state, status_msg, last_active_ts, currently_active)
     ON CONFLICT (user_nid) DO UPDATE SET state = excluded.state, status_msg = excluded.status_msg,
       last_active_ts = excluded.last_active_ts, currently_active = excluded.currently_active
       WHERE (presence.state, presence.status_msg, presence.currently_active)
@@ -67,10 +70,10 @@ const SET: Statement<{ user_nid: number }> = {
     RETURNING user_nid`,
 };
 
-/** Gives a row that changed the position of its change. */
+/** Gives rows that changed the position of their change. */
 export const PRESENCE_POSITION: Statement = {
   name: "presence_position",
-  text: "UPDATE presence SET last_position = currval('log_position') WHERE user_nid = $1",
+  text: "UPDATE presence SET last_position = currval('log_position') WHERE user_nid = ANY ($1::bigint[])",
 };
 
 function named(row: PresenceRow): UserPresence {
@@ -129,14 +132,34 @@ export async function shareRoom(reads: Reads, userNid: number, otherNid: number)
   return row?.shared === true;
 }
 
-/** Everyone who is not offline. */
+/** Everyone of ours who is not offline. */
 export async function presentUsers(reads: Reads): Promise<UserPresence[]> {
   return (await reads.read(NOT_OFFLINE, [])).map(named);
 }
 
-/** Stores presence: false if that says nothing new. */
-export async function storePresence(tx: Queryable, presence: Omit<UserPresence, "user_id">): Promise<boolean> {
-  const { user_nid, state, status_msg, last_active_ts, currently_active } = presence;
-  const status = status_msg === null ? null : toText(status_msg);
-  return (await tx.query(SET, [user_nid, PRESENCE_STATES[state], status, last_active_ts, currently_active])).length > 0;
+/** Stores the presence of users, each once: the numbers of those of whom that says something new. */
+export async function storePresence(tx: Queryable, presences: readonly Omit<UserPresence, "user_id">[]): Promise<number[]> {
+  const rows = await tx.query(SET, [
+    presences.map(({ user_nid }) => user_nid),
+    presences.map(({ state }) => PRESENCE_STATES[state]),
+    presences.map(({ status_msg }) => (status_msg === null ? null : toText(status_msg))),
+    presences.map(({ last_active_ts }) => last_active_ts),
+    presences.map(({ currently_active }) => currently_active),
+  ]);
+  return rows.map(({ user_nid }) => user_nid);
+}
+
+const SERVERS: Statement<{ user_nid: number; server_name: ServerName }> = {
+  name: "presence_servers", // current_state_user, joined_servers_pkey
+  text: `SELECT DISTINCT c.user_nid, j.server_name FROM current_state c JOIN joined_servers j ON j.room_nid = c.room_nid AND j.members > 0
+    WHERE c.user_nid = ANY ($1::bigint[]) AND c.membership = 1 AND j.server_name <> ALL ($2::text[])`,
+};
+
+/** The servers, other than `ours`, that share a room with each of these users. */
+export async function serversSharing(
+  reads: Reads,
+  userNids: readonly number[],
+  ours: readonly ServerName[],
+): Promise<{ user_nid: number; server_name: ServerName }[]> {
+  return userNids.length === 0 ? [] : await reads.read(SERVERS, [userNids, ours]);
 }

@@ -1,4 +1,5 @@
 // How far users have read: one row per room, user, thread and kind of receipt.
+import type { RoomId } from "../protocol/identifiers.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText } from "./text.js";
@@ -89,4 +90,28 @@ export function receiptSet({ room_nid, user_nid, thread, kind, event_nid, ordina
       atPosition: true,
     },
   ];
+}
+
+const PUBLIC_AT: Statement<ShownReceipt & { room_id: RoomId; position: number }> = {
+  name: "receipts_public_at", // receipts_pkey, accounts_pkey, then primary keys
+  text: `SELECT r.room_nid, rooms.room_id, events.event_id, users.user_id, r.kind, r.thread, root.event_id AS root, r.ts, entry.position
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS entry (room_nid, user_nid, position)
+    JOIN receipts r ON r.room_nid = entry.room_nid AND r.user_nid = entry.user_nid AND r.last_position = entry.position
+    JOIN accounts ON accounts.user_nid = r.user_nid
+    JOIN rooms ON rooms.nid = r.room_nid
+    JOIN events ON events.nid = r.event_nid
+    JOIN users ON users.nid = r.user_nid
+    LEFT JOIN events AS root ON root.nid = r.thread AND r.thread > 0
+    WHERE r.kind = ${RECEIPT_KINDS["m.read"]}`,
+};
+
+/** Public receipts of users of ours that entries of the log speak of, unless they were replaced since. */
+export async function publicReceiptsAt(
+  reads: Reads,
+  entries: readonly { readonly room_nid: number; readonly user_nid: number; readonly position: number }[],
+): Promise<(ShownReceipt & { readonly room_id: RoomId; readonly position: number })[]> {
+  if (entries.length === 0) return [];
+  const columns = [entries.map(({ room_nid }) => room_nid), entries.map(({ user_nid }) => user_nid), entries.map(({ position }) => position)];
+  const rows = await reads.read(PUBLIC_AT, columns);
+  return rows.map((row) => ({ ...row, event_id: fromText(row.event_id), user_id: fromText(row.user_id) }));
 }

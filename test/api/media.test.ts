@@ -212,7 +212,7 @@ describe("media", () => {
   describe("what is not there", () => {
     const cases: [path: string, status: number, errcode: string][] = [
       ["localhost/unknown", 404, "M_NOT_FOUND"],
-      ["elsewhere.example/unknown", 404, "M_NOT_FOUND"],
+      ["elsewhere.example/unknown", 502, "M_UNKNOWN"],
       ["localhost/..%2f..%2fetc", 400, "M_INVALID_PARAM"],
       ["localhost/a%00b", 400, "M_INVALID_PARAM"],
       [`localhost/${"a".repeat(256)}`, 400, "M_INVALID_PARAM"],

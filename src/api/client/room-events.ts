@@ -8,7 +8,7 @@ import { Reply, type Handler } from "../handler.js";
 import { check } from "../validation.js";
 
 /** A filter as these operations take it: JSON text. Throws M_NOT_JSON, M_BAD_JSON. */
-function filterOf(text: string | undefined): RoomEventFilter {
+export function filterOf(text: string | undefined): RoomEventFilter {
   if (text === undefined || text === "") return {};
   return check(RoomEventFilter, "body", parseJson(text, { maxDepth: 20 })) as RoomEventFilter;
 }
