@@ -40,3 +40,17 @@ export function callerAddress(trustedProxies: readonly string[]): CallerAddress 
     return address;
   };
 }
+
+/**
+ * What an address counts as for limits: itself, or for IPv6 its /64, since each customer line is given that many addresses
+ * to choose from.
+ */
+export function networkOf(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const groups = (part: string): string[] => (part === "" ? [] : part.split(":"));
+  const [left = "", right = ""] = address.split("::");
+  const [before, after] = [groups(left), groups(right)];
+  const width = before.length + after.length + (address.includes(".") ? 1 : 0);
+  const all = [...before, ...Array<string>(Math.max(0, 8 - width)).fill("0"), ...after];
+  return `${all.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":")}::/64`;
+}

@@ -15,7 +15,7 @@ import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
-import { callerAddress } from "./address.js";
+import { callerAddress, networkOf } from "./address.js";
 import { audit } from "./audit.js";
 import { bodyStream, readBody } from "./body.js";
 import { Reply, type Request } from "./handler.js";
@@ -188,7 +188,7 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
     edge.seen(auth, address, ctx.get("user-agent"));
   }
   const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
-  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? address, auth?.rate_limit);
+  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? networkOf(address), auth?.rate_limit);
   return {
     ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, config)) as undefined,
