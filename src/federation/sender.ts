@@ -42,6 +42,8 @@ const AT_ONCE = 50;
 const TOLD_AT_ONCE = 500;
 const TELL_TIMEOUT_MS = 10_000;
 const LOOK_MS = 1_000;
+/** What happens within this time is noted at once for all. */
+const TOGETHER_MS = 30;
 /** Pauses after failures: twice as long each time, with some chance, so that not all come back at once. */
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 3_600_000;
@@ -75,6 +77,7 @@ export class FederationSender implements AsyncDisposable {
   #failing: ReadonlySet<ServerName> = new Set();
   #reading: Promise<void> | undefined;
   #claiming: Promise<void> | undefined;
+  #soon: NodeJS.Timeout | undefined;
   #again = false;
   /** Tells messages of no position apart: other than positions, also after a restart and in another process. */
   #serial = -Math.floor(Math.random() * 2 ** 52);
@@ -82,7 +85,7 @@ export class FederationSender implements AsyncDisposable {
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.#unsubscribe = options.follower.subscribeToAll(() => this.#read());
+    this.#unsubscribe = options.follower.subscribeToAll(() => this.#readSoon());
     this.#timer = setInterval(() => {
       this.#read();
       this.#claim();
@@ -137,8 +140,17 @@ export class FederationSender implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     this.#unsubscribe();
     await Promise.allSettled([this.#reading, this.#claiming, ...this.#sending.values(), ...this.#told]);
+  }
+
+  /** Reads on in a moment, with whatever else has happened by then: the cursor costs a transaction. */
+  #readSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#read();
+    }, TOGETHER_MS).unref();
   }
 
   /** Reads on in the log. */

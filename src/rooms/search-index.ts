@@ -38,6 +38,8 @@ export const ENCRYPTION = stateTuple("m.room.encryption", "");
 
 /** Nobody waits for the index but who searches, and they do not wait for this: news are gathered meanwhile. */
 const PAUSE_MS = 1_000;
+/** How much longer it rests than it works while there is more to do. */
+const REST = 3;
 /** So long a search waits for what was said before it to be in the index. */
 const PATIENCE_MS = 2_000;
 const RETRY_MS = 10;
@@ -95,7 +97,12 @@ export class SearchIndex implements AsyncDisposable {
 
   async #advance(): Promise<void> {
     try {
-      while (!this.#stopped && (await advanceReader(this.#database, this.#reader)));
+      for (;;) {
+        const started = performance.now();
+        if (this.#stopped || !(await advanceReader(this.#database, this.#reader))) return;
+        // Indexing costs PostgreSQL about as much as sending: who sends goes first. Whoever searches does not wait for this.
+        await sleep(REST * (performance.now() - started), undefined, { ref: false });
+      }
     } catch (error) {
       // Nothing was done, and the cursor stands where it was: the next news tries again.
       log.warn({ err: error }, "the search index could not be brought up to date");
