@@ -25,6 +25,7 @@ describe("presence", () => {
     bus = new MemoryBus();
     const names = await new Interning(database).users([user("alice")]);
     alice = names.get(user("alice")) ?? 0;
+    await database.write({ name: "test_account", text: "INSERT INTO accounts (user_nid, created_ts) VALUES ($1, 0)" }, [alice]);
     one = await Presence.start({ database, bus, clock, enabled: true });
     two = await Presence.start({ database, bus, clock, enabled: true });
   });
