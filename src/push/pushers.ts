@@ -10,7 +10,7 @@ import type { PushRulesContext } from "./rules.js";
 
 const MAX_PUSHERS = 100;
 const MAX_DATA_BYTES = 8_192;
-/** Where gateways are asked: any other path could make this server ask for what its surroundings trust it with. */
+/** Where gateways are asked. Every other path could make this server ask for what its surroundings trust it with. */
 const GATEWAY_PATH = "/_matrix/push/v1/notify";
 /** The app id of mails. */
 const MAIL_APP = "m.email";

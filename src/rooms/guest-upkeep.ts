@@ -45,7 +45,7 @@ export class GuestUpkeep implements AsyncDisposable {
     const range = { after: this.#seen, upTo: follower.head };
     this.#seen = range.upTo;
     const entries = follower.allEntries(range);
-    // The tuple has a number as soon as any room has it in its state.
+    // The tuple has a number as soon as one room has it in its state.
     const elsewhere = (tuple: number | undefined): boolean => this.#tuple !== undefined && tuple !== this.#tuple;
     if (entries?.every(({ kind, tuple_nid }) => kind !== "state_change" || elsewhere(tuple_nid)) !== true) this.#wake();
   }

@@ -26,8 +26,11 @@ const EXTEND: Statement = {
 };
 const FINISH: Statement = {
   name: "membership_upkeep_finish",
-  text: `WITH done AS (DELETE FROM membership_upkeep WHERE user_nid = $1 AND serial = $2)
-    UPDATE membership_upkeep SET claimed_until = '-infinity' WHERE user_nid = $1 AND serial <> $2`,
+  text: "DELETE FROM membership_upkeep WHERE user_nid = $1 AND serial = $2",
+};
+const RELEASE: Statement = {
+  name: "membership_upkeep_release",
+  text: "UPDATE membership_upkeep SET claimed_until = '-infinity' WHERE user_nid = $1 AND serial <> $2",
 };
 
 /** Asks for a user's memberships to be brought in line with their account, once the transaction has happened. */
@@ -58,5 +61,9 @@ export async function extendMembershipUpkeep(database: Database, { user_nid }: U
 
 /** Ends the work; if the account was changed again meanwhile, it is to be done again. */
 export async function finishMembershipUpkeep(database: Database, { user_nid, serial }: UpkeepJob): Promise<void> {
-  await database.write(FINISH, [user_nid, serial]);
+  await database.transaction(async (tx) => {
+    await tx.query(FINISH, [user_nid, serial]);
+    // A statement of its own: a request that the first one had to wait for is seen only by what begins after it.
+    await tx.query(RELEASE, [user_nid, serial]);
+  });
 }

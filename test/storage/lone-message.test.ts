@@ -121,7 +121,7 @@ describe("lone message", () => {
     expect(rows.push_outbox).to.have.lengthOf(4);
   });
 
-  it("is fenced as any change", async () => {
+  it("is fenced like all changes", async () => {
     const [fence] = change.fences ?? [];
     if (fence === undefined) throw new Error("no fence");
     for (const stale of [{ ...fence, revision: fence.revision - 1 }, { ...fence, owner: fence.owner + 1 }]) {
