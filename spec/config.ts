@@ -491,6 +491,10 @@ export const ConfigSchema = Type.Object(
           default: false,
           description: "Whether users forget a room as soon as they leave it or are removed from it.",
         }),
+        redacted_content_days: Type.Union([Type.Number({ minimum: 0, maximum: 36_500 }), Type.Null()], {
+          default: 7,
+          description: "After how many days what was removed from an event is overwritten in the database; null: never.",
+        }),
       },
       closed,
     ),

@@ -138,7 +138,7 @@ async function startEngine(
   const owners = new RoomOwners(services, registration, caller);
   for (const [name, method] of owners.methods) methods.set(name, method);
   const upkeep = setInterval(() => {
-    keepHouse(database, clock).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
+    keepHouse(database, clock, { redactedContentDays: config.rooms.redacted_content_days ?? undefined }).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
   }, UPKEEP_MS).unref();
   started.push({
     async [Symbol.asyncDispose]() {
