@@ -477,6 +477,18 @@ export const ConfigSchema = Type.Object(
           default: 5000,
           description: "Open connections of one network address; trusted proxies are not counted.",
         }),
+        sockets_per_user: Type.Integer({
+          minimum: 0,
+          maximum: 100_000,
+          default: 50,
+          description: "WebSockets that a user may have open at one process; 0 switches them off.",
+        }),
+        socket_idle_seconds: Type.Integer({
+          minimum: 2,
+          maximum: 3600,
+          default: 60,
+          description: "A WebSocket that answers no ping for so long is cut off.",
+        }),
       },
       closed,
     ),

@@ -7,12 +7,14 @@ import { Passwords } from "./accounts/passwords.js";
 import { RemoteProfiles } from "./accounts/remote-profiles.js";
 import { keepSessions } from "./accounts/session-upkeep.js";
 import { certificateOf } from "./api/certificate.js";
+import type { Answerer, Edge } from "./api/call.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
+import { WebSockets } from "./api/websockets.js";
 import { actingUser, registerSenders } from "./appservice/acting.js";
 import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
 import { deliverToAppServices } from "./appservice/deliveries.js";
@@ -296,27 +298,26 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
-  const app = createApp(
-    {
-      config,
-      servers,
-      limiter,
-      authenticate: (token, asserted) => {
-        const appservice = appservices.ofToken(token);
-        return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
-      },
-      isAppService: (token) => appservices.ofToken(token) !== undefined,
-      authenticateServer: async (request, addressed) => {
-        const remote = await authenticateServer({ ...federation, servers }, request, addressed);
-        sender.alive(remote.origin);
-        return remote;
-      },
-      seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
-      validateAnswers: options.validateAnswers ?? false,
-      stopping: stopping.signal,
+  const edge: Edge = {
+    config,
+    servers,
+    limiter,
+    authenticate: (token, asserted) => {
+      const appservice = appservices.ofToken(token);
+      return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
     },
-    routes.map(({ operation, handler }) => ({ operation, answer: (request) => handler(services, request) })),
-  );
+    isAppService: (token) => appservices.ofToken(token) !== undefined,
+    authenticateServer: async (request, addressed) => {
+      const remote = await authenticateServer({ ...federation, servers }, request, addressed);
+      sender.alive(remote.origin);
+      return remote;
+    },
+    seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
+    validateAnswers: options.validateAnswers ?? false,
+    stopping: stopping.signal,
+  };
+  const answerers = routes.map(({ operation, handler }): Answerer => ({ operation, answer: (request) => handler(services, request) }));
+  const app = createApp(edge, answerers);
   const answer = app.callback();
   const trouble = async (): Promise<string | undefined> => {
     if (stopping.signal.aborted) return "the server is stopping";
@@ -346,6 +347,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       ),
     );
   }
+  const websockets = new WebSockets(edge, answerers, engine.follower);
   const main = await listen(
     { address: config.listen.address, port: config.listen.port, setting: "listen.address or listen.port" },
     publicLimits(config),
@@ -353,8 +355,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       const probes = { trouble, metrics: metrics.enabled && metrics.port === undefined };
       if (!answerProbe(probes, request, response)) void answer(request, response);
     },
+    websockets,
   );
-  started.push(main);
+  started.push(main, websockets);
   return {
     url: main.url,
     where,
