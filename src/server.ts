@@ -56,6 +56,7 @@ import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.j
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
@@ -163,8 +164,10 @@ async function startEngine(
     for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
+  const { syncs_per_device, syncs_per_user } = config.limits;
   const sync: SyncDependencies = {
     ...services,
+    limits: { perDevice: syncs_per_device, perUser: syncs_per_user },
     events,
     follower,
     users,
@@ -246,7 +249,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);
   started.push(new GuestUpkeep(context));
-  const limiter = new RateLimiter(config.rate_limits, clock);
+  const buckets = config.redis.url === undefined ? undefined : new SharedBuckets(config.redis.url);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(buckets?.[Symbol.dispose]()) });
+  const limiter = new RateLimiter(config.rate_limits, clock, buckets);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });

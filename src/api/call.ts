@@ -68,10 +68,11 @@ export async function requesterOf(edge: Edge, operation: Operation, caller: Call
   return requester;
 }
 
-/** Counts a call. Throws M_LIMIT_EXCEEDED. */
-export function countCall(edge: Edge, { limit }: Operation, { token, address }: Caller, auth: Requester | undefined): void {
+/** Counts a call. Rejects with M_LIMIT_EXCEEDED. */
+export async function countCall(edge: Edge, { limit }: Operation, { token, address }: Caller, auth: Requester | undefined): Promise<void> {
   const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
-  if (limit !== undefined && isLimited) edge.limiter.take(limit, auth?.user_id ?? networkOf(address), auth?.rate_limit);
+  if (limit === undefined || !isLimited) return;
+  await edge.limiter.take(limit, { user: auth?.user_id, device: auth?.device_id, network: networkOf(address), own: auth?.rate_limit });
 }
 
 type Parts = Pick<Request<Operation>, "params" | "query" | "headers">;

@@ -151,7 +151,7 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
   const caller = { token, asserted: assertedBy(ctx), address, userAgent: ctx.get("user-agent") };
   const auth = await requesterOf(edge, operation, caller);
   ctx.state["requester"] = auth;
-  countCall(edge, operation, caller, auth);
+  await countCall(edge, operation, caller, auth);
   return {
     ...partsOf(edge, operation, ctx),
     body: (await bodyOf(operation, ctx, edge.config)) as undefined,
@@ -170,7 +170,7 @@ async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): 
   const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
   const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
-  if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
+  if (operation.limit !== undefined) await limiter.take(operation.limit, auth.origin);
   const { body } = operation;
   return {
     ...partsOf(edge, operation, ctx),

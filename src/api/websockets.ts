@@ -348,7 +348,7 @@ class Socket {
     const { edge } = this.#shared;
     const { token, address, acceptedLanguages, server } = this.#opening;
     const auth = await requesterOf(edge, operation, this.#opening);
-    countCall(edge, operation, this.#opening, auth);
+    await countCall(edge, operation, this.#opening, auth);
     const result = await answer({
       ...checkedParts(operation, { params: given.params, query: given.query ?? {}, headers: {} }),
       body: bodyOf(operation, given.body) as undefined,
