@@ -21,6 +21,7 @@ import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { unknownError } from "./errors.js";
 import { takeEdus } from "./ephemeral/inbound-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
@@ -41,6 +42,7 @@ import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
+import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
@@ -102,13 +104,19 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 type Engine = RoomServices &
   Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
-/** The log, the rooms and what they stand on. `onPushes` hears of users to whose pushers something is owed. */
+/** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
+interface Later {
+  delivery?: PushDelivery;
+  policyServers?: PolicyServers;
+}
+
+/** The log, the rooms and what they stand on. */
 async function startEngine(
   config: Config,
   { database, isEmbedded }: OpenDatabase,
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
-  onPushes: (users: readonly number[]) => void,
+  later: Later,
   started: AsyncDisposable[],
 ): Promise<Engine> {
   const clock = systemClock;
@@ -119,7 +127,7 @@ async function startEngine(
   started.push(follower);
   const committer = new Committer(database, (position, entries, pushed) => {
     follower.committed(position, entries);
-    if (pushed.length > 0) onPushes(pushed);
+    if (pushed.length > 0) later.delivery?.hurry(pushed);
     bus.publish(LOG_CHANNEL, String(position));
   });
   const services: RoomServices = {
@@ -129,6 +137,10 @@ async function startEngine(
     numbers: new Numbers(database),
     clock,
     ruleChanges: new RuleChanges(),
+    askPolicyServer: async (question) => {
+      if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
+      return await later.policyServers.sign(question);
+    },
     signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
@@ -229,14 +241,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
-  // What is written before it is there to hear of it, it finds by itself.
-  const pushes: { delivery?: PushDelivery } = {};
-  const engine = await startEngine(config, opened, secret, signingKeyOf, (users) => pushes.delivery?.hurry(users), started);
+  const later: Later = {};
+  const engine = await startEngine(config, opened, secret, signingKeyOf, later, started);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
   const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
   const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
+  later.policyServers = new PolicyServers(federation.client, database);
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -256,8 +268,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
-  pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
-  started.push(pushes.delivery);
+  later.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
+  started.push(later.delivery);
   const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const appserviceOutgoing = appServiceOutgoing(config);

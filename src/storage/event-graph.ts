@@ -30,6 +30,16 @@ export async function predecessors(reads: Reads, { from, without, minDepth, limi
   return (await reads.read(PREDECESSORS, [from, without, minDepth, limit])).map(({ nid }) => nid);
 }
 
+const JOINED: Statement<{ members: number }> = {
+  name: "event_graph_joined", // joined_servers_pkey
+  text: "SELECT members FROM joined_servers WHERE room_nid = $1 AND server_name = $2 AND members > 0",
+};
+
+/** Whether a server has joined users in a room. */
+export async function hasJoinedMembers(reads: Reads, roomNid: number, server: ServerName): Promise<boolean> {
+  return (await reads.read(JOINED, [roomNid, server])).length > 0;
+}
+
 const MEMBERS_OF_SERVER: Statement<{ tuple_nid: number; membership: number }> = {
   name: "event_graph_members_of_server", // current_state_membership
   text: `SELECT c.tuple_nid, c.membership FROM current_state c JOIN users u ON u.nid = c.user_nid
