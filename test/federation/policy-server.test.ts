@@ -114,6 +114,18 @@ describe("policy servers", () => {
     expect(bodies).to.include.members(["fine one", "fine two"]).and.not.include("spam");
   });
 
+  it("are asked before another server is told of an invitation", async () => {
+    peer.answer(SIGN, signs);
+    peer.answer("/_matrix/federation/v2/invite/", ({ body }) => ({ status: 200, body: { event: (body as { event: never }).event } }));
+    const invite = (reason: string): Promise<Answer> => alice.post(`${V3}/rooms/${room}/invite`, { user_id: `@guest:${peer.name}`, reason });
+    const invitations = (): number => peer.asked.filter((line) => line.startsWith("PUT /_matrix/federation/v2/invite/")).length;
+    expect(refusal(await invite("spam"))).to.deep.equal([400, "M_FORBIDDEN", "This looks like spam"]);
+    expect(invitations()).to.equal(0);
+    const before = asked();
+    await invite("come");
+    expect([invitations(), asked()]).to.deep.equal([1, before + 1]);
+  });
+
   it("whose signature does not hold, who do not know what they are, or who do not answer, let nothing through", async () => {
     const answers: readonly (readonly [JsonObject, number, number, string])[] = [
       [{}, 200, 403, "M_FORBIDDEN"],
