@@ -46,6 +46,7 @@ import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
+import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
@@ -105,6 +106,7 @@ import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
+import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
@@ -168,6 +170,7 @@ export const routes: readonly Route[] = [
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
+  bind(websocketSpec, websocket),
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),

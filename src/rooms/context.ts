@@ -10,6 +10,7 @@ import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
 import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
+import type { AskPolicyServer } from "./policy-server.js";
 
 export interface RoomContext {
   readonly config: Pick<Config, "rooms" | "server_notices">;
@@ -23,6 +24,8 @@ export interface RoomContext {
   readonly federation: Federation;
   readonly events: EventCache;
   readonly bus: Pick<Bus, "publish">;
+  /** Asks the policy server of a room to sign an event. */
+  readonly askPolicyServer: AskPolicyServer;
 }
 
 /** Which of our users acts or reads. */
