@@ -36,6 +36,7 @@ import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
+import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
@@ -97,7 +98,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** The log, the rooms and what they stand on. `onPushes` hears of users to whose pushers something is owed. */
 async function startEngine(
@@ -175,7 +176,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */

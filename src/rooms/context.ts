@@ -8,6 +8,7 @@ import type { Database } from "../storage/database.js";
 import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
+import type { Backfills } from "./backfills.js";
 import type { EventCache } from "./event-cache.js";
 import type { RoomOwners } from "./owner.js";
 
@@ -22,6 +23,7 @@ export interface RoomContext {
   readonly owners: RoomOwners;
   readonly federation: Federation;
   readonly events: EventCache;
+  readonly backfills: Backfills;
   readonly bus: Pick<Bus, "publish">;
 }
 
