@@ -2,8 +2,8 @@
 // events").
 import { FederationError } from "../federation/client.js";
 import { logger } from "../log.js";
-import { type EventId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
-import type { JsonObject } from "../protocol/json.js";
+import { type EventId, parseEventId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { type JsonObject, own } from "../protocol/json.js";
 import { type Gap, missingAmong, postponeGaps, serversInRoom } from "../storage/gaps.js";
 import type { RoomContext } from "./context.js";
 import type { Room } from "./current-state.js";
@@ -32,15 +32,32 @@ interface Helpers {
  * within some milliseconds: what is under way goes on behind. False also where nobody can be asked.
  */
 export async function fillGaps(context: BackfillContext, room: Room, gaps: readonly Gap[], milliseconds: number): Promise<boolean> {
+  return await inTime(room, milliseconds, context.backfills.one(room.room_id, () => fill(context, room, gaps)));
+}
+
+/**
+ * Asks the servers of a room for the event closest to a time, one after the other until one knows, and works it into the room with what
+ * came before it, if it is closer than `known`. Whether it did, within some milliseconds.
+ */
+export async function fetchClosest(
+  context: BackfillContext,
+  room: Room,
+  moment: { readonly ts: number; readonly dir: "b" | "f"; readonly known: number | undefined },
+  milliseconds: number,
+): Promise<boolean> {
+  return await inTime(room, milliseconds, closest(context, room, moment));
+}
+
+async function inTime(room: Room, milliseconds: number, work: Promise<boolean>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, Math.max(0, milliseconds), false)));
-  const filling = context.backfills.one(room.room_id, () => fill(context, room, gaps)).catch((error: unknown) => {
-    log.warn({ err: error, room: room.room_id }, "a gap could not be filled");
+  const done = work.catch((error: unknown) => {
+    log.warn({ err: error, room: room.room_id }, "history could not be worked into a room");
     return false;
   });
-  const more = await Promise.race([filling, late]);
+  const result = await Promise.race([done, late]);
   clearTimeout(timer);
-  return more;
+  return result;
 }
 
 /** The servers that may be asked for a room's history; undefined where none of ours is in the room. */
@@ -77,6 +94,24 @@ async function fill(context: BackfillContext, room: Room, gaps: readonly Gap[]):
   return false;
 }
 
+async function closest(
+  context: BackfillContext,
+  room: Room,
+  { ts, dir, known }: { readonly ts: number; readonly dir: "b" | "f"; readonly known: number | undefined },
+): Promise<boolean> {
+  const helpers = await helpersOf(context, room, []);
+  for (const server of helpers?.others ?? []) {
+    const answer = await ask(context, server, helpers?.ours ?? server, `timestamp_to_event/${encodeURIComponent(room.room_id)}?ts=${ts}&dir=${dir}`);
+    const id = answer && parseEventId(own(answer, "event_id"));
+    const found = answer && Number(own(answer, "origin_server_ts"));
+    if (helpers === undefined || id === undefined || found === undefined || !Number.isSafeInteger(found)) continue;
+    const isCloser = dir === "b" ? found <= ts && (known === undefined || found > known) : found >= ts && (known === undefined || found < known);
+    if (!isCloser) return false;
+    return (await backfillFrom(context, room, server, helpers.ours, [id])) !== undefined;
+  }
+  return false;
+}
+
 /** How many events a server gave, some and those before them; they are in the room then. Undefined: it does not help. */
 async function backfillFrom(
   context: BackfillContext,
@@ -86,19 +121,17 @@ async function backfillFrom(
   from: readonly EventId[],
 ): Promise<number | undefined> {
   const named = from.map((id) => `v=${encodeURIComponent(id)}`).join("&");
-  let answer: JsonObject;
+  const answer = await ask(context, server, ours, `backfill/${encodeURIComponent(room.room_id)}?${named}&limit=${EVENTS}`);
+  return answer === undefined ? undefined : await receiveHistory(context, room, { origin: server, destination: ours }, answer, EVENTS);
+}
+
+async function ask({ federation }: BackfillContext, server: ServerName, ours: ServerName, path: string): Promise<JsonObject | undefined> {
+  const request = { origin: ours, destination: server, method: "GET" as const, uri: `/_matrix/federation/v1/${path}`, timeoutMs: TIMEOUT_MS };
   try {
-    answer = await context.federation.client.request({
-      origin: ours,
-      destination: server,
-      method: "GET",
-      uri: `/_matrix/federation/v1/backfill/${encodeURIComponent(room.room_id)}?${named}&limit=${EVENTS}`,
-      timeoutMs: TIMEOUT_MS,
-    });
+    return await federation.client.request(request);
   } catch (error) {
     if (!(error instanceof FederationError)) throw error;
-    log.info({ server, room: room.room_id, reason: error.message }, "a server gave no history");
+    log.info({ server, reason: error.message }, "a server gave no history");
     return undefined;
   }
-  return await receiveHistory(context, room, { origin: server, destination: ours }, answer, EVENTS);
 }

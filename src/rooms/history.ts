@@ -4,11 +4,11 @@ import { notFound } from "../errors.js";
 import { compileFilter, type EventTest, type RoomEventFilter } from "../protocol/filter.js";
 import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { stateTuple } from "../protocol/state-map.js";
-import { eventsById, eventsClosestTo, historyBackwards, historyForwards } from "../storage/events.js";
+import { eventsById, eventsClosestTo, type HistoryKey, historyBackwards, historyForwards } from "../storage/events.js";
 import { type Gap, gapsBetween } from "../storage/gaps.js";
 import type { Reads } from "../storage/statement.js";
 import { stateOfSnapshots } from "../storage/visibility.js";
-import { fillGaps } from "./backfill.js";
+import { fetchClosest, fillGaps } from "./backfill.js";
 import type { ShownEvent } from "./client-event.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import type { Room } from "./current-state.js";
@@ -242,20 +242,45 @@ async function stateAt(
     .map((read) => ({ read, membership: undefined }));
 }
 
-/** The event closest to a time that the user may see. Throws M_FORBIDDEN, M_NOT_FOUND. */
+interface EventInTime {
+  readonly event_id: EventId;
+  readonly origin_server_ts: number;
+}
+
+/** The event closest to a time that the user may see, of this or other servers' history. Throws M_FORBIDDEN, M_NOT_FOUND. */
 export async function eventByTimestamp(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
+  moment: { readonly ts: number; readonly dir: Direction },
+): Promise<EventInTime> {
+  const here = await closestHere(context, user, roomId, moment);
+  const known = here.found?.origin_server_ts;
+  const hasMore = here.byGap && (await fetchClosest(context, here.room, { ...moment, known }, BUDGET_MS));
+  const { found } = hasMore ? await closestHere(context, user, roomId, moment) : here;
+  if (found === undefined) throw notFound("There is no event in that direction that you may see.");
+  return found;
+}
+
+/** The closest event that we have, and whether there is a gap between what is on both sides of the time. */
+async function closestHere(
+  context: RoomContext,
+  user: RoomUser,
+  roomId: RoomId,
   { ts, dir }: { readonly ts: number; readonly dir: Direction },
-): Promise<{ event_id: EventId; origin_server_ts: number }> {
+): Promise<{ readonly room: Room; readonly found: EventInTime | undefined; readonly byGap: boolean }> {
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
-    const rows = await eventsClosestTo(reads, view.room.nid, ts, dir, CANDIDATES);
+    const { room } = view;
+    const rows = await eventsClosestTo(reads, room.nid, ts, dir, CANDIDATES);
+    const [beyond] = await eventsClosestTo(reads, room.nid, dir === "b" ? ts + 1 : ts - 1, dir === "b" ? "f" : "b", 1);
     const events = rows.map((row) => context.events.add(row));
     const visible = await visibleIn(context, reads, view, events);
-    const found = events.find(({ row }) => visible.has(row.nid));
-    if (found === undefined) throw notFound("There is no event in that direction that you may see.");
-    return { event_id: found.event.event_id, origin_server_ts: found.event.origin_server_ts };
+    const closest = events.find(({ row }) => visible.has(row.nid))?.event;
+    const found = closest && { event_id: closest.event_id, origin_server_ts: closest.origin_server_ts };
+    const [before, after] = dir === "b" ? [rows[0], beyond] : [beyond, rows[0]];
+    const past = ({ depth, nid }: HistoryKey): HistoryKey => ({ depth, nid: nid + 1 });
+    const gaps = await gapsBetween(reads, room.nid, before === undefined ? START : past(before), after === undefined ? END : past(after), dir);
+    return { room, found, byGap: gaps.some(({ due_ts }) => due_ts <= context.clock.now()) };
   });
 }

@@ -113,4 +113,29 @@ describe("history of other servers", () => {
     expect(messagesIn(events)).to.deep.equal([]);
     for (const id of said) expect((await bob.get(`${V3}/rooms/${room}/event/${encodeURIComponent(id)}`)).status).to.equal(404);
   });
+
+  it("is found by its time, and walked from there", async () => {
+    const room = await newRoom();
+    const start = Date.now();
+    const said = await say(alice, room, 5);
+    const { body } = await alice.get(`${V3}/rooms/${room}/event/${encodeURIComponent(said[2] ?? "")}`);
+    const time = Number(body["origin_server_ts"]);
+    await say(alice, room, 150);
+    await join(room);
+    const at = async (ts: number, dir: string): Promise<{ status: number; body: JsonObject }> =>
+      await bob.get(`/_matrix/client/v1/rooms/${room}/timestamp_to_event?ts=${ts}&dir=${dir}`);
+    const here = await at(time, "b");
+    expect(here.status).to.equal(200);
+    const found = stringAt(here.body, "event_id") ?? "";
+    expect(Number(here.body["origin_server_ts"])).to.equal(time);
+    const around = await bob.get(`${V3}/rooms/${room}/context/${encodeURIComponent(found)}?limit=0`);
+    const from = stringAt(around.body, "start") ?? "";
+    const before = await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=2&from=${from}`);
+    expect(idsOf(objectsAt(before.body, "chunk"))).to.deep.equal(said.slice(0, said.indexOf(found)).slice(-2).toReversed());
+    expect((await at(start - 60_000, "b")).status).to.equal(404);
+    expect((await at(Date.now() + 60_000, "f")).status).to.equal(404);
+    expect(messagesIn(await walk(bob, room, 40)).slice(0, 5)).to.deep.equal(said);
+    expect(idsOf(await walk(bob, room, 40))).to.deep.equal(idsOf(await walk(alice, room, 100)));
+    expect((await fsck(two.database)).problems).to.deep.equal([]);
+  });
 });
