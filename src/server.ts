@@ -38,6 +38,7 @@ import { AdminTasks } from "./rooms/admin-tasks.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { RoomOwners } from "./rooms/owner.js";
@@ -98,7 +99,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** The log, the rooms and what they stand on. `onPushes` hears of users to whose pushers something is owed. */
 async function startEngine(
@@ -176,7 +177,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */

@@ -10,6 +10,7 @@ import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
 import type { Backfills } from "./backfills.js";
 import type { EventCache } from "./event-cache.js";
+import type { HierarchyCache } from "./hierarchy-cache.js";
 import type { RoomOwners } from "./owner.js";
 
 export interface RoomContext {
@@ -24,6 +25,7 @@ export interface RoomContext {
   readonly federation: Federation;
   readonly events: EventCache;
   readonly backfills: Backfills;
+  readonly hierarchies: HierarchyCache;
   readonly bus: Pick<Bus, "publish">;
 }
 

@@ -1,5 +1,5 @@
-// Gaps in the history of a room: events that others name as previous and that we do not have, and whom to ask for them.
-import { type EventId, parseEventId, parseServerName, type ServerName, type UserId } from "../protocol/identifiers.js";
+// Gaps in the history of a room: events that others name as previous and that we do not have.
+import { type EventId, parseEventId, type UserId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import type { HistoryKey } from "./events.js";
 import type { BoundStatement } from "./room-rows.js";
@@ -73,18 +73,4 @@ const POSTPONE: Statement = {
 /** Notes that nobody gave these events at `now`: they are asked for again later, each time after twice the pause. */
 export async function postponeGaps(database: Database, roomNid: number, missing: readonly EventId[], now: number): Promise<void> {
   await database.write(POSTPONE, [roomNid, missing.map(toText), now]);
-}
-
-/** Servers of a room that are told apart: ours are always among them. */
-const SERVERS = 25;
-const IN_ROOM: Statement<{ server_name: string }> = {
-  name: "gaps_servers", // joined_servers_pkey
-  text: `SELECT server_name FROM joined_servers WHERE room_nid = $1 AND members > 0
-    ORDER BY server_name = ANY ($2) DESC, members DESC, server_name LIMIT ${SERVERS}`,
-};
-
-/** Servers in a room: `ours` that are in it first, then those with most members. */
-export async function serversInRoom(reads: Reads, roomNid: number, ours: readonly ServerName[]): Promise<ServerName[]> {
-  const rows = await reads.read(IN_ROOM, [roomNid, ours]);
-  return rows.flatMap(({ server_name }) => parseServerName(server_name) ?? []);
 }
