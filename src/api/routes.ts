@@ -50,6 +50,7 @@ import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationHierarchySpec from "../../spec/federation/hierarchy.js";
 import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
@@ -110,6 +111,7 @@ import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationHierarchy from "./federation/hierarchy.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
@@ -174,6 +176,7 @@ export const routes: readonly Route[] = [
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),
+  bind(federationHierarchySpec, federationHierarchy),
   bind(federationInvitesSpec, federationInvites),
   bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),
