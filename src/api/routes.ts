@@ -18,6 +18,7 @@ import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
+import * as keyBackupSpec from "../../spec/client/key-backup.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -78,6 +79,7 @@ import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
+import * as keyBackup from "./client/key-backup.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -142,6 +144,7 @@ export const routes: readonly Route[] = [
   bind(fallbackPagesSpec, fallbackPages),
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
+  bind(keyBackupSpec, keyBackup),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
