@@ -138,4 +138,28 @@ describe("history of other servers", () => {
     expect(idsOf(await walk(bob, room, 40))).to.deep.equal(idsOf(await walk(alice, room, 100)));
     expect((await fsck(two.database)).problems).to.deep.equal([]);
   });
+
+  it("is redacted where it was, and what only others have may be redacted by who may redact all", async () => {
+    const room = await newRoom();
+    const [said = ""] = await say(alice, room, 1);
+    await alice.put(`${V3}/rooms/${room}/redact/${encodeURIComponent(said)}/r1`, {});
+    const levels = await alice.get(`${V3}/rooms/${room}/state/m.room.power_levels`);
+    await alice.put(`${V3}/rooms/${room}/state/m.room.power_levels`, { ...levels.body, users: { ...objectAt(levels.body, "users"), [bob.user_id]: 50 } });
+    const [second = ""] = await say(alice, room, 1);
+    await join(room);
+    // It is not here yet.
+    expect((await bob.put(`${V3}/rooms/${room}/redact/${encodeURIComponent(second)}/r3`, {})).status).to.equal(200);
+    const carol = await two.register("carol");
+    expect((await carol.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
+    expect((await carol.put(`${V3}/rooms/${room}/redact/$nothing/r4`, {})).status).to.equal(404);
+    await eventually("it is redacted there", async () => {
+      const { body } = await alice.get(`${V3}/rooms/${room}/event/${encodeURIComponent(second)}`);
+      return Object.keys(objectAt(body, "content") ?? {}).length === 0;
+    });
+    const events = await walk(bob, room, 20);
+    for (const id of [said, second]) {
+      const event = events.find((one) => stringAt(one, "event_id") === id);
+      expect(event?.["content"]).to.deep.equal({});
+    }
+  });
 });
