@@ -162,4 +162,23 @@ describe("history of other servers", () => {
       expect(event?.["content"]).to.deep.equal({});
     }
   });
+
+  it("that nobody gives now is not taken for the end, and not waited for twice", async () => {
+    const three = await startFederatingServer();
+    const carol = await three.register("carol");
+    const created = await carol.post(`${V3}/createRoom`, { preset: "public_chat" });
+    const room = stringAt(created.body, "room_id") ?? "";
+    expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}?via=${three.name}`)).status).to.equal(200);
+    await three[Symbol.asyncDispose]();
+    const first = await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=5`);
+    expect(objectsAt(first.body, "chunk").map((event) => event["type"])).to.deep.equal(["m.room.member"]);
+    const end = stringAt(first.body, "end") ?? "";
+    const second = await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=5&from=${end}`);
+    expect([objectsAt(second.body, "chunk"), stringAt(second.body, "end")]).to.deep.equal([[], end]);
+    const gaps = await two.database.read<{ attempts: number }>(
+      { name: "test_gaps", text: "SELECT attempts FROM missing_events m JOIN rooms r ON r.nid = m.room_nid WHERE r.room_id = $1" },
+      [room],
+    );
+    expect(gaps.map(({ attempts }) => attempts)).to.deep.equal([1]);
+  });
 });
