@@ -187,6 +187,27 @@ const Push = Type.Object(
   { ...closed, description: "Notifications to users whose clients are not listening." },
 );
 
+const Voip = Type.Object(
+  {
+    turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
+      default: [],
+      description: "TURN servers that calls may go through, as turn:turn.example.org:3478?transport=udp.",
+    }),
+    turn_shared_secret: Type.Optional(
+      Type.String({ minLength: 1, description: "What the TURN servers share with this one, so that each user gets a password that expires." }),
+    ),
+    turn_username: Type.Optional(Type.String({ minLength: 1, description: "Instead of a shared secret: one name and password for all users." })),
+    turn_password: Type.Optional(Type.String({ minLength: 1 })),
+    turn_seconds: Type.Integer({ minimum: 60, maximum: 2_592_000, default: 86_400, description: "How long a user's password for TURN lasts." }),
+    turn_guests: Type.Boolean({ default: true, description: "Whether guests get passwords for TURN." }),
+    rtc_transports: Type.Array(Type.Object({ type: Type.String({ minLength: 1 }) }, { additionalProperties: true }), {
+      default: [],
+      description: "What group calls go through, as clients take it: {type: livekit, livekit_service_url: https://...}.",
+    }),
+  },
+  { ...closed, description: "Calls." },
+);
+
 const Outgoing = Type.Object(
   {
     allowed_addresses: Type.Array(Type.String({ format: "ip-range" }), {
@@ -579,6 +600,7 @@ export const ConfigSchema = Type.Object(
     media: Media,
     url_previews: UrlPreviews,
     push: Push,
+    voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,
     metrics: Type.Object(

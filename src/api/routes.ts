@@ -47,6 +47,7 @@ import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
+import * as voipSpec from "../../spec/client/voip.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
@@ -108,6 +109,7 @@ import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
+import * as voip from "./client/voip.js";
 import * as versions from "./client/versions.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
@@ -173,6 +175,7 @@ export const routes: readonly Route[] = [
   bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
+  bind(voipSpec, voip),
   bind(versionsSpec, versions),
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
