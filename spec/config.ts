@@ -40,6 +40,7 @@ const RateLimits = Type.Object(
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
+    delayed_event: rate(50, 500, "Actions on delayed events, per network address."),
     key_backup: rate(20, 200, "Calls to the backup of room keys, per user."),
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
@@ -185,6 +186,14 @@ const Push = Type.Object(
     mail_content: Type.Boolean({ default: true, description: "Whether mails quote the messages they are about." }),
   },
   { ...closed, description: "Notifications to users whose clients are not listening." },
+);
+
+const DelayedEvents = Type.Object(
+  {
+    max_delay_seconds: Type.Integer({ minimum: 1, maximum: 315_360_000, default: 2_592_000, description: "The longest delay." }),
+    max_per_user: Type.Integer({ minimum: 0, maximum: 10_000, default: 100, description: "How many events a user may have scheduled at once." }),
+  },
+  { ...closed, description: "Events that users let be sent later." },
 );
 
 const Voip = Type.Object(
@@ -600,6 +609,7 @@ export const ConfigSchema = Type.Object(
     media: Media,
     url_previews: UrlPreviews,
     push: Push,
+    delayed_events: DelayedEvents,
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -35,6 +35,7 @@ import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
+import { DelayedEvents } from "./rooms/delayed-events.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { EventCache } from "./rooms/event-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
@@ -246,6 +247,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);
   started.push(new GuestUpkeep(context));
+  const delayedEvents = new DelayedEvents({ ...context, limits: config.delayed_events });
+  started.push(delayedEvents);
   const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
@@ -275,6 +278,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const services: Services = {
     ...engine,
     adminTasks,
+    delayedEvents,
     appservices,
     appserviceClient,
     config,

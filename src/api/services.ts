@@ -9,6 +9,7 @@ import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
+import type { DelayedEvents } from "../rooms/delayed-events.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -30,6 +31,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;
+  readonly delayedEvents: DelayedEvents;
   readonly owners: RoomOwners;
   readonly events: EventCache;
   readonly searchIndex: SearchIndex;

@@ -31,6 +31,11 @@ function assertedTime({ appservice }: Requester, { ts }: { readonly ts?: number 
 export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, query, body }) => {
   requireLeaving(auth, params.eventType, params.stateKey, body);
   const { roomId, eventType, stateKey } = params;
+  const delay_ms = query["org.matrix.msc4140.delay"];
+  if (delay_ms !== undefined) {
+    const event = { room_id: roomId, type: eventType, state_key: stateKey, content: body, delay_ms };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
+  }
   return { event_id: await send.setState(services, auth, roomId, eventType, stateKey, body, assertedTime(auth, query)) };
 };
 
@@ -39,6 +44,11 @@ export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { 
   await requireOwnEvent(services, auth, redacts);
   await services.presence.active(auth.user_nid);
   const { roomId, eventType, txnId } = params;
+  const delay_ms = query["org.matrix.msc4140.delay"];
+  if (delay_ms !== undefined) {
+    const event = { room_id: roomId, type: eventType, content: body, delay_ms, txn_id: txnId };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
+  }
   return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, assertedTime(auth, query)) };
 };
 
