@@ -14,6 +14,7 @@ import * as adminSpec from "../../spec/client/admin.js";
 import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
+import * as delayedEventsSpec from "../../spec/client/delayed-events.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
@@ -47,6 +48,7 @@ import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
+import * as voipSpec from "../../spec/client/voip.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
@@ -77,6 +79,7 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
@@ -110,6 +113,7 @@ import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
+import * as voip from "./client/voip.js";
 import * as versions from "./client/versions.js";
 import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
@@ -143,6 +147,7 @@ export const routes: readonly Route[] = [
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
+  bind(delayedEventsSpec, delayedEvents),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
   bind(fallbackPagesSpec, fallbackPages),
@@ -177,6 +182,7 @@ export const routes: readonly Route[] = [
   bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
+  bind(voipSpec, voip),
   bind(versionsSpec, versions),
   bind(websocketSpec, websocket),
   bind(wellknownSpec, wellknown),
