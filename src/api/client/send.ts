@@ -2,6 +2,7 @@
 import type * as spec from "../../../spec/client/send.js";
 import type { Requester } from "../../accounts/requester.js";
 import { userSuspended } from "../../errors.js";
+import type { EventId } from "../../protocol/identifiers.js";
 import type { JsonObject } from "../../protocol/json.js";
 import { ownString } from "../../protocol/json.js";
 import * as send from "../../rooms/send.js";
@@ -28,7 +29,7 @@ function assertedTime({ appservice }: Requester, { ts }: { readonly ts?: number 
 }
 
 /** The answer to a shadow-banned user, whom nobody hears: it looks like any other. */
-function unheard(query: { readonly "org.matrix.msc4140.delay"?: number }, id: string): { event_id: string } | { delay_id: string } {
+function unheard(query: { readonly "org.matrix.msc4140.delay"?: number }, id: EventId): { event_id: EventId } | { delay_id: string } {
   return query["org.matrix.msc4140.delay"] === undefined ? { event_id: id } : { delay_id: id };
 }
 
