@@ -18,6 +18,7 @@ import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
+import * as keyBackupSpec from "../../spec/client/key-backup.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -41,11 +42,13 @@ import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
+import * as toDeviceSpec from "../../spec/client/to-device.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as versionsSpec from "../../spec/client/versions.js";
+import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
@@ -78,6 +81,7 @@ import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
+import * as keyBackup from "./client/key-backup.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -101,11 +105,13 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
+import * as toDevice from "./client/to-device.js";
 import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
+import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
@@ -142,6 +148,7 @@ export const routes: readonly Route[] = [
   bind(fallbackPagesSpec, fallbackPages),
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
+  bind(keyBackupSpec, keyBackup),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
@@ -165,11 +172,13 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
+  bind(toDeviceSpec, toDevice),
   bind(typingSpec, typing),
   bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
   bind(versionsSpec, versions),
+  bind(websocketSpec, websocket),
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),

@@ -12,6 +12,7 @@ import type { Backfills } from "./backfills.js";
 import type { EventCache } from "./event-cache.js";
 import type { HierarchyCache } from "./hierarchy-cache.js";
 import type { RoomOwners } from "./owner.js";
+import type { AskPolicyServer } from "./policy-server.js";
 
 export interface RoomContext {
   readonly config: Pick<Config, "rooms" | "server_notices">;
@@ -27,6 +28,8 @@ export interface RoomContext {
   readonly backfills: Backfills;
   readonly hierarchies: HierarchyCache;
   readonly bus: Pick<Bus, "publish">;
+  /** Asks the policy server of a room to sign an event. */
+  readonly askPolicyServer: AskPolicyServer;
 }
 
 /** Which of our users acts or reads. */

@@ -207,9 +207,8 @@ export class RoomChange {
     ];
     return {
       rows: {
-        ...(this.#isNew
-          ? { rooms: [{ ...room, revision: 1, room_id: toText(memory.roomId), version: memory.version.id }] }
-          : { fences: [room] }),
+        rooms: this.#isNew ? [{ ...room, revision: 1, room_id: toText(memory.roomId), version: memory.version.id }] : [],
+        fences: this.#isNew ? [] : [room],
         transaction_ids: this.#transactions,
         state_event_json: this.#stateJson,
         message_json: this.#messageJson,

@@ -1,6 +1,6 @@
 // The one writer of one room: takes the drafts that wait, checks and builds them in their order, and commits them together.
 import { randomBytes } from "node:crypto";
-import { forbidden, MatrixError, notFound } from "../errors.js";
+import { forbidden, MatrixError, notFound, unknownError } from "../errors.js";
 import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, mayRedact } from "../protocol/authorisation.js";
 import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
@@ -18,6 +18,7 @@ import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import { isSubjectToPolicy, policyServerOf, type PolicyServer } from "./policy-server.js";
 import { persistReceived } from "./received.js";
 import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
@@ -40,9 +41,12 @@ interface Job {
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+const POLICY = stateTuple("m.room.policy", "");
 /** Drafts of one change. */
 const MAX_DRAFTS = 200;
 const MAX_WAITING_DRAFTS = 5_000;
+/** The drafts of one change wait no longer for a policy server, one after another; those left may be tried again. */
+const POLICY_MS = 6_000;
 /** Devices and transaction ids that a worker remembers; beyond it the table's key tells. */
 const MAX_REMEMBERED = 2_000;
 
@@ -146,14 +150,26 @@ export class RoomWorker {
     const prepared = await this.#prepare(drafts);
     const change = this.#change(prepared);
     const underKey = new Map<string, Outcome>();
-    const outcomes = drafts.map((draft, index) => {
+    const outcomes: Outcome[] = [];
+    let policyUntil: number | undefined;
+    for (const [index, draft] of drafts.entries()) {
       const key = keys[index];
-      const before = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
-      if (before !== undefined) return before;
-      const outcome = this.#attempt(draft, prepared, change, key);
-      if (key !== undefined) underKey.set(key, outcome);
-      return outcome;
-    });
+      let outcome: Outcome | undefined = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
+      if (outcome === undefined) {
+        // What a policy server refuses must not be what the next event follows: so they are asked one after another.
+        const policy = isSubjectToPolicy(draft) ? policyServerOf(this.memory.state.get(POLICY)?.event) : undefined;
+        if (policy === undefined) outcome = this.#attempt(draft, prepared, change, key);
+        else {
+          policyUntil ??= performance.now() + POLICY_MS;
+          outcome =
+            performance.now() < policyUntil
+              ? await this.#attemptUnder(policy, draft, prepared, change, key)
+              : { error: unknownError(503, "The room's policy server is slow: try again.") };
+        }
+        if (key !== undefined) underKey.set(key, outcome);
+      }
+      outcomes.push(outcome);
+    }
     if (change.isEmpty) return outcomes.map((outcome) => settled(outcome, 0));
     const position = await this.#services.committer.submit(change.item());
     for (const [key, outcome] of underKey) {
@@ -211,7 +227,7 @@ export class RoomWorker {
   async #prepare(drafts: readonly (RoomDraft | RoomEvent)[]): Promise<Prepared> {
     const { database, interning, numbers } = this.#services;
     const memory = this.memory;
-    const tuples = new Set<StateTuple>([CREATE, POWER_LEVELS]);
+    const tuples = new Set<StateTuple>([CREATE, POWER_LEVELS, POLICY]);
     const stateTuples = new Set<StateTuple>();
     const users = new Set<string>();
     const types = new Set<string>();
@@ -339,6 +355,20 @@ export class RoomWorker {
       const accepted = this.#build(draft, prepared, key);
       change.add(accepted);
       return { event_id: accepted.event.event_id };
+    } catch (error) {
+      if (error instanceof MatrixError) return { error };
+      throw error;
+    }
+  }
+
+  /** As `#attempt`, in a room whose policy server has to sign. */
+  async #attemptUnder(policy: PolicyServer, draft: RoomDraft, prepared: Prepared, change: RoomChange, key?: string): Promise<Outcome> {
+    try {
+      const accepted = this.#build(draft, prepared, key);
+      const { version, nid: room_nid } = this.memory;
+      const event = await this.#services.askPolicyServer({ room_nid, version, event: accepted.event, policy });
+      change.add({ ...accepted, event });
+      return { event_id: event.event_id };
     } catch (error) {
       if (error instanceof MatrixError) return { error };
       throw error;

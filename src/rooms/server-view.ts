@@ -97,7 +97,9 @@ async function visibleToServer(
 export async function eventForServer(context: RoomContext, server: ServerName, eventId: EventId): Promise<string> {
   return await context.database.snapshot(async (reads) => {
     const row = (await eventsById(reads, [eventId])).get(eventId);
-    if (row === undefined || (row.flags & (FLAGS.rejected | FLAGS.outlier)) !== 0) throw notFound("This server does not have this event.");
+    if (row === undefined || (row.flags & (FLAGS.rejected | FLAGS.outlier | FLAGS.purged)) !== 0) {
+      throw notFound("This server does not have this event.");
+    }
     const view = await requireServerView(context, reads, server, row.room_id);
     const [text] = await shown(context, reads, view, [context.events.add(row)]);
     if (text === undefined) throw notFound("This server does not have this event.");

@@ -12,7 +12,7 @@ const PREDECESSORS: Statement<{ nid: number }> = {
           SELECT unnest(e.prev_nids) AS nid UNION ALL SELECT event_nid FROM missing_events WHERE named_by = e.nid AND event_nid IS NOT NULL) prev
         WHERE e.depth > $3 AND walk.nid <> ALL ($2::bigint[]))
     SELECT e.nid FROM walk JOIN events e ON e.nid = walk.nid
-    WHERE e.flags & 7 = 0 AND e.depth >= $3 AND e.nid <> ALL ($2::bigint[]) LIMIT $4`,
+    WHERE e.flags & 15 = 0 AND e.depth >= $3 AND e.nid <> ALL ($2::bigint[]) LIMIT $4`,
 };
 
 export interface Walk {
@@ -25,11 +25,21 @@ export interface Walk {
 
 /**
  * The events from which others of the same room come by prev_events, nearest first, those given included: breadth first, at
- * most `limit`. Outliers, rejected and soft-failed events are walked through but not given.
+ * most `limit`. Outliers, rejected, soft-failed and purged events are walked through but not given.
  */
 export async function predecessors(reads: Reads, { from, without, minDepth, limit }: Walk): Promise<number[]> {
   if (from.length === 0 || limit === 0) return [];
   return (await reads.read(PREDECESSORS, [from, without, minDepth, limit])).map(({ nid }) => nid);
+}
+
+const JOINED: Statement<{ members: number }> = {
+  name: "event_graph_joined", // joined_servers_pkey
+  text: "SELECT members FROM joined_servers WHERE room_nid = $1 AND server_name = $2 AND members > 0",
+};
+
+/** Whether a server has joined users in a room. */
+export async function hasJoinedMembers(reads: Reads, roomNid: number, server: ServerName): Promise<boolean> {
+  return (await reads.read(JOINED, [roomNid, server])).length > 0;
 }
 
 const PREVIOUS: Statement<{ nid: number }> = {

@@ -143,8 +143,8 @@ export async function timelinesBackwards(
   return found;
 }
 
-// What a room's history shows: neither outliers nor what was rejected or soft-failed.
-const SHOWN = `(flags & ${FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed}) = 0`;
+// What a room's history shows: neither outliers nor what was rejected, soft-failed or purged.
+const SHOWN = `(flags & ${FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged}) = 0`;
 
 const HISTORY_BACK: Statement<EventRecord> = {
   name: "events_history_back", // events_depth
