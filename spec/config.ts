@@ -10,12 +10,26 @@ const Language = Type.Union([Type.Literal("en"), Type.Literal("es"), Type.Litera
   description: "Language of messages to users whose client names none that we have: en, es or pt.",
 });
 
+/** A token bucket that there is only if it is set. */
+const furtherRate = (description: string) =>
+  Type.Optional(
+    Type.Object(
+      {
+        per_second: Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 }),
+        burst: Type.Integer({ minimum: 1, maximum: 1_000_000 }),
+      },
+      { additionalProperties: false, description },
+    ),
+  );
+
 /** A token bucket: how often on average, and how many at once. */
 const rate = (per_second: number, burst: number, description: string) =>
   Type.Object(
     {
       per_second: Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000, default: per_second }),
       burst: Type.Integer({ minimum: 1, maximum: 1_000_000, default: burst }),
+      per_device: furtherRate("The same for each device of a user. Absent: no limit of its own."),
+      per_address: furtherRate("The same for all users of a network address together. Absent: no limit of its own."),
     },
     { ...closed, description },
   );
@@ -47,7 +61,10 @@ const RateLimits = Type.Object(
     download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
     url_preview: rate(2, 20, "Previews of web pages, per user."),
   },
-  { ...closed, description: "Callers who go over a limit get 429 M_LIMIT_EXCEEDED with the time to wait." },
+  {
+    ...closed,
+    description: "Callers who go over a limit get 429 M_LIMIT_EXCEEDED with the time to wait. With Redis all processes count together, else each for itself.",
+  },
 );
 
 const Media = Type.Object(
@@ -509,6 +526,30 @@ export const ConfigSchema = Type.Object(
           default: 5000,
           description: "Open connections of one network address; trusted proxies are not counted.",
         }),
+        syncs_per_device: Type.Integer({
+          minimum: 1,
+          maximum: 100_000,
+          default: 20,
+          description: "Requests to /sync that a device may have open at one process.",
+        }),
+        syncs_per_user: Type.Integer({
+          minimum: 1,
+          maximum: 100_000,
+          default: 200,
+          description: "The same for all devices of a user together.",
+        }),
+        sockets_per_user: Type.Integer({
+          minimum: 0,
+          maximum: 100_000,
+          default: 50,
+          description: "WebSockets that a user may have open at one process; 0 switches them off.",
+        }),
+        socket_idle_seconds: Type.Integer({
+          minimum: 2,
+          maximum: 3600,
+          default: 60,
+          description: "A WebSocket that answers no ping for so long is cut off.",
+        }),
       },
       closed,
     ),
@@ -522,6 +563,10 @@ export const ConfigSchema = Type.Object(
         forget_on_leave: Type.Boolean({
           default: false,
           description: "Whether users forget a room as soon as they leave it or are removed from it.",
+        }),
+        redacted_content_days: Type.Union([Type.Number({ minimum: 0, maximum: 36_500 }), Type.Null()], {
+          default: 7,
+          description: "After how many days what was removed from an event is overwritten in the database; null: never.",
         }),
       },
       closed,

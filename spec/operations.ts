@@ -49,6 +49,7 @@ import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
+import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
@@ -114,6 +115,7 @@ export const operations: readonly Operation[] = [
   userDirectory,
   validationPages,
   versions,
+  websocket,
   wellknown,
   federationDirectory,
   federationEvents,

@@ -31,6 +31,14 @@ export function requestStarted(): (operation: string, status: number) => void {
   };
 }
 
+const sockets = new Gauge({ name: "hansa_open_websockets", help: "Authenticated WebSockets of clients.", registers: [registry] });
+
+/** A WebSocket was opened; call what is returned when it is closed. */
+export function socketOpened(): () => void {
+  sockets.inc();
+  return () => sockets.dec();
+}
+
 const notifications = new Counter({
   name: "hansa_push_notifications_total",
   help: "Notifications sent to push gateways, by what became of them.",

@@ -7,18 +7,21 @@ import { Passwords } from "./accounts/passwords.js";
 import { RemoteProfiles } from "./accounts/remote-profiles.js";
 import { keepSessions } from "./accounts/session-upkeep.js";
 import { certificateOf } from "./api/certificate.js";
+import type { Answerer, Edge } from "./api/call.js";
 import { createApp } from "./api/dispatch.js";
 import { internalCaller, listenInternally, type InternalMethod } from "./api/internal.js";
 import { answerProbe, listen, publicLimits } from "./api/listener.js";
 import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
+import { WebSockets } from "./api/websockets.js";
 import { actingUser, registerSenders } from "./appservice/acting.js";
 import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
 import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
+import { unknownError } from "./errors.js";
 import { takeEdus } from "./ephemeral/inbound-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
@@ -37,9 +40,12 @@ import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
 import { DelayedEvents } from "./rooms/delayed-events.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
+import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
+import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
@@ -55,6 +61,7 @@ import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.j
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
@@ -99,15 +106,21 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
-/** The log, the rooms and what they stand on. `onPushes` hears of users to whose pushers something is owed. */
+/** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
+interface Later {
+  delivery?: PushDelivery;
+  policyServers?: PolicyServers;
+}
+
+/** The log, the rooms and what they stand on. */
 async function startEngine(
   config: Config,
   { database, isEmbedded }: OpenDatabase,
   secret: SecretKey,
   signingKeyOf: SigningKeyOf,
-  onPushes: (users: readonly number[]) => void,
+  later: Later,
   started: AsyncDisposable[],
 ): Promise<Engine> {
   const clock = systemClock;
@@ -118,7 +131,7 @@ async function startEngine(
   started.push(follower);
   const committer = new Committer(database, (position, entries, pushed) => {
     follower.committed(position, entries);
-    if (pushed.length > 0) onPushes(pushed);
+    if (pushed.length > 0) later.delivery?.hurry(pushed);
     bus.publish(LOG_CHANNEL, String(position));
   });
   const services: RoomServices = {
@@ -128,6 +141,10 @@ async function startEngine(
     numbers: new Numbers(database),
     clock,
     ruleChanges: new RuleChanges(),
+    askPolicyServer: async (question) => {
+      if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
+      return await later.policyServers.sign(question);
+    },
     signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
@@ -140,7 +157,7 @@ async function startEngine(
   const owners = new RoomOwners(services, registration, caller);
   for (const [name, method] of owners.methods) methods.set(name, method);
   const upkeep = setInterval(() => {
-    keepHouse(database, clock).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
+    keepHouse(database, clock, { redactedContentDays: config.rooms.redacted_content_days ?? undefined }).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
   }, UPKEEP_MS).unref();
   started.push({
     async [Symbol.asyncDispose]() {
@@ -163,8 +180,10 @@ async function startEngine(
     for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
+  const { syncs_per_device, syncs_per_user } = config.limits;
   const sync: SyncDependencies = {
     ...services,
+    limits: { perDevice: syncs_per_device, perUser: syncs_per_user },
     events,
     follower,
     users,
@@ -178,7 +197,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -227,14 +246,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
   const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
-  // What is written before it is there to hear of it, it finds by itself.
-  const pushes: { delivery?: PushDelivery } = {};
-  const engine = await startEngine(config, opened, secret, signingKeyOf, (users) => pushes.delivery?.hurry(users), started);
+  const later: Later = {};
+  const engine = await startEngine(config, opened, secret, signingKeyOf, later, started);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
   const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
   const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
+  later.policyServers = new PolicyServers(federation.client, database);
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -247,15 +266,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);
   started.push(new GuestUpkeep(context));
+  const buckets = config.redis.url === undefined ? undefined : new SharedBuckets(config.redis.url);
+  started.push({ [Symbol.asyncDispose]: () => Promise.resolve(buckets?.[Symbol.dispose]()) });
+  const limiter = new RateLimiter(config.rate_limits, clock, buckets);
   const delayedEvents = new DelayedEvents({ ...context, limits: config.delayed_events });
   started.push(delayedEvents);
-  const limiter = new RateLimiter(config.rate_limits, clock);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
   started.push(outbox);
-  pushes.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
-  started.push(pushes.delivery);
+  later.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
+  started.push(later.delivery);
   const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
   const appserviceOutgoing = appServiceOutgoing(config);
@@ -302,27 +323,26 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
-  const app = createApp(
-    {
-      config,
-      servers,
-      limiter,
-      authenticate: (token, asserted) => {
-        const appservice = appservices.ofToken(token);
-        return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
-      },
-      isAppService: (token) => appservices.ofToken(token) !== undefined,
-      authenticateServer: async (request, addressed) => {
-        const remote = await authenticateServer({ ...federation, servers }, request, addressed);
-        sender.alive(remote.origin);
-        return remote;
-      },
-      seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
-      validateAnswers: options.validateAnswers ?? false,
-      stopping: stopping.signal,
+  const edge: Edge = {
+    config,
+    servers,
+    limiter,
+    authenticate: (token, asserted) => {
+      const appservice = appservices.ofToken(token);
+      return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
     },
-    routes.map(({ operation, handler }) => ({ operation, answer: (request) => handler(services, request) })),
-  );
+    isAppService: (token) => appservices.ofToken(token) !== undefined,
+    authenticateServer: async (request, addressed) => {
+      const remote = await authenticateServer({ ...federation, servers }, request, addressed);
+      sender.alive(remote.origin);
+      return remote;
+    },
+    seen: (requester, address, userAgent) => lastSeen.note(requester, address, userAgent),
+    validateAnswers: options.validateAnswers ?? false,
+    stopping: stopping.signal,
+  };
+  const answerers = routes.map(({ operation, handler }): Answerer => ({ operation, answer: (request) => handler(services, request) }));
+  const app = createApp(edge, answerers);
   const answer = app.callback();
   const trouble = async (): Promise<string | undefined> => {
     if (stopping.signal.aborted) return "the server is stopping";
@@ -352,6 +372,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       ),
     );
   }
+  const websockets = new WebSockets(edge, answerers, engine.follower);
   const main = await listen(
     { address: config.listen.address, port: config.listen.port, setting: "listen.address or listen.port" },
     publicLimits(config),
@@ -359,8 +380,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       const probes = { trouble, metrics: metrics.enabled && metrics.port === undefined };
       if (!answerProbe(probes, request, response)) void answer(request, response);
     },
+    websockets,
   );
-  started.push(main);
+  started.push(main, websockets);
   return {
     url: main.url,
     where,

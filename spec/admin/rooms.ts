@@ -322,6 +322,44 @@ export const adminForwardExtremities = operation({
   }),
 });
 
+export const adminDropForwardExtremities = operation({
+  operationId: "adminDropForwardExtremities",
+  method: "DELETE",
+  paths: [`${V1}/rooms/{roomIdOrAlias}/forward_extremities`],
+  auth: "admin",
+  summary: "Takes all ends of a room's history away but the one that is farthest on.",
+  params: ofRoomOrAlias,
+  response: Type.Object({ deleted: Type.Integer() }),
+});
+
+const purge = Type.Object({
+  /** Also what this server's own users sent, of which there may be no other copy. */
+  delete_local_events: Type.Optional(Type.Boolean()),
+  purge_up_to_event_id: Type.Optional(EventId),
+  purge_up_to_ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+});
+
+export const adminPurgeHistory = operation({
+  operationId: "adminPurgeHistory",
+  method: "POST",
+  paths: [`${V1}/purge_history/{roomId}`, `${V1}/purge_history/{roomId}/{eventId}`],
+  auth: "admin",
+  summary: "Purges messages before an event or up to a time, in the background: never state, never the newest.",
+  params: Type.Object({ roomId: RoomId, eventId: Type.Optional(EventId) }),
+  body: purge,
+  response: Type.Object({ purge_id: Type.String() }),
+});
+
+export const adminPurgeStatus = operation({
+  operationId: "adminPurgeStatus",
+  method: "GET",
+  paths: [`${V1}/purge_history_status/{purgeId}`],
+  auth: "admin",
+  summary: "How the purge of a room's history goes.",
+  params: Type.Object({ purgeId: Type.String() }),
+  response: Type.Object({ status: Type.String(), error: Type.Optional(Type.String()) }),
+});
+
 export const adminRedactUser = operation({
   operationId: "adminRedactUser",
   method: "POST",

@@ -295,6 +295,26 @@ export const adminDeleteRateLimit = operation({
   response: empty,
 });
 
+export const adminShadowBan = operation({
+  operationId: "adminShadowBan",
+  method: "POST",
+  paths: ["/_synapse/admin/v1/users/{userId}/shadow_ban"],
+  auth: "admin",
+  summary: "Lets nobody hear any more what a user sends, without telling them.",
+  params: ofUser,
+  response: empty,
+});
+
+export const adminLiftShadowBan = operation({
+  operationId: "adminLiftShadowBan",
+  method: "DELETE",
+  paths: ["/_synapse/admin/v1/users/{userId}/shadow_ban"],
+  auth: "admin",
+  summary: "Lets others hear again what a user sends.",
+  params: ofUser,
+  response: empty,
+});
+
 export const adminLoginAsUser = operation({
   operationId: "adminLoginAsUser",
   method: "POST",

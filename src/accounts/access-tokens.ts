@@ -99,11 +99,11 @@ export class AccessTokens {
     const before = this.forgotten;
     const stored = await findAccessToken(this.database, Buffer.from(key, "base64"));
     if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
-    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, expires_ts, replaces } = stored;
+    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, expires_ts, replaces } = stored;
     const { messages_per_second: per_second, burst_count: burst = 0 } = stored;
     const rate_limit = per_second === undefined ? undefined : { per_second, burst: Math.max(1, burst) };
     const restriction = locked ? "locked" : suspended ? "suspended" : undefined;
-    const requester: Requester = { user_id, user_nid, device_id, is_admin, is_guest, restriction, rate_limit };
+    const requester: Requester = { user_id, user_nid, device_id, is_admin, is_guest, restriction, shadow_banned, rate_limit };
     if (replaces !== undefined) {
       await this.database.transaction(async (tx) => {
         await noteFirstUse(tx, nid, replaces);

@@ -10,6 +10,7 @@ import {
   ownerOfExternalId,
   setExternalIds,
   setRateLimit,
+  setShadowBanned,
   setUserType,
   type AdminUser,
   type ExternalId,
@@ -163,6 +164,14 @@ export async function makeAdmin(context: AccountContext, { user_nid }: Account, 
 export async function overrideRateLimit(context: AccountContext, { user_nid }: Account, limit: RateLimitOverride | undefined): Promise<void> {
   await context.database.transaction(async (tx) => {
     await setRateLimit(tx, user_nid, limit);
+    tokensChanged(context, tx, user_nid);
+  });
+}
+
+/** Lets nobody hear what a user sends, or again everybody. Every process hears of it. */
+export async function shadowBan(context: AccountContext, { user_nid }: Account, banned: boolean): Promise<void> {
+  await context.database.transaction(async (tx) => {
+    await setShadowBanned(tx, user_nid, banned);
     tokensChanged(context, tx, user_nid);
   });
 }

@@ -66,10 +66,10 @@ export async function checkPassword(context: AccountContext, userId: UserId | un
   const { database, limiter, passwords, servers } = context;
   const account =
     userId !== undefined && servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
-  if (userId !== undefined) limiter.require("login_failure", userId);
+  if (userId !== undefined) await limiter.require("login_failure", userId);
   const matches = await passwords.verify(password, account?.password_hash ?? null);
   if (!matches || account === undefined) {
-    if (userId !== undefined) limiter.count("login_failure", userId);
+    if (userId !== undefined) await limiter.count("login_failure", userId);
     throw wrong();
   }
   requireUsable(account);

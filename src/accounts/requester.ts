@@ -26,6 +26,8 @@ export interface Requester {
   readonly is_admin: boolean;
   readonly is_guest: boolean;
   readonly restriction?: Restriction | undefined;
+  /** Nobody hears what they say, and they are not told. */
+  readonly shadow_banned?: boolean | undefined;
   readonly rate_limit?: OwnRateLimit | undefined;
   readonly appservice?: ActingAppService | undefined;
 }

@@ -79,7 +79,7 @@ export async function requestValidation(
   }
   if (purpose !== "password") requireAllowed(context, id);
   const next_link = allowedNextLink(context, request.next_link);
-  limiter.take("validation", `${id.medium} ${id.address}`);
+  await limiter.take("validation", `${id.medium} ${id.address}`);
   const owned = (await ownerOfThirdPartyId(database, server, id)) !== undefined;
   const fits = owned === (purpose === "password");
   if (!fits && !config.third_party_ids.hide_registered) {

@@ -8,18 +8,16 @@ import Koa, { type Context } from "koa";
 import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Asserted } from "../appservice/acting.js";
-import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, unrecognized, userLocked, userSuspended } from "../errors.js";
-import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
+import type { Config } from "../config.js";
+import { unrecognized, type MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
-import type { ServerName } from "../protocol/identifiers.js";
 import { parseJson } from "../protocol/json.js";
-import { callerAddress, networkOf } from "./address.js";
+import { callerAddress } from "./address.js";
 import { audit } from "./audit.js";
 import { bodyStream, readBody } from "./body.js";
-import { Reply, type Request } from "./handler.js";
-import type { RateLimiter } from "./rate-limit.js";
+import { checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Edge } from "./call.js";
+import type { Request } from "./handler.js";
 import { TrieRouter } from "./router.js";
 import { check } from "./validation.js";
 
@@ -33,31 +31,6 @@ const HEADERS = new Map<string, string>([
   ["Referrer-Policy", "no-referrer"],
   ["X-Content-Type-Options", "nosniff"],
 ]);
-
-/** What the edge needs. */
-export interface Edge {
-  readonly config: Config;
-  readonly servers: LocalServers;
-  readonly limiter: RateLimiter;
-  /** The owner of an access token, or the user as whom an application service acts. Throws M_UNKNOWN_TOKEN, M_FORBIDDEN. */
-  readonly authenticate: (token: string, asserted: Asserted) => Promise<Requester>;
-  /** Whether a token is that of an application service, whose own calls are not limited. */
-  readonly isAppService: (token: string | undefined) => boolean;
-  /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
-  readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
-  /** Notes that a device was used. */
-  readonly seen: (requester: Requester, address: string, userAgent: string) => void;
-  /** Checks our own answers against the contract: for tests. */
-  readonly validateAnswers: boolean;
-  /** Aborted when the server stops: waiting requests end early, and connections are not kept. */
-  readonly stopping: AbortSignal;
-}
-
-/** An operation and what answers it. */
-export interface Answerer {
-  readonly operation: Operation;
-  readonly answer: (request: Request<Operation>) => Promise<unknown>;
-}
 
 /** The Koa application that answers requests. */
 export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
@@ -128,13 +101,7 @@ function noRoute(router: TrieRouter, ctx: Context): MatrixError {
 }
 
 function answerError(ctx: Context, cause: unknown, requestId: string): void {
-  const known = cause instanceof MatrixError;
-  const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
-  // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
-  const reason = known ? cause.cause : cause;
-  if (error.status >= 500 && reason !== undefined) {
-    log.error({ err: reason, request_id: requestId, user: userOf(ctx), path: ctx.path }, "a request failed");
-  }
+  const error = refusalOf(cause, requestId, { user: userOf(ctx), path: ctx.path });
   ctx.status = error.status;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
@@ -179,22 +146,18 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
 }
 
 async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
-  const { config, limiter, servers } = edge;
   const address = String(ctx.state["address"]);
   const token = bearerToken(ctx);
-  const auth = await authenticate(edge, operation, token, assertedBy(ctx));
-  if (auth !== undefined) {
-    ctx.state["requester"] = auth;
-    edge.seen(auth, address, ctx.get("user-agent"));
-  }
-  const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
-  if (operation.limit !== undefined && isLimited) limiter.take(operation.limit, auth?.user_id ?? networkOf(address), auth?.rate_limit);
+  const caller = { token, asserted: assertedBy(ctx), address, userAgent: ctx.get("user-agent") };
+  const auth = await requesterOf(edge, operation, caller);
+  ctx.state["requester"] = auth;
+  await countCall(edge, operation, caller, auth);
   return {
     ...partsOf(edge, operation, ctx),
-    body: (await bodyOf(operation, ctx, config)) as undefined,
+    body: (await bodyOf(operation, ctx, edge.config)) as undefined,
     auth: auth as Requester,
     token,
-    server: servers.forHost(ctx.get("host")),
+    server: edge.servers.forHost(ctx.get("host")),
   };
 }
 
@@ -207,7 +170,7 @@ async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): 
   const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
   const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
-  if (operation.limit !== undefined) limiter.take(operation.limit, auth.origin);
+  if (operation.limit !== undefined) await limiter.take(operation.limit, auth.origin);
   const { body } = operation;
   return {
     ...partsOf(edge, operation, ctx),
@@ -224,11 +187,8 @@ function partsOf(
   operation: Operation,
   ctx: Context,
 ): Pick<Request<Operation>, "params" | "query" | "headers" | "signal" | "address" | "acceptedLanguages"> {
-  const params: unknown = ctx["params"];
   return {
-    params: (operation.params ? check(operation.params, "params", params) : params) as Record<never, never>,
-    query: (operation.query ? check(operation.query, "query", { ...ctx.query }) : {}) as Record<never, never>,
-    headers: (operation.headers ? check(operation.headers, "headers", { ...ctx.headers }) : {}) as Record<never, never>,
+    ...checkedParts(operation, { params: ctx["params"] as unknown, query: { ...ctx.query }, headers: { ...ctx.headers } }),
     signal: goneSignal(edge, ctx.req.socket),
     address: String(ctx.state["address"]),
     acceptedLanguages: ctx.get("accept-language"),
@@ -236,28 +196,11 @@ function partsOf(
 }
 
 function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown): void {
-  if (answer instanceof Reply) {
-    ctx.status = answer.status;
-    if (typeof answer.body === "string") {
-      if (edge.validateAnswers && answer.status === 200) checkAnswer(operation, answer.body);
-      ctx.set("Content-Type", JSON_TYPE);
-    }
-    ctx.set(answer.headers);
-    ctx.body = answer.body;
-  } else {
-    if (edge.validateAnswers) checkAnswer(operation, JSON.stringify(answer));
-    ctx.status = 200;
-    ctx.set("Content-Type", JSON_TYPE);
-    ctx.body = answer;
-  }
-}
-
-function checkAnswer(operation: Operation, answer: string): void {
-  try {
-    check(operation.response, "response", JSON.parse(answer));
-  } catch (cause) {
-    throw new Error(`The answer of ${operation.operationId} is not what the contract says.`, { cause });
-  }
+  const { status, headers, body } = replyOf(edge, operation, answer);
+  ctx.status = status;
+  if (typeof body === "string") ctx.set("Content-Type", JSON_TYPE);
+  ctx.set(headers);
+  ctx.body = body;
 }
 
 /** The token of a request: in the header, or, as bridges and old clients still send it, in the query. */
@@ -271,24 +214,6 @@ function bearerToken(ctx: Context): string | undefined {
 /** As whom an application service says it acts. */
 function assertedBy({ query }: Context): Asserted {
   return { user_id: query["user_id"], device_id: query["device_id"] ?? query["org.matrix.msc3202.device_id"] };
-}
-
-async function authenticate(
-  edge: Edge,
-  operation: Operation,
-  token: string | undefined,
-  asserted: Asserted,
-): Promise<Requester | undefined> {
-  if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
-  if (token === undefined) throw missingToken();
-  const requester = await edge.authenticate(token, asserted);
-  if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
-  if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
-  if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
-  if (requester.is_guest && operation.guests !== true) {
-    throw guestsForbidden("Guests may not do this: register an account.");
-  }
-  return requester;
 }
 
 async function bodyOf(operation: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {

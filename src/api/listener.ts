@@ -1,5 +1,5 @@
 // The HTTP and HTTPS listeners: bounds on time, headers and connections, health for load balancers, metrics.
-import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -35,13 +35,39 @@ export interface ListenerOptions {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
+/** What takes connections over that are to become something else than HTTP. */
+export interface Upgrades {
+  /** Whether it takes this one. */
+  readonly accepts: (request: IncomingMessage) => boolean;
+  readonly take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+/**
+ * Requests that ask for an upgrade which nobody takes go on as plain HTTP (RFC 9110, section 7.8): Java's client asks for
+ * h2c with each. Node would take all of them for upgrades as soon as somebody listens for one.
+ */
+function upgradableRequest(accepts: Upgrades["accepts"]): typeof IncomingMessage {
+  return class extends IncomingMessage {
+    private declare asksUpgrade: boolean;
+    // Node's parser writes and reads it, the constructor of the base class first of all.
+    set upgrade(value: boolean | null) {
+      this.asksUpgrade = value === true;
+    }
+    get upgrade(): boolean {
+      return this.asksUpgrade && (this.method === "CONNECT" || accepts(this));
+    }
+  };
+}
+
 /** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
 export async function listen(
   { address, port, setting, certificate }: ListenerOptions,
   limits: { readonly connectionsPerAddress: number; readonly uncounted: readonly string[] },
   answer: Answer,
+  upgrades?: Upgrades,
 ): Promise<Listener> {
   const options = {
+    ...(upgrades && { IncomingMessage: upgradableRequest(upgrades.accepts) }),
     maxHeaderSize: HEADER_BYTES,
     headersTimeout: HEADERS_MS,
     requestTimeout: REQUEST_MS,
@@ -57,6 +83,7 @@ export async function listen(
     server = secure;
   }
   server.on("clientError", refuse);
+  if (upgrades !== undefined) server.on("upgrade", upgrades.take);
   boundConnections(server, limits.connectionsPerAddress, limits.uncounted);
   await bound(server, address, port, setting);
   const at = server.address() as AddressInfo;

@@ -51,9 +51,11 @@ import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
 import * as voipSpec from "../../spec/client/voip.js";
 import * as versionsSpec from "../../spec/client/versions.js";
+import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationHierarchySpec from "../../spec/federation/hierarchy.js";
 import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
@@ -115,9 +117,11 @@ import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as voip from "./client/voip.js";
 import * as versions from "./client/versions.js";
+import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationHierarchy from "./federation/hierarchy.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
@@ -183,9 +187,11 @@ export const routes: readonly Route[] = [
   bind(validationPagesSpec, validationPages),
   bind(voipSpec, voip),
   bind(versionsSpec, versions),
+  bind(websocketSpec, websocket),
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),
+  bind(federationHierarchySpec, federationHierarchy),
   bind(federationInvitesSpec, federationInvites),
   bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),

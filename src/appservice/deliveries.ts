@@ -177,7 +177,7 @@ class Delivery implements AsyncDisposable {
     const next = this.#mayWait ? await nextTransaction(database, id) : undefined;
     if (next !== undefined) return await this.#send(next);
     this.#mayWait = false;
-    const moved = await advanceReader(database, {
+    const { applied } = await advanceReader(database, {
       name: cursorOf(id),
       apply: async (tx, entries) => {
         await this.#hold(tx);
@@ -187,7 +187,7 @@ class Delivery implements AsyncDisposable {
       },
     });
     // Who is where is known only when the log has been read.
-    if (moved || this.#typing.size === 0) return moved;
+    if (applied > 0 || this.#typing.size === 0) return applied > 0;
     await this.#tellTyping();
     return true;
   }

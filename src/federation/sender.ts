@@ -168,7 +168,7 @@ export class FederationSender implements AsyncDisposable {
     this.#again = false;
     try {
       const reader = { name: "federation", apply: (tx: Tx, entries: readonly PositionedEntry[]) => this.#note(tx, entries) };
-      while (!this.#stopped && (await advanceReader(database, reader)));
+      while (!this.#stopped && (await advanceReader(database, reader)).more);
       this.#claim();
     } catch (error) {
       log.warn({ err: error }, "the log could not be read for other servers");

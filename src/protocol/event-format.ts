@@ -8,7 +8,7 @@ import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, 
 import { isObject, type JsonObject, type JsonValue, own, ownString, parseJson } from "./json.js";
 import { redact } from "./redaction.js";
 import type { RoomVersion } from "./room-version.js";
-import { signaturesBy, type SigningKey, signText, verifyTextAsync, withSignature } from "./signing.js";
+import { signaturesBy, type SigningKey, signText, verifyText, verifyTextAsync, withSignature } from "./signing.js";
 
 const MAX_EVENT_BYTES = 65_536;
 
@@ -139,6 +139,22 @@ export function cosignEvent(version: RoomVersion, event: RoomEvent, server: Serv
   const json = wireForm(version, event);
   const signed = withSignature(json, server, key.id, signText(key, essentialText(version, json)));
   return { ...event, json: eventText(version, signed) };
+}
+
+/**
+ * The event with a signature that a server has given, if the key made it: for policy servers, whose key the room names
+ * (server-server API, "Validating Policy Server signatures"). Throws M_TOO_LARGE.
+ */
+export function addSignature(
+  version: RoomVersion,
+  event: RoomEvent,
+  { server, keyId, publicKey, signature }: { server: ServerName; keyId: string; publicKey: string; signature: string },
+): RoomEvent | undefined {
+  const json = wireForm(version, event);
+  if (!verifyText(publicKey, signature, essentialText(version, json))) return undefined;
+  const text = eventText(version, withSignature(json, server, keyId, signature));
+  if (Buffer.byteLength(text) > MAX_EVENT_BYTES) throw tooLarge("The event is larger than 65536 bytes.");
+  return { ...event, json: text };
 }
 
 /** The event after a redaction was applied to it: same id, stripped content. */

@@ -5,6 +5,7 @@ import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import { addTask, cleanTasks, finishTask, noteProgress, takeTask, type AdminTask } from "../storage/admin-tasks.js";
 import { deleteRoom, NOTHING_DONE, type DeletionProgress, type RoomDeletion } from "./purge.js";
+import { purgeHistory, NOTHING_PURGED, type HistoryPurge, type PurgeProgress } from "./purge-history.js";
 import { redactUser, NOTHING_REDACTED, type RedactionProgress, type UserRedaction } from "./redact-user.js";
 import type { ThirdPartyInviteContext } from "./third-party-invite.js";
 
@@ -42,6 +43,11 @@ export class AdminTasks implements AsyncDisposable {
   /** Asks for what a user has sent to be redacted; gives the id by which its progress can be asked for. */
   async redactUser(redaction: UserRedaction): Promise<string> {
     return await this.#add("redact_all_events", redaction.user_id, redaction, NOTHING_REDACTED);
+  }
+
+  /** Asks for old messages of a room to be purged; gives the id by which its progress can be asked for. */
+  async purgeHistory(purge: HistoryPurge): Promise<string> {
+    return await this.#add("purge_history", purge.room_id, purge, NOTHING_PURGED);
   }
 
   async #add(action: string, resource_id: string, params: object, result: object): Promise<string> {
@@ -88,6 +94,8 @@ export class AdminTasks implements AsyncDisposable {
       // What was stored here was written by the methods above.
       if (task.action === "delete_room") {
         await note(await deleteRoom(this.#context, JSON.parse(task.params) as RoomDeletion, JSON.parse(result) as DeletionProgress, note));
+      } else if (task.action === "purge_history") {
+        await note(await purgeHistory(this.#context, JSON.parse(task.params) as HistoryPurge, JSON.parse(result) as PurgeProgress, note));
       } else {
         await note(await redactUser(this.#context, JSON.parse(task.params) as UserRedaction, JSON.parse(result) as RedactionProgress, note));
       }

@@ -8,6 +8,7 @@ import { type EventId, parseEventId, parseUserId, type RoomId, serverNameOf, typ
 import { type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
+import { stateTuple } from "../protocol/state-map.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import { findRoom, memberTuple, requireRoom, stateEventsOf } from "./current-state.js";
@@ -15,12 +16,15 @@ import { hasLocalMember } from "../storage/memberships.js";
 import { nextMemberEvent } from "./event-template.js";
 import { inviteFilters } from "./invite-filter.js";
 import { setOutside, strippedObjects } from "./outside.js";
+import { policyServerOf } from "./policy-server.js";
 import type { Sender } from "./receive.js";
 import { strippedStateOf } from "./stripped-state.js";
 
+const POLICY = stateTuple("m.room.policy", "");
+
 /**
  * Invites a user of another server, which signs the invitation and tells its user. Throws M_FORBIDDEN where the room's rules or
- * the other server refuse it, M_UNKNOWN 502 if that cannot be reached.
+ * the other server refuse it, what the room's policy server says against it, M_UNKNOWN 502 if that cannot be reached.
  */
 export async function inviteElsewhere(
   context: RoomContext,
@@ -37,8 +41,11 @@ export async function inviteElsewhere(
   if (key === undefined) throw new Error("an invitation by a user that is not ours");
   const draft = await nextMemberEvent(context, database, room, { sender, target, content: { ...content, membership: "invite" } });
   const chosen = version.eventIds === "chosen" ? parseEventId(`$${crypto.randomUUID()}:${origin}`) : undefined;
-  const event = buildEvent(version, { ...draft, ...(chosen !== undefined && { event_id: chosen }) }, origin, key);
-  const inviter = (await stateEventsOf(context, database, room.nid, [memberTuple(sender)])).get(memberTuple(sender));
+  const built = buildEvent(version, { ...draft, ...(chosen !== undefined && { event_id: chosen }) }, origin, key);
+  const state = await stateEventsOf(context, database, room.nid, [memberTuple(sender), POLICY]);
+  const policy = policyServerOf(state.get(POLICY));
+  const event = policy === undefined ? built : await context.askPolicyServer({ room_nid: room.nid, version, event: built, policy });
+  const inviter = state.get(memberTuple(sender));
   const known = (await strippedStateOf(context, database, room.nid)).map((read) => read.event);
   const shown = inviter === undefined ? known : [...known, inviter];
   const signed = await askToSign(context, version, event, target, shown);

@@ -6,6 +6,7 @@ import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
+import type { AskPolicyServer } from "./policy-server.js";
 import type { RuleChanges } from "./rule-changes.js";
 
 export interface RoomServices {
@@ -15,6 +16,8 @@ export interface RoomServices {
   readonly numbers: Numbers;
   readonly clock: Clock;
   readonly ruleChanges: RuleChanges;
+  /** Asks the policy server of a room to sign an event. */
+  readonly askPolicyServer: AskPolicyServer;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }

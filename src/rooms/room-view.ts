@@ -98,7 +98,7 @@ export async function requireEvent(context: ViewContext, reads: Reads, view: Roo
 }
 
 function isShown(flags: number): boolean {
-  return (flags & (FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed)) === 0;
+  return (flags & (FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged)) === 0;
 }
 
 /** The refusal of an event that is not there, or not for the viewer to see. */

@@ -1,6 +1,6 @@
 // The one writer of one room: takes the drafts that wait, checks and builds them in their order, and commits them together.
 import { randomBytes } from "node:crypto";
-import { forbidden, MatrixError, notFound } from "../errors.js";
+import { forbidden, MatrixError, notFound, unknownError } from "../errors.js";
 import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, mayRedact } from "../protocol/authorisation.js";
 import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
@@ -13,10 +13,12 @@ import { singledOut } from "../protocol/push-evaluation.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
+import { serversInRoom } from "../storage/joined-servers.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
+import { isSubjectToPolicy, policyServerOf, type PolicyServer } from "./policy-server.js";
 import { persistReceived } from "./received.js";
 import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
@@ -39,9 +41,12 @@ interface Job {
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+const POLICY = stateTuple("m.room.policy", "");
 /** Drafts of one change. */
 const MAX_DRAFTS = 200;
 const MAX_WAITING_DRAFTS = 5_000;
+/** The drafts of one change wait no longer for a policy server, one after another; those left may be tried again. */
+const POLICY_MS = 6_000;
 /** Devices and transaction ids that a worker remembers; beyond it the table's key tells. */
 const MAX_REMEMBERED = 2_000;
 
@@ -51,6 +56,8 @@ interface Prepared {
   readonly numbers: AllottedNumbers;
   readonly counting: RoomCounting;
   readonly targets: ReadonlyMap<string, StoredEvent>;
+  /** Other servers may have events of the room that we do not have. */
+  readonly shared: boolean;
 }
 
 /** The result of a draft before its position is known. */
@@ -143,14 +150,26 @@ export class RoomWorker {
     const prepared = await this.#prepare(drafts);
     const change = this.#change(prepared);
     const underKey = new Map<string, Outcome>();
-    const outcomes = drafts.map((draft, index) => {
+    const outcomes: Outcome[] = [];
+    let policyUntil: number | undefined;
+    for (const [index, draft] of drafts.entries()) {
       const key = keys[index];
-      const before = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
-      if (before !== undefined) return before;
-      const outcome = this.#attempt(draft, prepared, change, key);
-      if (key !== undefined) underKey.set(key, outcome);
-      return outcome;
-    });
+      let outcome: Outcome | undefined = key === undefined ? undefined : (this.#sent.get(key) ?? underKey.get(key));
+      if (outcome === undefined) {
+        // What a policy server refuses must not be what the next event follows: so they are asked one after another.
+        const policy = isSubjectToPolicy(draft) ? policyServerOf(this.memory.state.get(POLICY)?.event) : undefined;
+        if (policy === undefined) outcome = this.#attempt(draft, prepared, change, key);
+        else {
+          policyUntil ??= performance.now() + POLICY_MS;
+          outcome =
+            performance.now() < policyUntil
+              ? await this.#attemptUnder(policy, draft, prepared, change, key)
+              : { error: unknownError(503, "The room's policy server is slow: try again.") };
+        }
+        if (key !== undefined) underKey.set(key, outcome);
+      }
+      outcomes.push(outcome);
+    }
     if (change.isEmpty) return outcomes.map((outcome) => settled(outcome, 0));
     const position = await this.#services.committer.submit(change.item());
     for (const [key, outcome] of underKey) {
@@ -208,7 +227,7 @@ export class RoomWorker {
   async #prepare(drafts: readonly (RoomDraft | RoomEvent)[]): Promise<Prepared> {
     const { database, interning, numbers } = this.#services;
     const memory = this.memory;
-    const tuples = new Set<StateTuple>([CREATE, POWER_LEVELS]);
+    const tuples = new Set<StateTuple>([CREATE, POWER_LEVELS, POLICY]);
     const stateTuples = new Set<StateTuple>();
     const users = new Set<string>();
     const types = new Set<string>();
@@ -252,8 +271,11 @@ export class RoomWorker {
       }
     }
     await this.#loadThreads(drafts, counting);
+    const lacking = drafts.some(({ redacts }) => redacts !== undefined && !targets.has(redacts));
+    const servers = lacking ? await serversInRoom(database, memory.nid, []) : [];
     return {
       targets,
+      shared: servers.some((server) => this.#services.signingKey(server) === undefined),
       counting,
       numbers: { events: eventNids, snapshots: snapshotNids, chains: chainNids },
       names: {
@@ -339,7 +361,21 @@ export class RoomWorker {
     }
   }
 
-  #build(draft: RoomDraft, { targets }: Prepared, transactionKey: string | undefined): AcceptedEvent {
+  /** As `#attempt`, in a room whose policy server has to sign. */
+  async #attemptUnder(policy: PolicyServer, draft: RoomDraft, prepared: Prepared, change: RoomChange, key?: string): Promise<Outcome> {
+    try {
+      const accepted = this.#build(draft, prepared, key);
+      const { version, nid: room_nid } = this.memory;
+      const event = await this.#services.askPolicyServer({ room_nid, version, event: accepted.event, policy });
+      change.add({ ...accepted, event });
+      return { event_id: event.event_id };
+    } catch (error) {
+      if (error instanceof MatrixError) return { error };
+      throw error;
+    }
+  }
+
+  #build(draft: RoomDraft, { targets, shared }: Prepared, transactionKey: string | undefined): AcceptedEvent {
     const memory = this.memory;
     if (draft.while_membership !== undefined) this.#requireMembership(draft, draft.while_membership);
     const server = serverNameOf(draft.sender);
@@ -375,7 +411,7 @@ export class RoomWorker {
     if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
     const relation = this.#relation(event.content);
     this.#requireThreadRoot(event.content);
-    const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
+    const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts), shared);
     return {
       event,
       previous,
@@ -395,14 +431,20 @@ export class RoomWorker {
     }
   }
 
-  /** The event that a redaction takes effect on. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none. */
-  #redactable(redaction: RoomEvent, target: StoredEvent | undefined): number {
+  /**
+   * The event that a redaction takes effect on; undefined where only other servers can have it and the sender may redact whatever
+   * it is. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none.
+   */
+  #redactable(redaction: RoomEvent, target: StoredEvent | undefined, shared: boolean): number | undefined {
     const memory = this.memory;
     const create = memory.state.get(CREATE);
-    if (target === undefined || target.room_nid !== memory.nid || !create) {
-      throw notFound("There is no such event in this room to redact.");
-    }
+    const none = notFound("There is no such event in this room to redact.");
+    if (!create) throw none;
     const levels = powerLevels(memory.version, create.event, memory.state.get(POWER_LEVELS)?.event);
+    if (target === undefined || target.room_nid !== memory.nid) {
+      if (target === undefined && shared && userLevel(levels, redaction.sender) >= namedLevel(levels, "redact")) return undefined;
+      throw none;
+    }
     const event = storedEvent(memory.version, target.event_id, target.json);
     // The room's rules trust a server with all events of its users; which of them may redact whose is for it to say
     // (client-server API, "Redactions").

@@ -57,6 +57,7 @@ export class SearchIndex implements AsyncDisposable {
   readonly #unsubscribe: () => void;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  #again = false;
   #stopped = false;
 
   constructor(services: SearchIndexServices, follower: Pick<LogFollower, "subscribeToAll">) {
@@ -80,26 +81,29 @@ export class SearchIndex implements AsyncDisposable {
     while ((await searchPosition(this.#database)) < head) {
       if (performance.now() > deadline) return false;
       // Another process may hold the cursor and be at it.
-      if (!(await advanceReader(this.#database, this.#reader))) await sleep(RETRY_MS);
+      if ((await advanceReader(this.#database, this.#reader)).applied === 0) await sleep(RETRY_MS);
     }
     return true;
   }
 
   #wakeLater(): void {
+    this.#again = true;
     if (this.#stopped || this.#timer !== undefined) return;
     this.#timer = setTimeout(() => {
       this.#running = this.#advance().finally(() => {
         this.#timer = undefined;
         this.#running = undefined;
+        if (this.#again) this.#wakeLater();
       });
     }, PAUSE_MS).unref();
   }
 
   async #advance(): Promise<void> {
+    this.#again = false;
     try {
       for (;;) {
         const started = performance.now();
-        if (this.#stopped || !(await advanceReader(this.#database, this.#reader))) return;
+        if (this.#stopped || !(await advanceReader(this.#database, this.#reader)).more) return;
         // Indexing costs PostgreSQL about as much as sending: who sends goes first. Whoever searches does not wait for this.
         await sleep(REST * (performance.now() - started), undefined, { ref: false });
       }

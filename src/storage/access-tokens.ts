@@ -13,6 +13,7 @@ export interface StoredToken {
   readonly is_guest: boolean;
   readonly locked: boolean;
   readonly suspended: boolean;
+  readonly shadow_banned: boolean;
   readonly messages_per_second: number | undefined;
   readonly burst_count: number | undefined;
   readonly expires_ts: number | undefined;
@@ -42,7 +43,7 @@ export interface NewToken {
 const FIND: Statement = {
   name: "access_tokens_find",
   // access_tokens_access_digest_key, accounts_pkey, users_pkey
-  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended,
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned,
       messages_per_second, burst_count, expires_ts, replaces
     FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
     WHERE access_digest = $1 AND deactivated_ts IS NULL`,
@@ -90,6 +91,7 @@ export async function findAccessToken(database: Database, digest: Buffer): Promi
     is_guest: row["is_guest"] === true,
     locked: row["locked"] === true,
     suspended: row["suspended"] === true,
+    shadow_banned: row["shadow_banned"] === true,
     messages_per_second: optionalNumber(row["messages_per_second"]),
     burst_count: optionalNumber(row["burst_count"]),
     expires_ts: optionalNumber(row["expires_ts"]),

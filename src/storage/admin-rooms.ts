@@ -1,7 +1,7 @@
 // Rooms as administrators look at them, and which of them nobody may join.
 import type { EventId, RoomId, UserId } from "../protocol/identifiers.js";
 import type { Database, Tx } from "./database.js";
-import type { Reads, Statement } from "./statement.js";
+import type { Queryable, Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
 /** What a list of rooms can be sorted by, and the column. */
@@ -142,6 +142,22 @@ export async function forwardExtremities(
   roomNid: number,
 ): Promise<{ event_id: EventId; depth: number; received_ts: number; state_group: number | null }[]> {
   return await reads.read(EXTREMITIES, [roomNid]);
+}
+
+const DROP_ENDS: Statement<{ dropped: number }> = {
+  name: "admin_rooms_drop_ends", // rooms_pkey, events_pkey
+  // The revision tells the room's owner to look again.
+  text: `WITH room AS (SELECT nid, extremities FROM rooms WHERE nid = $1 FOR UPDATE),
+      newest AS (SELECT e.nid FROM room JOIN events e ON e.nid = ANY (room.extremities) ORDER BY e.depth DESC, e.nid DESC LIMIT 1)
+    UPDATE rooms SET extremities = ARRAY[newest.nid], revision = revision + 1,
+      dropped_ends = dropped_ends || array_remove(room.extremities, newest.nid)
+    FROM room, newest WHERE rooms.nid = room.nid AND cardinality(room.extremities) > 1
+    RETURNING cardinality(room.extremities) - 1 AS dropped`,
+};
+
+/** Leaves of the ends of a room's history the one that is farthest on; gives how many were taken away. The state stays as it is. */
+export async function dropEnds(tx: Queryable, roomNid: number): Promise<number> {
+  return (await tx.query(DROP_ENDS, [roomNid]))[0]?.dropped ?? 0;
 }
 
 const BLOCKED: Statement<{ user_id: UserId }> = {

@@ -13,7 +13,7 @@ const ORDERS = {
   user_type: "a.user_type",
   deactivated: "a.deactivated_ts IS NOT NULL",
   // Nobody is.
-  shadow_banned: "a.user_nid IS NULL",
+  shadow_banned: "a.shadow_banned",
   displayname: "n.folded",
   avatar_url: "p.value",
   creation_ts: "a.created_ts",
@@ -46,6 +46,7 @@ export interface AdminUser {
   readonly user_id: UserId;
   readonly is_admin: boolean;
   readonly is_guest: boolean;
+  readonly shadow_banned: boolean;
   readonly user_type: string | null;
   readonly deactivated: boolean;
   readonly erased: boolean;
@@ -79,7 +80,7 @@ const LISTS = new Map<string, Statement<AdminUser>>(
       {
         name: `admin_users_by_${order}_${direction.toLowerCase()}`,
         text: `SELECT a.user_nid, u.user_id, a.is_admin, a.is_guest, a.user_type, a.deactivated_ts IS NOT NULL AS deactivated, a.erased,
-            a.locked, a.suspended, a.created_ts, seen.last_seen_ts, n.value AS displayname, p.value AS avatar_url
+            a.locked, a.suspended, a.shadow_banned, a.created_ts, seen.last_seen_ts, n.value AS displayname, p.value AS avatar_url
           ${FROM} ${WHERE}
           ORDER BY ${column} ${direction} NULLS LAST, u.user_id LIMIT $10 OFFSET $11`,
       },
@@ -133,6 +134,12 @@ const SET_TYPE: Statement = { name: "admin_users_set_type", text: "UPDATE accoun
 
 export async function setUserType(tx: Queryable, userNid: number, userType: string | null): Promise<void> {
   await tx.query(SET_TYPE, [userNid, userType === null ? null : toText(userType)]);
+}
+
+const SHADOW_BAN: Statement = { name: "admin_users_shadow_ban", text: "UPDATE accounts SET shadow_banned = $2 WHERE user_nid = $1" };
+
+export async function setShadowBanned(tx: Queryable, userNid: number, banned: boolean): Promise<void> {
+  await tx.query(SHADOW_BAN, [userNid, banned]);
 }
 
 export interface ExternalId {

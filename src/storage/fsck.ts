@@ -28,7 +28,7 @@ const CHECKS: Readonly<Record<string, string>> = {
     SELECT 'text ' || b.nid AS found FROM (SELECT nid FROM state_event_json UNION ALL SELECT nid FROM message_json) b
     LEFT JOIN events e ON e.nid = b.nid WHERE e.nid IS NULL`,
   "the timeline of a room has a gap": `
-    SELECT 'room ' || r.nid AS found FROM rooms r LEFT JOIN events e ON e.room_nid = r.nid AND e.ordinal IS NOT NULL
+    SELECT 'room ' || r.nid AS found FROM rooms r LEFT JOIN events e ON e.room_nid = r.nid AND (e.ordinal IS NOT NULL OR e.flags & 16 <> 0)
     GROUP BY r.nid, r.ordinal HAVING count(e.nid) <> r.ordinal OR coalesce(max(e.ordinal), 0) <> r.ordinal`,
   "the timeline of a room is not in the order of positions": `
     SELECT 'event ' || nid AS found FROM (
@@ -52,14 +52,14 @@ const CHECKS: Readonly<Record<string, string>> = {
     LEFT JOIN events a ON a.nid = auth.nid AND a.room_nid = e.room_nid WHERE a.nid IS NULL OR a.tuple_nid IS NULL`,
   "the ends of a room's history are wrong": `
     WITH ends AS (
-      SELECT r.nid, r.extremities AS stored, ARRAY (SELECT e.nid FROM events e
+      SELECT r.nid, r.extremities AS stored, r.dropped_ends AS dropped, ARRAY (SELECT e.nid FROM events e
         WHERE e.room_nid = r.nid AND e.flags = 0 AND e.ordinal IS NOT NULL AND NOT EXISTS (
-          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.ordinal IS NOT NULL) p
+          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND (x.ordinal IS NOT NULL OR x.flags & 16 <> 0)) p
           WHERE p.prev = e.nid)) AS nids
       FROM rooms r)
     SELECT 'room ' || nid AS found FROM ends WHERE NOT stored <@ nids
       -- Who has come back to a room has left the ends from before behind: they are older than an event that follows unknown ones.
-      OR EXISTS (SELECT FROM unnest(nids) AS lone (nid) JOIN events e ON e.nid = lone.nid WHERE lone.nid <> ALL (stored)
+      OR EXISTS (SELECT FROM unnest(nids) AS lone (nid) JOIN events e ON e.nid = lone.nid WHERE lone.nid <> ALL (stored || dropped)
         AND NOT EXISTS (SELECT FROM missing_events m JOIN events x ON x.nid = m.named_by
           WHERE x.room_nid = e.room_nid AND x.ordinal > e.ordinal))`,
   "a snapshot is missing": `

@@ -72,14 +72,22 @@ const AT_POSITION: Statement<LogRow> = {
   text: `SELECT ${LOG_COLUMNS} FROM log WHERE position = $1 ORDER BY index`,
 };
 
+/** What a reader did with the log. */
+export interface Advance {
+  /** The number of entries that it applied. */
+  readonly applied: number;
+  /** Whether more were there already: else it may wait for news, and for others to join them. */
+  readonly more: boolean;
+}
+
 /** Some entries after a position, of whole positions only; none if it is the head. */
-async function nextPage(read: Database["read"], after: number): Promise<PositionedEntry[]> {
+async function nextPage(read: Database["read"], after: number): Promise<{ readonly entries: PositionedEntry[]; readonly more: boolean }> {
   const rows = await read(NEXT_PAGE, [after]);
   const last = rows.at(-1);
-  if (last === undefined || rows.length < PAGE) return rows.map(toEntry);
+  if (last === undefined || rows.length < PAGE) return { entries: rows.map(toEntry), more: false };
   // The last position may go on behind the page; all of a transaction becomes visible at once, also here.
   const whole = rows.filter((row) => row.position < last.position);
-  return (whole.length > 0 ? whole : await read(AT_POSITION, [last.position])).map(toEntry);
+  return { entries: (whole.length > 0 ? whole : await read(AT_POSITION, [last.position])).map(toEntry), more: true };
 }
 
 /** Who follows the log through a cursor. */
@@ -103,21 +111,23 @@ const MOVE_CURSOR: Statement = {
   text: "UPDATE log_cursors SET position = $2 WHERE name = $1",
 };
 
+const NOTHING: Advance = { applied: 0, more: false };
+
 /**
- * Lets a reader apply the next entries after its cursor: true if there may be more. The cursor's row is held meanwhile, so
- * that of several processes one does it; the others get false. Throws what `apply` throws, with nothing done.
+ * Lets a reader apply the next entries after its cursor, a page of them at most. The cursor's row is held meanwhile, so
+ * that of several processes one does it; the others apply nothing. Throws what `apply` throws, with nothing done.
  */
-export async function advanceReader(database: Database, reader: LogReader): Promise<boolean> {
+export async function advanceReader(database: Database, reader: LogReader): Promise<Advance> {
   return await database.transaction(async (tx) => {
     await tx.query(MAKE_CURSOR, [reader.name]);
     const [cursor] = await tx.query(HOLD_CURSOR, [reader.name]);
-    if (cursor === undefined) return false;
-    const entries = await nextPage((statement, values) => tx.query(statement, values), cursor.position);
+    if (cursor === undefined) return NOTHING;
+    const { entries, more } = await nextPage((statement, values) => tx.query(statement, values), cursor.position);
     const last = entries.at(-1);
-    if (last === undefined) return false;
+    if (last === undefined) return NOTHING;
     await reader.apply(tx, entries);
     await tx.query(MOVE_CURSOR, [reader.name, last.position]);
-    return true;
+    return { applied: entries.length, more };
   });
 }
 
@@ -302,14 +312,14 @@ export class LogFollower {
 
   async #read(): Promise<void> {
     try {
-      let page: readonly PositionedEntry[];
-      do {
+      for (let more = true; more && !this.#stopped; ) {
         const asked = this.#clock.monotonic();
         await this.#compareEpochs();
-        page = await nextPage((statement, values) => this.#database.read(statement, values), this.#head);
-        this.#take(page);
-        if (page.length < PAGE / 2) this.#current = asked;
-      } while (page.length >= PAGE / 2 && !this.#stopped);
+        const page = await nextPage((statement, values) => this.#database.read(statement, values), this.#head);
+        this.#take(page.entries);
+        ({ more } = page);
+        if (!more) this.#current = asked;
+      }
     } catch (error) {
       log.warn({ reason: error instanceof Error ? error.message : undefined }, "the head of the log cannot be read");
     }

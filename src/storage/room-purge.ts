@@ -29,6 +29,7 @@ const EVENTS: Statement = {
       state AS (DELETE FROM state_event_json s USING gone WHERE s.nid = gone.nid),
       messages AS (DELETE FROM message_json m USING gone WHERE m.nid = gone.nid),
       sent AS (DELETE FROM transaction_ids t USING gone WHERE t.event_nid = gone.nid),
+      contents AS (DELETE FROM redacted_contents c USING gone WHERE c.event_nid = gone.nid),
       participants AS (DELETE FROM thread_participants p USING gone WHERE p.root = gone.nid),
       owed AS (DELETE FROM owed_events o USING gone WHERE o.event_nid = gone.nid),
       links AS (DELETE FROM auth_chain_links l USING auth_chains c, gone

@@ -5,6 +5,7 @@ import { expireDelayed } from "./delayed-events.js";
 import { giveUpMessages } from "./destinations.js";
 import { keepLogPartitions } from "./log-upkeep.js";
 import { cutMessagePartition } from "./message-partitions.js";
+import { overwriteRedacted } from "./redacted-contents.js";
 import { collectSnapshots } from "./snapshot-upkeep.js";
 import { expireSentKeys } from "./to-device.js";
 import { expireTransactionIds } from "./transaction-ids.js";
@@ -16,8 +17,16 @@ const DELAYED_MS = 7 * 86_400_000;
 /** Deletions of one visit: what is left over waits for the next. */
 const ROUNDS = 10;
 
+/** What an operator decides about it. */
+export interface HouseRules {
+  /** How long the content of redacted events is kept; undefined: for ever. */
+  readonly redactedContentDays: number | undefined;
+}
+
+const SECONDS_PER_DAY = 86_400;
+
 /** Partitions ahead of and behind the log, this month's partition of message bodies, and what may be forgotten. */
-export async function keepHouse(database: Database, clock: Clock): Promise<void> {
+export async function keepHouse(database: Database, clock: Clock, { redactedContentDays }: HouseRules): Promise<void> {
   await keepLogPartitions(database);
   await cutMessagePartition(database, new Date(clock.now()).toISOString().slice(0, 7));
   await expireDelayed(database, clock.now() - DELAYED_MS);
@@ -25,4 +34,7 @@ export async function keepHouse(database: Database, clock: Clock): Promise<void>
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);
+  if (redactedContentDays === undefined) return;
+  const grace = redactedContentDays * SECONDS_PER_DAY;
+  for (let round = 0; round < ROUNDS && (await overwriteRedacted(database, grace)) > 0; round += 1);
 }

@@ -1,18 +1,20 @@
 // /sync: answers at once if there is something to tell, else waits until there is (client-server API, "Syncing").
 import type { Clock } from "../clock.js";
-import { invalidParam, unknownError } from "../errors.js";
+import { invalidParam, limitExceeded, unknownError } from "../errors.js";
 import { parseToken, type SyncToken } from "../rooms/token.js";
 import { isPositionValid } from "../storage/epoch.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
 import { readSync, type SyncReader, type SyncRequest } from "./read-sync.js";
 import type { SyncFilter } from "./sync-filter.js";
 import type { Acknowledgements } from "./to-device.js";
-import type { WatchedUsers } from "./watched-users.js";
+import type { SyncLimits, WatchedUsers } from "./watched-users.js";
 
 export interface SyncDependencies extends FastServices {
   readonly acknowledgements: Acknowledgements;
   readonly users: WatchedUsers;
   readonly clock: Clock;
+  /** How many syncs may be open here at a time. */
+  readonly limits: SyncLimits;
 }
 
 export interface SyncQuery {
@@ -27,10 +29,13 @@ export interface SyncQuery {
 const MAX_TIMEOUT_MS = 10 * 60_000;
 /** How long a token that another process gave out may be ahead of us. */
 const LAG_MS = 5_000;
+/** When a client that has too many open may try again. */
+const RETRY_MS = 1_000;
 
 /**
  * The body of an answer, as JSON text. Waits at most `timeoutMs` for something to happen; an aborted signal ends the wait.
- * Throws M_INVALID_PARAM for a `since` that is no token, M_UNKNOWN 503 while this process does not know what happens.
+ * Throws M_INVALID_PARAM for a `since` that is no token, M_UNKNOWN 503 while this process does not know what happens,
+ * M_LIMIT_EXCEEDED when the reader has too many open.
  */
 export async function sync(
   services: SyncDependencies,
@@ -51,6 +56,10 @@ export async function sync(
   if (since !== undefined && !resync) await services.acknowledgements.note(reader, since);
   const deadline = clock.monotonic() + Math.min(query.timeoutMs, MAX_TIMEOUT_MS);
   const user = await users.watch(reader.user_nid);
+  if (!user.enter(reader.device_id, services.limits)) {
+    users.release(user);
+    throw limitExceeded(RETRY_MS);
+  }
   try {
     for (;;) {
       const version = user.version;
@@ -71,6 +80,7 @@ export async function sync(
       await user.woken(version, left, signal);
     }
   } finally {
+    user.leave(reader.device_id);
     users.release(user);
   }
 }

@@ -14,6 +14,12 @@ const SWEEP_MS = 60_000;
 /** How long changes of presence are collected before anyone is woken for them. */
 const PRESENCE_MS = 500;
 
+/** How many syncs may be open at a time. */
+export interface SyncLimits {
+  readonly perDevice: number;
+  readonly perUser: number;
+}
+
 /** A user with open or recent syncs. */
 export class WatchedUser {
   readonly user_nid: number;
@@ -28,9 +34,28 @@ export class WatchedUser {
   readers = 0;
   lastUsed = 0;
   readonly #waiting = new Set<() => void>();
+  /** Open syncs by device. */
+  readonly #open = new Map<string | undefined, number>();
+  #allOpen = 0;
 
   constructor(user_nid: number) {
     this.user_nid = user_nid;
+  }
+
+  /** Counts an open sync of a device, until `leave`; false, and nothing is counted, when there are enough. */
+  enter(device: string | undefined, { perDevice, perUser }: SyncLimits): boolean {
+    const open = this.#open.get(device) ?? 0;
+    if (open >= perDevice || this.#allOpen >= perUser) return false;
+    this.#open.set(device, open + 1);
+    this.#allOpen += 1;
+    return true;
+  }
+
+  leave(device: string | undefined): void {
+    const left = (this.#open.get(device) ?? 1) - 1;
+    if (left > 0) this.#open.set(device, left);
+    else this.#open.delete(device);
+    this.#allOpen -= 1;
   }
 
   wake(): void {

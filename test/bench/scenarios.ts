@@ -1,6 +1,6 @@
 // The scenarios: each sets up what it needs on a target, loads it, checks the answers, and gives its numbers.
 import { setTimeout as sleep } from "node:timers/promises";
-import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
+import { type JsonObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { WrongAnswer, type User } from "./client.js";
 import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
 import { PASSWORD, type Target } from "./target.js";
@@ -103,7 +103,6 @@ function fanOut(clients: number): Scenario {
       if (sender === undefined) throw new Error("no sender");
       const roomId = await target.room(users);
       const listeners = readers.map((user) => new Listener(target, user, roomId));
-      const before = target.processes?.memory();
       await inParallel(listeners.length, 16, async (number) => listeners[number]?.step(0));
       const closing = new AbortController();
       const running = Promise.all(
@@ -112,7 +111,6 @@ function fanOut(clients: number): Scenario {
         }),
       );
       await sleep(2_000);
-      const idle = target.processes?.memory();
       const started: { body: string; intended: number }[] = [];
       const operation = async (number: number): Promise<void> => {
         const body = `fan-out ${number}`;
@@ -157,15 +155,51 @@ function fanOut(clients: number): Scenario {
         generator_lag_ms: load.generator_lag_ms,
         ...(load.cpu_seconds === undefined ? {} : { cpu_seconds: load.cpu_seconds }),
         ...(load.bytes_written === undefined ? {} : { bytes_written: load.bytes_written }),
-        ...(before === undefined || idle === undefined
-          ? {}
-          : {
-              server_kb_per_client: Math.round((idle.server_bytes - before.server_bytes) / 1_024 / clients),
-              all_kb_per_client: Math.round((idle.all_bytes - before.all_bytes) / 1_024 / clients),
-            }),
       };
     },
   };
+}
+
+const WAITING_USERS = 500;
+const SYNCS_OF_EACH = 4;
+const WARM_UP_SYNCS = 20_000;
+
+/**
+ * Resident memory per sync that waits. The garbage of a young heap is larger than what waits, so the heap is first brought
+ * to its usual size by syncs that do not wait.
+ */
+const waitingSyncs: Scenario = {
+  name: "memory of waiting syncs",
+  async run(target) {
+    const users = await target.users(WAITING_USERS);
+    await target.room(users);
+    const since = await inParallel(users.length, 16, async (number) => stringAt(await sync(number, 0), "next_batch"));
+    await inParallel(WARM_UP_SYNCS, 32, (number) => sync(number % users.length, 0, since[number % users.length]));
+    const before = target.processes?.memory();
+    const waiting = Promise.all(Array.from({ length: WAITING_USERS * SYNCS_OF_EACH }, (_, number) => sync(number % users.length, 20_000, since[number % users.length])));
+    await sleep(10_000);
+    const after = target.processes?.memory();
+    await waiting;
+    return before === undefined || after === undefined
+      ? {}
+      : {
+          syncs: WAITING_USERS * SYNCS_OF_EACH,
+          server_mb_before: megabytes(before.server_bytes),
+          server_mb_waiting: megabytes(after.server_bytes),
+          server_kb_per_sync: kilobytesEach(after.server_bytes - before.server_bytes),
+          all_kb_per_sync: kilobytesEach(after.all_bytes - before.all_bytes),
+        };
+
+    function sync(number: number, timeoutMs: number, from?: string): Promise<JsonObject> {
+      const user = users[number];
+      if (user === undefined) throw new Error("no such user");
+      return target.client.sync(user, { timeoutMs, filter: FANOUT_FILTER, ...(from === undefined ? {} : { since: from }) });
+    }
+  },
+};
+
+function kilobytesEach(bytes: number): number {
+  return Math.round(bytes / 1_024 / (WAITING_USERS * SYNCS_OF_EACH));
 }
 
 const MESSAGES_PER_ROOM = 5;
@@ -388,4 +422,5 @@ export const SCENARIOS: readonly Scenario[] = [
   fanOut(100),
   fanOut(500),
   fanOut(1_000),
+  waitingSyncs,
 ];

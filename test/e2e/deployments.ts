@@ -1,6 +1,7 @@
 // The ways to run Hansa that the conversation is held on.
 import { emptyDatabase } from "../support/postgres.js";
 import { RedisServer } from "../support/redis-server.js";
+import { databaseUrl } from "../support/server.js";
 import type { Deployment } from "./conversation.js";
 import { roundRobin } from "./round-robin.js";
 import { ServerProcess, temporaryFolder } from "./server-process.js";
@@ -66,11 +67,7 @@ export function twoProcesses(redis: "none" | "there" | "killed"): Promise<Deploy
   return deploymentOf(async (keep) => {
     const folder = await keep(temporaryFolder());
     const bus = redis === "none" ? undefined : await keep(RedisServer.start());
-    const address = await emptyDatabase();
-    if (!("socketFolder" in address)) throw new Error("the database has no socket");
-    const { socketFolder, user, database } = address;
-    const url = `postgres://${user}@localhost/${database}?host=${encodeURIComponent(socketFolder)}`;
-    const settings = { ...SETTINGS, database: { url }, ...(bus === undefined ? {} : { redis: { url: bus.url } }) };
+    const settings = { ...SETTINGS, database: { url: databaseUrl(await emptyDatabase()) }, ...(bus === undefined ? {} : { redis: { url: bus.url } }) };
     const servers = [await keep(ServerProcess.start(folder.path, settings)), await keep(ServerProcess.start(folder.path, settings))];
     const front = await keep(roundRobin(servers.map((server) => server.url)));
     return {

@@ -180,7 +180,7 @@ describe("log", () => {
     let done = false;
     while (!done) {
       const both = await Promise.allSettled([advanceReader(database, reader), advanceReader(database, reader)]);
-      done = both.every((outcome) => outcome.status === "fulfilled" && !outcome.value);
+      done = both.every((outcome) => outcome.status === "fulfilled" && outcome.value.applied === 0);
     }
     const [row] = await database.read<{ count: number; positions: number }>(
       { name: "count", text: "SELECT count(*) AS count, count(DISTINCT position) AS positions FROM effects" },

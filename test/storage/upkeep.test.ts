@@ -52,8 +52,40 @@ describe("upkeep", () => {
       { name: "age", text: "UPDATE transaction_ids SET created = now() - interval '2 days' WHERE txn_id = 'old'" },
       [],
     );
-    await keepHouse(database, services.clock);
+    await keepHouse(database, services.clock, { redactedContentDays: undefined });
     const left = await database.read<{ txn_id: string }>({ name: "left", text: "SELECT txn_id FROM transaction_ids" }, []);
     expect(left.map((row) => row.txn_id)).to.deep.equal(["new"]);
+  });
+
+  it("overwrites what was redacted, when its time has come", async () => {
+    await using process = await startProcess(await freshDatabase());
+    const { database, owners, services } = process;
+    const { room_id, room_nid } = await createRoom(process, ALICE);
+    const [sent, kept, topic] = (
+      await owners.submit(room_id, [
+        message(ALICE, "a secret that was said"),
+        message(ALICE, "stays"),
+        { type: "m.room.topic", sender: ALICE, state_key: "", content: { topic: "a secret topic" } },
+      ])
+    ).map(accepted);
+    const redactions = [sent, topic].map((target) => ({
+      type: "m.room.redaction",
+      sender: ALICE,
+      content: { redacts: target?.event_id ?? "" },
+      ...(target !== undefined && { redacts: target.event_id }),
+    }));
+    (await owners.submit(room_id, redactions)).forEach(accepted);
+    const secrets = async (): Promise<number> => {
+      const rows = await timelineForwards(database, room_nid, { after: 0, upTo: Number.MAX_SAFE_INTEGER }, 100);
+      expect(rows.some(({ event_id, json }) => event_id === kept?.event_id && json.includes("stays"))).to.equal(true);
+      return rows.filter(({ json }) => json.includes("secret")).length;
+    };
+    await keepHouse(database, services.clock, { redactedContentDays: 1 });
+    expect(await secrets()).to.equal(2);
+    await keepHouse(database, services.clock, { redactedContentDays: 0 });
+    expect(await secrets()).to.equal(0);
+    expect((await fsck(database)).problems).to.deep.equal([]);
+    const left = await database.read<{ count: number }>({ name: "left", text: "SELECT count(*) AS count FROM redacted_contents" }, []);
+    expect(left).to.deep.equal([{ count: 0 }]);
   });
 });

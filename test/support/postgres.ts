@@ -6,9 +6,12 @@ import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import { EmbeddedPostgres } from "../../src/storage/embedded-postgres.js";
 import { migrate } from "../../src/storage/migrations.js";
 
+/** Where to test with a PostgreSQL that runs already: the address of a database of a user who may create others. */
+const EXTERNAL = process.env.HANSA_TEST_DATABASE_URL;
+
 interface Server {
-  readonly postgres: EmbeddedPostgres;
   readonly admin: Database;
+  readonly addressOf: (database: string) => DatabaseAddress;
   readonly stop: () => Promise<void>;
 }
 
@@ -16,27 +19,49 @@ let server: Promise<Server> | undefined;
 let made = 0;
 
 async function startServer(): Promise<Server> {
-  const folder = await mkdtemp(join(tmpdir(), "hansa-test-"));
-  const postgres = await EmbeddedPostgres.start({ dataFolder: folder });
-  const admin = await Database.open({ address: address(postgres, "postgres"), poolSize: 2 });
+  const { addressOf, end } = EXTERNAL === undefined ? await embedded() : external(EXTERNAL);
+  const admin = await Database.open({ address: EXTERNAL === undefined ? addressOf("postgres") : { url: EXTERNAL }, poolSize: 2 });
   const stop = async (): Promise<void> => {
     await admin.close();
-    await postgres.stop();
-    await rm(folder, { recursive: true, force: true });
+    await end();
   };
   try {
-    await execute(admin, "CREATE DATABASE template_hansa");
-    await using template = await Database.open({ address: address(postgres, "template_hansa"), poolSize: 1 });
+    await execute(admin, `DROP DATABASE IF EXISTS ${TEMPLATE}`);
+    await execute(admin, `CREATE DATABASE ${TEMPLATE}`);
+    await using template = await Database.open({ address: addressOf(TEMPLATE), poolSize: 1 });
     await migrate(template);
-    return { postgres, admin, stop };
+    return { admin, addressOf, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-function address(postgres: EmbeddedPostgres, database: string): DatabaseAddress {
-  return { socketFolder: postgres.socketFolder, user: postgres.user, database };
+const TEMPLATE = "template_hansa";
+
+type Where = Pick<Server, "addressOf"> & { readonly end: () => Promise<void> };
+
+async function embedded(): Promise<Where> {
+  const folder = await mkdtemp(join(tmpdir(), "hansa-test-"));
+  const postgres = await EmbeddedPostgres.start({ dataFolder: folder });
+  return {
+    addressOf: (database) => ({ socketFolder: postgres.socketFolder, user: postgres.user, database }),
+    end: async () => {
+      await postgres.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function external(url: string): Where {
+  return {
+    addressOf: (database) => {
+      const address = new URL(url);
+      address.pathname = `/${database}`;
+      return { url: address.href };
+    },
+    end: () => Promise.resolve(),
+  };
 }
 
 async function execute(database: Database, text: string): Promise<void> {
@@ -50,20 +75,20 @@ async function execute(database: Database, text: string): Promise<void> {
 
 /** The address of a new database with the whole schema and nothing in it. */
 export async function freshDatabase(): Promise<DatabaseAddress> {
-  const { postgres, admin } = await (server ??= startServer());
+  const { admin, addressOf } = await (server ??= startServer());
   made += 1;
   const name = `test_${process.pid}_${made}`;
-  await execute(admin, `CREATE DATABASE ${name} TEMPLATE template_hansa`);
-  return address(postgres, name);
+  await execute(admin, `CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
+  return addressOf(name);
 }
 
 /** The address of a new database without any table. */
 export async function emptyDatabase(): Promise<DatabaseAddress> {
-  const { postgres, admin } = await (server ??= startServer());
+  const { admin, addressOf } = await (server ??= startServer());
   made += 1;
   const name = `test_${process.pid}_${made}`;
   await execute(admin, `CREATE DATABASE ${name}`);
-  return address(postgres, name);
+  return addressOf(name);
 }
 
 after(async function () {

@@ -67,6 +67,7 @@ export async function startProcess(
     numbers: new Numbers(database),
     clock: options.clock ?? systemClock,
     ruleChanges: new RuleChanges(),
+    askPolicyServer: () => Promise.reject(new Error("nothing is asked from here")),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
   const owners = new RoomOwners(services, registration, transport);

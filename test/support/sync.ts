@@ -56,6 +56,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     },
     presences: new TurnLoader((nid) => nid, () => Promise.resolve(new Map())),
     clock: systemClock,
+    limits: { perDevice: 1_000, perUser: 1_000 },
   };
   return {
     services,

@@ -4,7 +4,7 @@ import type * as spec from "../../../spec/admin/rooms.js";
 import { anyAccountOf } from "../../accounts/administration.js";
 import { accountOf } from "../../accounts/moderation.js";
 import type { Requester } from "../../accounts/requester.js";
-import { invalidParam, MatrixError, notFound, unknownError } from "../../errors.js";
+import { badJson, invalidParam, MatrixError, notFound, unknownError } from "../../errors.js";
 import { parseUserId, serverNameOf, type RoomId, type UserId } from "../../protocol/identifiers.js";
 import type { JsonObject } from "../../protocol/json.js";
 import type { RoomUser } from "../../rooms/context.js";
@@ -16,8 +16,9 @@ import { inviteUser, joinRoom, resolveRoom } from "../../rooms/membership.js";
 import type { DeletionProgress } from "../../rooms/purge.js";
 import { NOTHING_REDACTED, type RedactionProgress } from "../../rooms/redact-user.js";
 import { stateOfRoom } from "../../rooms/state.js";
-import { blockerOf, describeRoom, forwardExtremities, listRooms, setBlocked, type AdminRoom } from "../../storage/admin-rooms.js";
+import { blockerOf, describeRoom, dropEnds, forwardExtremities, listRooms, setBlocked, type AdminRoom } from "../../storage/admin-rooms.js";
 import { listTasks, type AdminTask } from "../../storage/admin-tasks.js";
+import { eventsById } from "../../storage/events.js";
 import { roomsById } from "../../storage/rooms.js";
 import { roomMembers } from "../../storage/state.js";
 import { filterOf } from "../client/room-events.js";
@@ -222,6 +223,42 @@ export const adminForwardExtremities: Handler<typeof spec.adminForwardExtremitie
   const { room_id } = await resolveRoom(services, params.roomIdOrAlias);
   const results = await forwardExtremities(services.database, (await requireRoom(services.database, room_id)).nid);
   return { count: results.length, results };
+};
+
+export const adminDropForwardExtremities: Handler<typeof spec.adminDropForwardExtremities> = async (services, { params }) => {
+  const { database } = services;
+  const { nid } = await requireRoom(database, (await resolveRoom(services, params.roomIdOrAlias)).room_id);
+  return { deleted: await database.transaction((tx) => dropEnds(tx, nid)) };
+};
+
+const PURGE_HISTORY = "purge_history";
+
+export const adminPurgeHistory: Handler<typeof spec.adminPurgeHistory> = async (services, { params, body }) => {
+  const { database } = services;
+  const { nid: room_nid } = await requireRoom(database, params.roomId);
+  const eventId = params.eventId ?? body.purge_up_to_event_id;
+  const until = body.purge_up_to_ts;
+  if (eventId === undefined && until === undefined) throw badJson('"purge_up_to_event_id" or "purge_up_to_ts" must say how far.');
+  const event = eventId === undefined ? undefined : (await eventsById(database, [eventId])).get(eventId);
+  if (eventId !== undefined && event?.room_nid !== room_nid) throw notFound("There is no such event in this room.");
+  const others = await listTasks(database, { resource_id: params.roomId, action: PURGE_HISTORY });
+  if (others.some(({ status }) => status === "scheduled" || status === "active")) {
+    throw unknownError(400, "The history of this room is being purged already.");
+  }
+  const purge_id = await services.adminTasks.purgeHistory({
+    room_id: params.roomId,
+    room_nid,
+    local: body.delete_local_events ?? false,
+    ...(event === undefined ? { until } : { before: { depth: event.depth, nid: event.nid } }),
+  });
+  return { purge_id };
+};
+
+export const adminPurgeStatus: Handler<typeof spec.adminPurgeStatus> = async ({ database }, { params }) => {
+  const [task] = await listTasks(database, { id: params.purgeId, action: PURGE_HISTORY });
+  if (task === undefined) throw noWork();
+  const status = task.status === "scheduled" ? "active" : task.status;
+  return { status, ...(task.error !== null && { error: task.error }) };
 };
 
 export const adminRedactUser: Handler<typeof spec.adminRedactUser> = async (services, { auth, params, body }) => {

@@ -6,6 +6,7 @@ import {
   loginAsUser,
   makeAdmin,
   overrideRateLimit,
+  shadowBan,
   putUser,
   userDetails,
   type UserDetails,
@@ -44,7 +45,7 @@ function shown(user: AdminUser) {
     user_type: user.user_type,
     deactivated: user.deactivated,
     erased: user.erased,
-    shadow_banned: false,
+    shadow_banned: user.shadow_banned,
     displayname: user.displayname,
     avatar_url: user.avatar_url,
     creation_ts: user.created_ts,
@@ -191,6 +192,16 @@ export const adminSetRateLimit: Handler<typeof spec.adminSetRateLimit> = async (
 
 export const adminDeleteRateLimit: Handler<typeof spec.adminDeleteRateLimit> = async (services, { params }) => {
   await overrideRateLimit(services, await anyAccountOf(services, params.userId), undefined);
+  return {};
+};
+
+export const adminShadowBan: Handler<typeof spec.adminShadowBan> = async (services, { params }) => {
+  await shadowBan(services, await anyAccountOf(services, params.userId), true);
+  return {};
+};
+
+export const adminLiftShadowBan: Handler<typeof spec.adminLiftShadowBan> = async (services, { params }) => {
+  await shadowBan(services, await anyAccountOf(services, params.userId), false);
   return {};
 };
 

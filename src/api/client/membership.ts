@@ -15,6 +15,7 @@ export const getJoinedRooms: Handler<typeof spec.getJoinedRooms> = async (servic
 
 export const inviteUser: Handler<typeof spec.inviteUser> = async (services, { auth, params, body }) => {
   const { user_id, reason, medium, address, id_server, id_access_token } = body;
+  if (auth.shadow_banned === true) return {};
   if (user_id !== undefined) {
     await requestUser(services, user_id);
     await membership.inviteUser(services, auth, params.roomId, user_id, { reason });

@@ -1,0 +1,114 @@
+// A client's call of an operation, whatever it came over: who calls, limits, checks, the answer. HTTP requests
+// (dispatch.ts) and the frames of WebSockets (websockets.ts) go the same way.
+import type { Operation } from "../../spec/operation.js";
+import type { Requester } from "../accounts/requester.js";
+import type { Asserted } from "../appservice/acting.js";
+import type { Config, LocalServers } from "../config.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, userLocked, userSuspended } from "../errors.js";
+import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
+import { logger } from "../log.js";
+import type { ServerName } from "../protocol/identifiers.js";
+import { networkOf } from "./address.js";
+import { Reply, type Request } from "./handler.js";
+import type { RateLimiter } from "./rate-limit.js";
+import { check } from "./validation.js";
+
+const log = logger("api");
+
+/** What the edge needs. */
+export interface Edge {
+  readonly config: Config;
+  readonly servers: LocalServers;
+  readonly limiter: RateLimiter;
+  /** The owner of an access token, or the user as whom an application service acts. Throws M_UNKNOWN_TOKEN, M_FORBIDDEN. */
+  readonly authenticate: (token: string, asserted: Asserted) => Promise<Requester>;
+  /** Whether a token is that of an application service, whose own calls are not limited. */
+  readonly isAppService: (token: string | undefined) => boolean;
+  /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
+  readonly authenticateServer: (request: ReceivedRequest, addressed: ServerName) => Promise<RemoteServer>;
+  /** Notes that a device was used. */
+  readonly seen: (requester: Requester, address: string, userAgent: string) => void;
+  /** Checks our own answers against the contract: for tests. */
+  readonly validateAnswers: boolean;
+  /** Aborted when the server stops: waiting requests end early, and connections are not kept. */
+  readonly stopping: AbortSignal;
+}
+
+/** An operation and what answers it. */
+export interface Answerer {
+  readonly operation: Operation;
+  readonly answer: (request: Request<Operation>) => Promise<unknown>;
+}
+
+/** Who calls, as far as the connection says. */
+export interface Caller {
+  readonly token: string | undefined;
+  /** As whom an application service says it acts. */
+  readonly asserted: Asserted;
+  readonly address: string;
+  readonly userAgent: string;
+}
+
+/**
+ * The requester of a call, whose device counts as used; undefined where there is none. Throws M_MISSING_TOKEN,
+ * M_UNKNOWN_TOKEN, M_USER_LOCKED, M_USER_SUSPENDED, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN.
+ */
+export async function requesterOf(edge: Edge, operation: Operation, caller: Caller): Promise<Requester | undefined> {
+  const { token, asserted, address, userAgent } = caller;
+  if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
+  if (token === undefined) throw missingToken();
+  const requester = await edge.authenticate(token, asserted);
+  if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
+  if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
+  if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
+  if (requester.is_guest && operation.guests !== true) {
+    throw guestsForbidden("Guests may not do this: register an account.");
+  }
+  edge.seen(requester, address, userAgent);
+  return requester;
+}
+
+/** Counts a call. Rejects with M_LIMIT_EXCEEDED. */
+export async function countCall(edge: Edge, { limit }: Operation, { token, address }: Caller, auth: Requester | undefined): Promise<void> {
+  const isLimited = auth === undefined ? !edge.isAppService(token) : auth.appservice?.rate_limited !== false;
+  if (limit === undefined || !isLimited) return;
+  await edge.limiter.take(limit, { user: auth?.user_id, device: auth?.device_id, network: networkOf(address), own: auth?.rate_limit });
+}
+
+type Parts = Pick<Request<Operation>, "params" | "query" | "headers">;
+
+/** Parameters of a call, checked and converted. Throws M_INVALID_PARAM, M_MISSING_PARAM. */
+export function checkedParts(operation: Operation, given: { readonly [Part in keyof Parts]: unknown }): Parts {
+  return {
+    params: (operation.params ? check(operation.params, "params", given.params) : given.params) as Record<never, never>,
+    query: (operation.query ? check(operation.query, "query", given.query) : {}) as Record<never, never>,
+    headers: (operation.headers ? check(operation.headers, "headers", given.headers) : {}) as Record<never, never>,
+  };
+}
+
+/** What a handler gave, as a reply; in tests, checked against the contract. */
+export function replyOf({ validateAnswers }: Edge, operation: Operation, answer: unknown): Reply {
+  const reply = answer instanceof Reply ? answer : new Reply(200, JSON.stringify(answer));
+  if (validateAnswers && reply.status === 200 && typeof reply.body === "string") checkAnswer(operation, reply.body);
+  return reply;
+}
+
+function checkAnswer(operation: Operation, answer: string): void {
+  try {
+    check(operation.response, "response", JSON.parse(answer));
+  } catch (cause) {
+    throw new Error(`The answer of ${operation.operationId} is not what the contract says.`, { cause });
+  }
+}
+
+/** What a caller is told of what went wrong. What is not meant for them goes to the log, with what is known of the call. */
+export function refusalOf(cause: unknown, requestId: string, call: Readonly<Record<string, unknown>>): MatrixError {
+  const known = cause instanceof MatrixError;
+  const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
+  // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
+  const reason = known ? cause.cause : cause;
+  if (error.status >= 500 && reason !== undefined) {
+    log.error({ err: reason, request_id: requestId, ...call }, "a request failed");
+  }
+  return error;
+}
