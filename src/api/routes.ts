@@ -43,6 +43,7 @@ import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
+import * as threadSubscriptionsSpec from "../../spec/client/thread-subscriptions.js";
 import * as toDeviceSpec from "../../spec/client/to-device.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
@@ -108,6 +109,7 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
+import * as threadSubscriptions from "./client/thread-subscriptions.js";
 import * as toDevice from "./client/to-device.js";
 import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
@@ -177,6 +179,7 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
+  bind(threadSubscriptionsSpec, threadSubscriptions),
   bind(toDeviceSpec, toDevice),
   bind(typingSpec, typing),
   bind(unsubscribeSpec, unsubscribe),

@@ -1,9 +1,9 @@
 // Events that are sent later, whether or not their sender is there then (MSC4140, "Cancellable delayed events").
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { invalidParam, limitExceeded, MatrixError, notFound, tooLarge, unknownError, userDeactivated, userLocked, userSuspended } from "../errors.js";
 import { logger } from "../log.js";
-import { serverNameOf, type EventId, type RoomId } from "../protocol/identifiers.js";
+import { type EventId, parseEventId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, parseJson } from "../protocol/json.js";
 import { lockAccount } from "../storage/account-data.js";
 import {
@@ -257,6 +257,7 @@ export class DelayedEvents implements AsyncDisposable {
     if (event.locked) throw userLocked();
     if (event.suspended) throw userSuspended();
     if (!this.#context.servers.isLocal(serverNameOf(user_id))) throw notFound("This is no user of this server.");
+    if (event.shadow_banned) return unheard(delay_id);
     const content = parseJson(event.content);
     if (!isObject(content)) throw new Error("a delayed event has no content");
     const sender: RoomUser = { user_id, user_nid, is_guest, is_admin, device_id: undefined };
@@ -265,4 +266,11 @@ export class DelayedEvents implements AsyncDisposable {
     // The transaction id makes that it is sent once, also if we die before we have noted it.
     return await sendMessage(this.#context, sender, room_id, type, delay_id, content, ts);
   }
+}
+
+/** The event id of what a shadow-banned user is told was sent. */
+function unheard(delayId: string): EventId {
+  const id = parseEventId(`$${hash("sha256", delayId, "base64url")}`);
+  if (id === undefined) throw new TypeError("a digest makes an event id");
+  return id;
 }

@@ -34,6 +34,7 @@ export interface DueEvent extends Scheduled {
   readonly locked: boolean;
   readonly suspended: boolean;
   readonly deactivated: boolean;
+  readonly shadow_banned: boolean;
 }
 
 /** What a list is restricted to. */
@@ -88,7 +89,7 @@ const LIST_BACK: Statement<DelayedEvent> = { name: "delayed_events_list_back", t
 const DUE_ROWS = (which: string): string => `UPDATE delayed_events d SET claimed_until_ts = $2 FROM accounts a, users u
     WHERE d.delay_id IN (SELECT delay_id FROM delayed_events WHERE ${which} FOR UPDATE SKIP LOCKED)
       AND a.user_nid = d.user_nid AND u.nid = d.user_nid
-    RETURNING d.user_nid, u.user_id, a.is_guest, a.is_admin, a.locked, a.suspended, a.deactivated_ts IS NOT NULL AS deactivated,
+    RETURNING d.user_nid, u.user_id, a.is_guest, a.is_admin, a.locked, a.suspended, a.shadow_banned, a.deactivated_ts IS NOT NULL AS deactivated,
       ${SCHEDULED.split(", ").map((column) => `d.${column}`).join(", ")}`;
 const CLAIM_DUE: Statement<DueEvent> = {
   name: "delayed_events_claim_due", // delayed_events_due

@@ -119,6 +119,9 @@ describe("delayed events", () => {
     const gone = idOf(await schedule(700, { body: "of somebody who is gone" }));
     await server.database.write({ name: "test_suspend", text: "UPDATE accounts SET suspended = true WHERE user_nid = (SELECT user_nid FROM delayed_events WHERE delay_id = $1)" }, [gone]);
     await eventually("it has failed too", async () => stringAt(await find(gone), "error", "errcode") === "M_USER_SUSPENDED");
+    await server.database.write({ name: "test_ban", text: "UPDATE accounts SET suspended = false, shadow_banned = true WHERE suspended" }, []);
+    expect((await act(idOf(await schedule(60_000, { body: "unheard" }, {}, "unheard")), "send")).status, "so they are told").to.equal(200);
+    expect(await bodies()).to.deep.equal([]);
   });
 
   it("are kept when their process ends", async () => {

@@ -5,6 +5,7 @@ import { isObject, type JsonObject, parseJson } from "../../protocol/json.js";
 import type { DelayedAction } from "../../rooms/delayed-events.js";
 import type { DelayedEvent, DelayedPlace } from "../../storage/delayed-events.js";
 import type { Handler } from "../handler.js";
+import { unheardEventId } from "../shadow-ban.js";
 
 const ACTIONS: ReadonlySet<string> = new Set<DelayedAction>(["send", "cancel", "restart"]);
 const isAction = (text: string): text is DelayedAction => ACTIONS.has(text);
@@ -12,6 +13,7 @@ const isAction = (text: string): text is DelayedAction => ACTIONS.has(text);
 export const scheduleDelayedEvent: Handler<typeof spec.scheduleDelayedEvent> = async (services, { auth, params, query, body }) => {
   const delay_ms = body.delay ?? body.delay_ms;
   if (delay_ms === undefined) throw missingParam('"delay" is missing.');
+  if (auth.shadow_banned === true) return { delay_id: unheardEventId(auth, params.roomId, params.eventType, params.txnId) };
   const delay_id = await services.delayedEvents.schedule(auth, {
     room_id: params.roomId,
     type: params.eventType,
