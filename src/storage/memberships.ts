@@ -145,3 +145,13 @@ export async function joinedAnywhere(reads: Reads, userNids: readonly number[]):
   const rows = userNids.length === 0 ? [] : await reads.read(JOINED_ANYWHERE, [userNids]);
   return new Set(rows.map(({ user_nid }) => user_nid));
 }
+
+const JOINED_ROOMS: Statement<{ room_nid: number; room_id: RoomId }> = {
+  name: "memberships_joined_rooms", // current_state_user
+  text: "SELECT room_nid, room_id FROM current_state JOIN rooms ON rooms.nid = room_nid WHERE user_nid = $1 AND membership = 1",
+};
+
+/** The rooms that we have and a user of whatever server is in, by number. */
+export async function joinedRooms(reads: Reads, userNid: number): Promise<Map<number, RoomId>> {
+  return new Map((await reads.read(JOINED_ROOMS, [userNid])).map(({ room_nid, room_id }) => [room_nid, room_id]));
+}

@@ -4,7 +4,7 @@ import { logger } from "../log.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
-import { membershipsOfUser } from "../storage/memberships.js";
+import { joinedRooms, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 
 const log = logger("sync");
@@ -229,11 +229,13 @@ export class WatchedUsers implements Disposable {
           watched.user.ignored = ignored;
           // The rows may be ahead of what the follower has told; they are right from the latest of them on.
           watched.user.exactFrom = rows.reduce((latest, { position }) => Math.max(latest, position), head);
+          const joined = rows.filter(({ membership }) => membership === MEMBERSHIPS.join);
+          // Memberships are kept of our users; those of others are wanted for whom they share rooms with.
           this.#setRooms(
             watched,
-            new Map(
-              rows.filter(({ membership }) => membership === MEMBERSHIPS.join).map(({ room_nid, room_id }) => [room_nid, room_id]),
-            ),
+            rows.length === 0
+              ? await joinedRooms(this.#database, watched.user.user_nid)
+              : new Map(joined.map(({ room_nid, room_id }) => [room_nid, room_id])),
           );
         }
       } catch (error) {
