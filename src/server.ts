@@ -64,6 +64,7 @@ import { keepHouse } from "./storage/upkeep.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
 import type { SyncDependencies } from "./sync/sync.js";
+import { Acknowledgements } from "./sync/to-device.js";
 import { TurnLoader } from "./sync/turn-loader.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
@@ -185,6 +186,7 @@ async function startEngine(
     users,
     streams,
     sentMembers: new SentMembers(),
+    acknowledgements: new Acknowledgements(database, follower),
     members: new CurrentMembers(database),
     unread: {
       whole: new TurnLoader(unreadKey, (pairs) => streams.unread(database, pairs, false)),

@@ -10,7 +10,11 @@ export const sendTransaction = asked({
   method: "PUT",
   paths: ["/_matrix/app/v1/transactions/{txnId}", "/transactions/{txnId}"],
   summary: "Tells an application service what happened.",
-  body: Type.Object({ events: Type.Array(JsonObject), ephemeral: Type.Optional(Type.Array(JsonObject)) }),
+  body: Type.Object({
+    events: Type.Array(JsonObject),
+    ephemeral: Type.Optional(Type.Array(JsonObject)),
+    "de.sorunome.msc2409.to_device": Type.Optional(Type.Array(JsonObject)),
+  }),
   response: nothing,
 });
 

@@ -12,6 +12,7 @@ import {
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
+import { deleteMessagesOfDevices } from "../storage/to-device.js";
 import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
@@ -133,6 +134,7 @@ export async function endUnusedSessions(context: AccountContext, since: number, 
 
 async function devicesDeleted(context: AccountContext, tx: Tx, devices: readonly DeviceKey[]): Promise<void> {
   if (devices.length === 0) return;
+  deleteMessagesOfDevices(tx, devices);
   const settings = await keptAccountData(
     tx,
     devices.map(({ user_nid, device_id }) => ({ user_nid, type: `${LOCAL_NOTIFICATION_SETTINGS}.${device_id}` })),

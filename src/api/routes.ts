@@ -41,6 +41,7 @@ import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
+import * as toDeviceSpec from "../../spec/client/to-device.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
@@ -101,6 +102,7 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
+import * as toDevice from "./client/to-device.js";
 import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
@@ -165,6 +167,7 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
+  bind(toDeviceSpec, toDevice),
   bind(typingSpec, typing),
   bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),

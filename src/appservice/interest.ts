@@ -3,14 +3,17 @@
 import { randomUUID } from "node:crypto";
 import type { SideStreams } from "../ephemeral/side-streams.js";
 import type { Clock } from "../clock.js";
-import { parseUserId } from "../protocol/identifiers.js";
+import { parseDeviceId, parseUserId, type UserId } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
 import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { changeMembers, knownMembers, type Membership, type RoomOfInterest, roomsOfInterest, usersSharing } from "../storage/appservices.js";
 import type { Database, Tx } from "../storage/database.js";
+import type { Interning } from "../storage/interning.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
-import { type AppService, coversAlias, coversRoom, coversUser } from "./registration.js";
+import { messagesAt, removeMessages, type SentTo } from "../storage/to-device.js";
+import type { Reads } from "../storage/statement.js";
+import { type AppService, coversAlias, coversRoom, coversUser, keepsUser } from "./registration.js";
 
 /** Most events of one transaction. */
 const BATCH = 100;
@@ -19,6 +22,7 @@ export interface InterestContext {
   readonly database: Database;
   readonly clock: Clock;
   readonly events: EventCache;
+  readonly interning: Pick<Interning, "userIds">;
   readonly streams: Pick<SideStreams, "receipts" | "presenceOf">;
 }
 
@@ -46,7 +50,8 @@ export async function transactionsOf(
   }
   const texts = await shown(context, wanted);
   const ephemeral = appservice.ephemeral ? await ephemeralOf(context, appservice, tx, entries, interest) : [];
-  return batches(appservice, texts, ephemeral);
+  const messages = appservice.ephemeral ? await messagesOf(context, appservice, tx, entries) : [];
+  return batches(appservice, texts, ephemeral, messages);
 }
 
 /** The transactions that tell who types in these rooms now. `content` gives the content of `m.typing`. */
@@ -199,13 +204,54 @@ async function ephemeralOf(
   ];
 }
 
-function batches({ old_ephemeral }: AppService, events: readonly string[], ephemeral: readonly string[]): OutgoingTransaction[] {
+/**
+ * Messages to devices of the service's users (MSC4203). Those of users who are nobody else's wait for their /sync no longer:
+ * most of these devices never ask.
+ */
+async function messagesOf(
+  { interning }: InterestContext,
+  appservice: AppService,
+  tx: Tx,
+  entries: readonly PositionedEntry[],
+): Promise<string[]> {
+  const told = entries.flatMap(({ kind, position, user_nid, device }) => {
+    const device_id = parseDeviceId(device);
+    return kind === "to_device" && user_nid !== undefined && device_id !== undefined ? [{ position, user_nid, device_id }] : [];
+  });
+  if (told.length === 0) return [];
+  const ids = await interning.userIds(told.map(({ user_nid }) => user_nid));
+  const userOf = ({ user_nid }: { readonly user_nid: number }): UserId | undefined => parseUserId(ids.get(user_nid));
+  const covered = told.filter((sent) => {
+    const user = userOf(sent);
+    return user !== undefined && coversUser(appservice, user);
+  });
+  const reads: Reads = { read: (statement, values) => tx.query(statement, values) };
+  const messages = await messagesAt(reads, covered);
+  const isOwn = (sent: SentTo): boolean => {
+    const user = userOf(sent);
+    return user !== undefined && keepsUser(appservice, user);
+  };
+  await removeMessages(tx, covered.filter(isOwn));
+  return messages.map((message) => {
+    const { event, device_id } = message;
+    return `{"to_user_id":${JSON.stringify(userOf(message))},"to_device_id":${JSON.stringify(device_id)},${event.slice(1)}`;
+  });
+}
+
+function batches(
+  { old_ephemeral }: AppService,
+  events: readonly string[],
+  ephemeral: readonly string[],
+  messages: readonly string[] = [],
+): OutgoingTransaction[] {
   const name = old_ephemeral ? ["ephemeral", "de.sorunome.msc2409.ephemeral"] : ["ephemeral"];
   const all: OutgoingTransaction[] = [];
-  for (let start = 0; start < Math.max(events.length, ephemeral.length); start += BATCH) {
+  for (let start = 0; start < Math.max(events.length, ephemeral.length, messages.length); start += BATCH) {
     const batch = ephemeral.slice(start, start + BATCH).join(",");
     const more = batch === "" ? "" : name.map((field) => `,"${field}":[${batch}]`).join("");
-    all.push({ txn_id: randomUUID(), body: `{"events":[${events.slice(start, start + BATCH).join(",")}]${more}}` });
+    const toDevice = messages.slice(start, start + BATCH).join(",");
+    const last = toDevice === "" ? "" : `,"de.sorunome.msc2409.to_device":[${toDevice}]`;
+    all.push({ txn_id: randomUUID(), body: `{"events":[${events.slice(start, start + BATCH).join(",")}]${more}${last}}` });
   }
   return all;
 }

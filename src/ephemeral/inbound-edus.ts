@@ -1,11 +1,13 @@
 // What other servers tell us that is not in the room's history. A server speaks for its own users only, and in rooms only
 // where it may take part (server-server API, "EDUs", "Server Access Control Lists").
+import { receiveToDevice } from "../encryption/to-device.js";
 import { parseRoomId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import type { RoomContext } from "../rooms/context.js";
 import { findRoom, type Room } from "../rooms/current-state.js";
 import type { Sender } from "../rooms/receive.js";
 import { requireAllowedServer } from "../rooms/server-view.js";
+import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
 import { joinedAnywhere, joinedUsers } from "../storage/memberships.js";
 import { isPresenceState, type UserPresence } from "../storage/presence.js";
 import type { Presence } from "./presence.js";
@@ -30,6 +32,7 @@ export function takeEdus(context: InboundContext): (sender: Sender, edu: JsonObj
     if (type === "m.typing") await takeTyping(context, origin, content);
     else if (type === "m.receipt") await takeReceipts(context, origin, content);
     else if (type === "m.presence") await takePresence(context, origin, content);
+    else if (type === DIRECT_TO_DEVICE) await receiveToDevice(context, origin, content);
   };
 }
 

@@ -11,6 +11,7 @@ import { serversSharing } from "../storage/presence.js";
 import { publicReceiptsAt } from "../storage/receipts.js";
 import type { Queryable, Reads } from "../storage/statement.js";
 import { MAIN_TIMELINE } from "../storage/threads.js";
+import { takeOutgoingMessages } from "../storage/to-device.js";
 import type { Presence } from "./presence.js";
 
 interface OutboundContext {
@@ -23,7 +24,12 @@ interface OutboundContext {
 export function owedEdus(context: OutboundContext): SenderOptions["edusOf"] {
   return async (tx, entries) => {
     const reads: Reads = { read: (statement, values) => tx.query(statement, values) };
-    const owed = [...(await receiptEdus(context, tx, reads, entries)), ...(await presenceEdus(context, reads, entries))];
+    const sent = entries.flatMap(({ kind, destination, position }) => (kind === "to_device" && destination !== undefined ? [position] : []));
+    const owed = [
+      ...(await receiptEdus(context, tx, reads, entries)),
+      ...(await presenceEdus(context, reads, entries)),
+      ...(await takeOutgoingMessages(tx, [...new Set(sent)])),
+    ];
     return owed.filter(({ destination }) => context.federation.policy.allows(destination));
   };
 }

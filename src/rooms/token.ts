@@ -8,6 +8,8 @@ export interface SyncToken {
   readonly position: number;
   /** Serial of what is not in the log (typing); other processes and later starts have other serials. */
   readonly ephemeral: number;
+  /** Set where messages to the device were left out: the number of the last one that it was shown. */
+  readonly toDevice?: number;
 }
 
 /**
@@ -24,20 +26,20 @@ export interface HistoryToken {
 /** The text of a token. */
 export function formatToken(token: SyncToken | HistoryToken): string {
   return token.kind === "sync"
-    ? `s${token.epoch}_${token.position}_${token.ephemeral}`
+    ? `s${token.epoch}_${token.position}_${token.ephemeral}${token.toDevice === undefined ? "" : `_${token.toDevice}`}`
     : `t${token.depth}_${token.nid}_${token.position}`;
 }
 
-const TOKEN = /^([st])(\d{1,16})_(\d{1,16})_(\d{1,16})$/;
+const TOKEN = /^([st])(\d{1,16})_(\d{1,16})_(\d{1,16})(?:_(\d{1,16}))?$/;
 
 /** Reads a token; undefined for anything that formatToken did not write. */
 export function parseToken(text: string): SyncToken | HistoryToken | undefined {
   const match = TOKEN.exec(text);
   if (match === null) return undefined;
-  const [first, second, third] = match.slice(2).map(Number);
+  const numbers = match.slice(2).filter((part) => part !== undefined).map(Number);
+  const [first, second, third, toDevice] = numbers;
   if (first === undefined || second === undefined || third === undefined) return undefined;
-  if (![first, second, third].every(Number.isSafeInteger)) return undefined;
-  return match[1] === "s"
-    ? { kind: "sync", epoch: first, position: second, ephemeral: third }
-    : { kind: "history", depth: first, nid: second, position: third };
+  if (!numbers.every(Number.isSafeInteger)) return undefined;
+  if (match[1] === "s") return { kind: "sync", epoch: first, position: second, ephemeral: third, ...(toDevice !== undefined && { toDevice }) };
+  return toDevice === undefined ? { kind: "history", depth: first, nid: second, position: third } : undefined;
 }

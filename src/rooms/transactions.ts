@@ -1,10 +1,13 @@
 // Transactions of other servers (server-server API, "Transactions"): events are kept before they are answered for, and worked
 // into their rooms now or, if something is missing, again later.
+import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { parseRoomId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, parseJson } from "../protocol/json.js";
 import type { RoomEvent } from "../protocol/event.js";
+import { CommitUnknownError, isConnectionLoss } from "../storage/database.js";
+import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
 import {
   answeredTransaction,
   forgetInbound,
@@ -32,6 +35,11 @@ const PAUSE_MS = 30_000;
 const LOOK_MS = 5_000;
 const TAKE = 100;
 const DAY_MS = 86_400_000;
+
+/** Whether a fault is one of this moment. */
+function passes(error: unknown): boolean {
+  return isConnectionLoss(error) || error instanceof CommitUnknownError || (error instanceof MatrixError && error.status === 503);
+}
 
 /** What became of an event of a transaction: an empty object, or why it was refused. */
 type EventResult = Readonly<Record<string, string>>;
@@ -76,7 +84,9 @@ export class InboundTransactions implements AsyncDisposable {
       try {
         await this.#takeEdu(sender, edu);
       } catch (error) {
-        // What is ephemeral is not sent again for one that failed.
+        // Messages to devices are kept by their sender until we have them: it comes again if the fault is ours and passes.
+        if (own(edu, "edu_type") === DIRECT_TO_DEVICE && passes(error)) throw error;
+        // What else is ephemeral is not sent again for one that failed.
         log.info({ origin, edu_type: own(edu, "edu_type"), err: error }, "an ephemeral message was dropped");
       }
     }

@@ -23,6 +23,11 @@ export interface OwedEdu {
   readonly content: string;
 }
 
+/** The kind under which other servers are sent messages to devices. */
+export const DIRECT_TO_DEVICE = "m.direct_to_device";
+/** Kinds of ephemeral messages that nothing can replace: they are kept for a server however long it is away. */
+const KEPT: readonly string[] = [DIRECT_TO_DEVICE];
+
 const SERVERS_BEFORE: Statement<{ event_nid: number; server_name: ServerName }> = {
   name: "destinations_servers_before", // joined_servers_pkey
   text: `SELECT event.nid AS event_nid, joined.server_name
@@ -48,7 +53,8 @@ const OWE_EDUS: Statement = {
   text: `INSERT INTO owed_edus (destination, edu_type, key, position, origin, content)
     SELECT DISTINCT ON (destination, edu_type, key) destination, edu_type, key, position, origin, content
     FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]) AS owed (destination, edu_type, key, position, origin, content)
-    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND d.catch_up_after IS NOT NULL)
+    WHERE edu_type = ANY ($7::text[])
+      OR NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND d.catch_up_after IS NOT NULL)
     ORDER BY destination, edu_type, key, position DESC
     ON CONFLICT (destination, edu_type, key) DO UPDATE SET position = excluded.position, origin = excluded.origin, content = excluded.content`,
 };
@@ -112,6 +118,7 @@ export async function owe(tx: Queryable, events: readonly OwedEvent[], edus: rea
       edus.map((edu) => edu.position),
       edus.map(({ origin }) => origin),
       edus.map(({ content }) => content),
+      KEPT,
     ]);
   }
   const destinations = [...new Set([...events, ...edus].map(({ destination }) => destination))];
@@ -139,7 +146,7 @@ const NEXT_EVENTS: Statement<{ position: number; event_nid: number }> = {
   text: "SELECT position, event_nid FROM owed_events WHERE destination = $1 ORDER BY position, event_nid LIMIT $2",
 };
 const NEXT_EDUS: Statement<Omit<OwedEdu, "destination">> = {
-  name: "destinations_next_edus", // owed_edus_pkey
+  name: "destinations_next_edus", // owed_edus_position
   text: "SELECT edu_type, key, position, origin, content FROM owed_edus WHERE destination = $1 ORDER BY position LIMIT $2",
 };
 const OWED_POSITION: Statement<{ owed_position: number }> = {
@@ -174,8 +181,12 @@ const FAILED: Statement = {
 const SUSPEND: Statement = {
   name: "destinations_suspend",
   text: `WITH owed AS (DELETE FROM owed_events WHERE destination = $1 RETURNING position),
-      gone AS (DELETE FROM owed_edus WHERE destination = $1)
+      gone AS (DELETE FROM owed_edus WHERE destination = $1 AND edu_type <> ALL ($2::text[]))
     UPDATE destinations SET catch_up_after = coalesce((SELECT min(position) - 1 FROM owed), catch_up_after, owed_position) WHERE server_name = $1`,
+};
+const GIVE_UP: Statement = {
+  name: "destinations_give_up",
+  text: "DELETE FROM owed_edus USING destinations d WHERE d.server_name = destination AND d.first_failure_ts < $1",
 };
 const CATCH_UP: Statement = {
   name: "destinations_catch_up", // joined_servers_server, events_position
@@ -247,9 +258,14 @@ export async function noteFailed(database: Database, server: ServerName, now: nu
   await database.write(FAILED, [server, now, retry]);
 }
 
-/** Keeps nothing for a server any more that is away: it is brought up to date when it is back. */
+/** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */
 export async function suspendDestination(database: Database, server: ServerName): Promise<void> {
-  await database.write(SUSPEND, [server]);
+  await database.write(SUSPEND, [server, KEPT]);
+}
+
+/** Gives up the ephemeral messages, those to devices too, for servers that have been away since before a time. */
+export async function giveUpMessages(database: Database, since: number): Promise<void> {
+  await database.write(GIVE_UP, [since]);
 }
 
 /** Owes a server that was away the newest of what it missed after a position. */

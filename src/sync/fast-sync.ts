@@ -11,6 +11,7 @@ import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
 import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
 import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import { toDeviceSection, toDeviceText, type ToDeviceSection } from "./to-device.js";
 import type { TurnLoader } from "./turn-loader.js";
 import type { WatchedUser, WatchedUsers } from "./watched-users.js";
 
@@ -28,6 +29,8 @@ interface News {
   readonly rooms: Map<number, RoomNews>;
   /** Users whose presence changed, whoever they are. */
   readonly presences: Set<number>;
+  /** Something was sent to the reader's device. */
+  toDevice: boolean;
 }
 
 interface RoomNews {
@@ -36,7 +39,8 @@ interface RoomNews {
   receipts: boolean;
 }
 
-const NOTHING: News = { rooms: new Map(), presences: new Set() };
+const NOTHING: News = { rooms: new Map(), presences: new Set(), toDevice: false };
+const NO_MESSAGES: ToDeviceSection = { events: [], toDevice: undefined };
 
 /** Above this many entries since the token the rooms of the user are looked up one by one instead. */
 const FEW_ENTRIES = 256;
@@ -53,16 +57,13 @@ export async function fastSync(
   const { rooms } = watched;
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
-  if (filter.related !== undefined) return undefined;
+  if (filter.related !== undefined || since.toDevice !== undefined) return undefined;
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
-  const news = upTo <= since.position ? NOTHING : newsOf(follower, watched, rooms, since.position, upTo);
+  const news = upTo <= since.position ? NOTHING : newsOf(follower, watched, reader, rooms, since.position, upTo);
   if (news === undefined) return undefined;
   const typingRooms = since.ephemeral === typingSerial ? [] : streams.typingChanged(rooms.keys(), since.ephemeral);
-  const next: SyncToken = { kind: "sync", epoch: request.epoch, position, ephemeral: typingSerial };
-  const head = `{"next_batch":${JSON.stringify(formatToken(next))}`;
-
   const texts: string[] = [];
   for (const room of new Set([...news.rooms.keys(), ...typingRooms])) {
     const roomId = rooms.get(room);
@@ -75,13 +76,23 @@ export async function fastSync(
   const changed = filter.wantsPresence ? news.presences : NOTHING.presences;
   const presences = changed.size === 0 ? "" : sideEvents(await presencesOf(services, watched, changed), filter.presence);
   const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
-  return { text: `${head}${body}${presence},${ENCRYPTION}}`, empty: body === "" && presence === "", next };
+  const messages = news.toDevice ? await toDeviceSection(services.database, reader, since, upTo) : NO_MESSAGES;
+  const next: SyncToken = {
+    kind: "sync",
+    epoch: request.epoch,
+    position,
+    ephemeral: typingSerial,
+    ...(messages.toDevice !== undefined && { toDevice: messages.toDevice }),
+  };
+  const text = `{"next_batch":${JSON.stringify(formatToken(next))}${body}${presence},${toDeviceText(messages)},${ENCRYPTION}}`;
+  return { text, empty: body === "" && presence === "" && messages.events.length === 0, next };
 }
 
 /** What happened in the user's rooms; undefined if anything else happened to the user, or if memory does not reach back. */
 function newsOf(
   follower: LogFollower,
   { user_nid }: WatchedUser,
+  { device_id }: SyncReader,
   rooms: ReadonlyMap<number, string>,
   after: number,
   upTo: number,
@@ -90,10 +101,11 @@ function newsOf(
   const all = follower.allEntries(range);
   if (all === undefined) return undefined;
   const own = follower.userEntries(user_nid, range) ?? [];
-  if (own.some(({ kind, room_nid }) => !(kind === "presence" || (room_nid !== undefined && (kind === "event" || kind === "receipt"))))) {
+  if (own.some(({ kind, room_nid }) => !(kind === "presence" || kind === "to_device" || (room_nid !== undefined && (kind === "event" || kind === "receipt"))))) {
     return undefined;
   }
-  const news: News = { rooms: new Map(), presences: new Set() };
+  const toDevice = own.some(({ kind, device }) => kind === "to_device" && device === device_id);
+  const news: News = { rooms: new Map(), presences: new Set(), toDevice };
   const take = (entry: PositionedEntry): boolean => {
     const { room_nid, user_nid: other, kind, reference } = entry;
     if (kind === "presence" && other !== undefined) news.presences.add(other);

@@ -3,7 +3,7 @@
 import { completeEvent, strippedEvent } from "../protocol/client-event.js";
 import type { EventTest } from "../protocol/filter.js";
 import { isState } from "../protocol/event.js";
-import type { UserId } from "../protocol/identifiers.js";
+import type { DeviceId, UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonValue } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
@@ -47,6 +47,7 @@ import {
 import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import type { SyncFilter } from "./sync-filter.js";
+import { toDeviceSection, toDeviceText } from "./to-device.js";
 
 export interface SyncServices extends VisibilityServices {
   readonly database: Database;
@@ -57,7 +58,7 @@ export interface SyncServices extends VisibilityServices {
 export interface SyncReader {
   readonly user_id: UserId;
   readonly user_nid: number;
-  readonly device_id: string | undefined;
+  readonly device_id: DeviceId | undefined;
 }
 
 export interface SyncRequest {
@@ -142,23 +143,30 @@ class SyncRead {
 
     const windows = await this.#windows(rooms);
     const range = { after: this.#after, upTo: this.#upTo };
-    const [sections, accountData, presence, waiting] = await Promise.all([
+    const [sections, accountData, presence, waiting, toDevice] = await Promise.all([
       this.#sections(windows),
       streams.accountData(this.#reads, this.#reader.user_nid, range),
       streams.presence(this.#reads, this.#reader.user_nid, range, metIn(windows)),
       this.#invitesAndKnocks(rooms),
+      toDeviceSection(this.#reads, this.#reader, since, this.#upTo),
     ]);
     const roomText = await this.#rooms(rooms, sections, accountData.rooms, typingSerial, waiting);
 
-    const next: SyncToken = { kind: "sync", epoch, position: this.#upTo, ephemeral: typingSerial };
+    const next: SyncToken = {
+      kind: "sync",
+      epoch,
+      position: this.#upTo,
+      ephemeral: typingSerial,
+      ...(toDevice.toDevice !== undefined && { toDevice: toDevice.toDevice }),
+    };
     const parts = [`"next_batch":${JSON.stringify(formatToken(next))}`];
     if (roomText !== "") parts.push(`"rooms":{${roomText}}`);
     const presenceText = sideEvents(presence, filter.presence);
     if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
     const accountText = sideEvents(accountData.global, filter.accountData);
     if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
-    const empty = since !== undefined && parts.length === 1;
-    parts.push(ENCRYPTION);
+    const empty = since !== undefined && parts.length === 1 && toDevice.events.length === 0;
+    parts.push(toDeviceText(toDevice), ENCRYPTION);
     return { text: `{${parts.join(",")}}`, empty, next };
   }
 
@@ -627,7 +635,7 @@ function metIn(windows: readonly RoomWindow[]): Met {
 
 /** Until there are keys of devices, these say so. */
 export const ENCRYPTION =
-  `"to_device":{"events":[]},"device_lists":{"changed":[],"left":[]},` +
+  `"device_lists":{"changed":[],"left":[]},` +
   `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]`;
 
 const QUIET: Timeline = { events: [], limited: false, prevBatch: undefined };

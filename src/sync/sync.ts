@@ -6,9 +6,11 @@ import { isPositionValid } from "../storage/epoch.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
 import { readSync, type SyncReader, type SyncRequest } from "./read-sync.js";
 import type { SyncFilter } from "./sync-filter.js";
+import type { Acknowledgements } from "./to-device.js";
 import type { SyncLimits, WatchedUsers } from "./watched-users.js";
 
 export interface SyncDependencies extends FastServices {
+  readonly acknowledgements: Acknowledgements;
   readonly users: WatchedUsers;
   readonly clock: Clock;
   /** How many syncs may be open here at a time. */
@@ -51,6 +53,7 @@ export async function sync(
     // Another process was faster; what is still ahead after that is of no history that we know.
     resync = !(await follower.reached(since.position, LAG_MS, signal));
   }
+  if (since !== undefined && !resync) await services.acknowledgements.note(reader, since);
   const deadline = clock.monotonic() + Math.min(query.timeoutMs, MAX_TIMEOUT_MS);
   const user = await users.watch(reader.user_nid);
   if (!user.enter(reader.device_id, services.limits)) {

@@ -103,6 +103,22 @@ describe("what application services are told", () => {
     expect(JSON.stringify(ephemeral())).not.to.include("m.read.private");
   });
 
+  it("tells of messages to devices of its users, for which they then wait no longer", async () => {
+    const login = await bridge.request(server, "POST", `${V3}/login`, {
+      type: "m.login.application_service",
+      identifier: { type: "m.id.user", user: ghost },
+    });
+    const device = stringAt(login.body, "device_id") ?? "";
+    await alice.put(`${V3}/sendToDevice/m.test/1`, { messages: { [ghost]: { "*": { n: 1 } }, [alice.user_id]: { "*": {} } } });
+    const messages = () => bridge.accepted().flatMap(({ body }) => objectsAt(body, "de.sorunome.msc2409.to_device"));
+    await eventually("the message", () => messages().length > 0);
+    expect(messages()).to.deep.equal([
+      { to_user_id: ghost, to_device_id: device, type: "m.test", sender: alice.user_id, content: { n: 1 } },
+    ]);
+    const kept = await server.database.read({ name: "test_messages", text: "SELECT device_id FROM to_device_messages" }, []);
+    expect(kept).to.deep.equal([{ device_id: alice.device_id }]);
+  });
+
   it("sends the same transaction again until it is taken, and goes on at once after a ping", async () => {
     const room = await newRoom(alice, { invite: [ghost] });
     await asGhost("POST", `/join/${room}`);

@@ -1,6 +1,6 @@
 // /sync as one process has it, below HTTP: on a process of the engine and streams that tell nothing.
 import { systemClock } from "../../src/clock.js";
-import type { UserId } from "../../src/protocol/identifiers.js";
+import { parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
 import { EventCache } from "../../src/rooms/event-cache.js";
 import { MemoryBus, type Bus } from "../../src/storage/bus.js";
 import { LogFollower } from "../../src/storage/log.js";
@@ -9,6 +9,7 @@ import type { SyncReader } from "../../src/sync/read-sync.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
 import { unreadKey, type SideStreams } from "../../src/ephemeral/side-streams.js";
 import type { SyncDependencies } from "../../src/sync/sync.js";
+import { Acknowledgements } from "../../src/sync/to-device.js";
 import { TurnLoader } from "../../src/sync/turn-loader.js";
 import { WatchedUsers } from "../../src/sync/watched-users.js";
 import type { TestProcess } from "./rooms.js";
@@ -48,6 +49,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     members,
     streams: QUIET,
     sentMembers: new SentMembers(),
+    acknowledgements: new Acknowledgements(database, follower),
     unread: {
       whole: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
       parted: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
@@ -60,7 +62,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     services,
     reader: async (user, device) => {
       const nids = await rooms.interning.users([user]);
-      return { user_id: user, user_nid: nids.get(user) ?? 0, device_id: device };
+      return { user_id: user, user_nid: nids.get(user) ?? 0, device_id: parseDeviceId(device) };
     },
     async [Symbol.asyncDispose]() {
       unsubscribe();

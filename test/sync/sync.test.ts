@@ -2,9 +2,11 @@
 // happens in what order.
 import { randomInt } from "node:crypto";
 import { expect } from "chai";
+import { sendToDevice } from "../../src/encryption/to-device.js";
 import type { EventId, UserId } from "../../src/protocol/identifiers.js";
 import { accepted } from "../../src/rooms/draft.js";
 import { parseToken } from "../../src/rooms/token.js";
+import { logHead } from "../../src/storage/log.js";
 import { membershipsOfUser } from "../../src/storage/memberships.js";
 import { fastSync } from "../../src/sync/fast-sync.js";
 import { readSync, type SyncReader, type SyncRequest } from "../../src/sync/read-sync.js";
@@ -247,6 +249,20 @@ describe("sync", () => {
     const rooms = [];
     for (let n = 0; n < 3; n++) rooms.push(await createRoom(process, people[0] ?? ALICE));
     const chains = await Promise.all(people.map(async (who, n) => new Chain(who, await syncing.reader(who, `D${n}`))));
+    const { interning, database } = process.services;
+    for (const [n, nid] of [...(await interning.users(people)).values()].entries()) {
+      await database.write({ name: "test_account", text: "INSERT INTO accounts (user_nid, created_ts) VALUES ($1, 0)" }, [nid]);
+      await database.write({ name: "test_device", text: "INSERT INTO devices (user_nid, device_id, created_ts) VALUES ($1, $2, 0), ($1, 'OTHER', 0)" }, [nid, `D${n}`]);
+    }
+    const toDevices = { ...process.services, servers: { isLocal: () => true } };
+    let told = 0;
+    const tell = async (who: UserId, other: UserId, device: string): Promise<void> => {
+      const from = { user_id: who, device_id: undefined };
+      told += 1;
+      await sendToDevice(toDevices, from, "m.test", `${seed} ${told}`, { [other]: { [device]: { told } } });
+      const chain = chains[people.indexOf(other)];
+      if (device !== "OTHER") chain?.expected.push(told);
+    };
     let compared = 0;
     // What was said, to relate to.
     const said = new Map<string, EventId[]>();
@@ -285,6 +301,11 @@ describe("sync", () => {
         if ("error" in result || drafts[index]?.type !== "m.room.message") continue;
         said.set(room_id, [...(said.get(room_id) ?? []), result.event_id]);
       }
+      if (random(3) === 0) {
+        const device = ["*", "OTHER", `D${people.indexOf(other)}`, `D${people.indexOf(other)}`][random(4)] ?? "*";
+        for (let n = random(5) === 0 ? 120 : 1 + random(3); n > 0; n -= 1) await tell(who, other, device);
+        await syncing.services.follower.reached(await logHead(database), 5_000);
+      }
       const position = Math.max(0, ...results.map((result) => ("error" in result ? 0 : result.position)));
       await syncing.services.follower.reached(position, 5_000);
       for (const chain of chains) {
@@ -292,8 +313,9 @@ describe("sync", () => {
         compared += await chain.step(syncing, random(2) === 0 ? 1 + random(3) : 50);
       }
     }
-    for (const chain of chains) await chain.step(syncing, 50);
+    for (const chain of chains) for (let n = 0; n < 1 + told / 100; n += 1) await chain.step(syncing, 50);
     for (const chain of chains) {
+      expect(chain.messages, `seed ${seed}: messages to devices`).to.deep.equal(chain.expected);
       expect(await chain.faults(process), `seed ${seed}`).to.deep.equal([]);
     }
     expect(compared, `seed ${seed}: memory answered`).to.be.greaterThan(0);
@@ -313,6 +335,9 @@ function generator(seed: number): (bound: number) => number {
 
 /** One client that syncs and keeps what it was told. */
 class Chain {
+  /** Messages to the device, by number: those that were sent, and those that came. */
+  readonly expected: number[] = [];
+  readonly messages: unknown[] = [];
   readonly #who: UserId;
   readonly #reader: SyncReader;
   #since: string | undefined;
@@ -348,6 +373,7 @@ class Chain {
 
   #take(body: JsonObject): void {
     this.#since = stringAt(body, "next_batch");
+    for (const event of objectsAt(body, "to_device", "events")) this.messages.push(objectAt(event, "content")["told"]);
     for (const section of ["join", "leave"]) {
       for (const [roomId, room] of Object.entries(objectAt(body, "rooms", section))) {
         const part = objectAt(room);

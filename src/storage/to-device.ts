@@ -1,0 +1,174 @@
+// Messages to devices: to those of our users until they have them, to those of other servers until the log is read for these.
+import type { DeviceId, ServerName } from "../protocol/identifiers.js";
+import type { Database, Tx } from "./database.js";
+import { DIRECT_TO_DEVICE, type OwedEdu } from "./destinations.js";
+import type { DeviceKey } from "./devices.js";
+import type { BoundStatement } from "./room-rows.js";
+import type { Queryable, Reads, Statement } from "./statement.js";
+
+/** A message to a device of one of our users. */
+export interface LocalMessage extends DeviceKey {
+  /** JSON text of type, sender and content. */
+  readonly event: string;
+}
+
+/** A message to devices of another server. */
+export interface RemoteMessages {
+  readonly destination: ServerName;
+  readonly message_id: string;
+  readonly origin: ServerName;
+  /** JSON text of the content of `m.direct_to_device`. */
+  readonly content: string;
+}
+
+const DEVICES: Statement<DeviceKey> = {
+  name: "to_device_devices", // devices_pkey
+  text: "SELECT user_nid, device_id FROM devices WHERE user_nid = ANY ($1::bigint[])",
+};
+const IS_SENT: Statement = {
+  name: "to_device_is_sent", // to_device_sent_pkey
+  text: "SELECT FROM to_device_sent WHERE key = decode($1, 'hex')",
+};
+const PUT: Statement = {
+  name: "to_device_put",
+  // A device that was deleted meanwhile gets nothing any more.
+  text: `WITH once AS (INSERT INTO to_device_sent (key) VALUES (decode($1, 'hex')) ON CONFLICT DO NOTHING RETURNING 1),
+      here AS (INSERT INTO to_device_messages (user_nid, device_id, position, event)
+        SELECT user_nid, device_id, currval('log_position'), event
+        FROM unnest($2::bigint[], $3::text[], $4::text[]) WITH ORDINALITY AS message (user_nid, device_id, event, place)
+        JOIN devices USING (user_nid, device_id)
+        WHERE EXISTS (SELECT FROM once) ORDER BY place)
+    INSERT INTO to_device_outbox (position, message_id, destination, origin, content)
+    SELECT currval('log_position'), message_id, destination, origin, content
+    FROM unnest($5::text[], $6::text[], $7::text[], $8::text[]) AS message (message_id, destination, origin, content)
+    WHERE EXISTS (SELECT FROM once)`,
+};
+const WAITING: Statement<{ nid: number; event: string }> = {
+  name: "to_device_waiting", // to_device_messages_pkey
+  text: `SELECT nid, event FROM to_device_messages
+    WHERE user_nid = $1 AND device_id = $2 AND position > $3 AND position <= $4 AND nid > $5
+    ORDER BY position, nid LIMIT $6`,
+};
+const ACKNOWLEDGE: Statement = {
+  name: "to_device_acknowledge", // to_device_messages_pkey
+  text: `DELETE FROM to_device_messages WHERE user_nid = $1 AND device_id = $2 AND position <= $3 AND nid <= coalesce($4, nid)`,
+};
+const DELETE_OF_DEVICES: Statement = {
+  name: "to_device_delete_of_devices", // to_device_messages_pkey
+  text: `DELETE FROM to_device_messages AS message USING unnest($1::bigint[], $2::text[]) AS device (user_nid, device_id)
+    WHERE message.user_nid = device.user_nid AND message.device_id = device.device_id`,
+};
+const TAKE_OUTBOX: Statement<RemoteMessages & { position: number }> = {
+  name: "to_device_take_outbox", // to_device_outbox_pkey
+  text: `DELETE FROM to_device_outbox WHERE position = ANY ($1::bigint[])
+    RETURNING position, message_id, destination, origin, content`,
+};
+const AT: Statement<DeviceKey & { nid: number; event: string }> = {
+  name: "to_device_at", // to_device_messages_pkey
+  text: `SELECT user_nid, device_id, nid, event
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS asked (user_nid, device_id, position)
+    JOIN to_device_messages USING (user_nid, device_id, position) ORDER BY nid`,
+};
+const REMOVE: Statement = {
+  name: "to_device_remove", // to_device_messages_pkey
+  text: `DELETE FROM to_device_messages AS message
+    USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS taken (user_nid, device_id, position)
+    WHERE message.user_nid = taken.user_nid AND message.device_id = taken.device_id AND message.position = taken.position`,
+};
+const EXPIRE_SENT: Statement<{ count: number }> = {
+  name: "to_device_expire_sent", // to_device_sent_created
+  text: `WITH old AS (SELECT key FROM to_device_sent WHERE created < now() - interval '7 days' LIMIT 10000),
+      gone AS (DELETE FROM to_device_sent USING old WHERE to_device_sent.key = old.key RETURNING 1)
+    SELECT count(*) AS count FROM gone`,
+};
+
+/** All devices of some of our users. */
+export async function devicesOfUsers(reads: Reads, userNids: readonly number[]): Promise<DeviceKey[]> {
+  return userNids.length === 0 ? [] : await reads.read(DEVICES, [userNids]);
+}
+
+/** Whether messages were sent under a key (a digest in hexadecimal). */
+export async function isSent(reads: Reads, key: string): Promise<boolean> {
+  return (await reads.read(IS_SENT, [key])).length > 0;
+}
+
+/** What writes messages, for the committer; nothing if some were sent under the same key before. */
+export function messagesPut(key: string, local: readonly LocalMessage[], remote: readonly RemoteMessages[]): BoundStatement {
+  const values = [
+    key,
+    local.map(({ user_nid }) => user_nid),
+    local.map(({ device_id }) => device_id),
+    local.map(({ event }) => event),
+    remote.map(({ message_id }) => message_id),
+    remote.map(({ destination }) => destination),
+    remote.map(({ origin }) => origin),
+    remote.map(({ content }) => content),
+  ];
+  return { statement: PUT, values, atPosition: true };
+}
+
+/** Which messages a device is to be shown: those behind a position and a number, up to another position, at most so many. */
+export interface Wanted {
+  readonly after: number;
+  readonly upTo: number;
+  readonly afterNid: number;
+  readonly limit: number;
+}
+
+/** The messages that wait for a device, in their order: JSON texts with their numbers. */
+export async function waitingMessages(
+  reads: Reads,
+  userNid: number,
+  device: DeviceId,
+  { after, upTo, afterNid, limit }: Wanted,
+): Promise<{ nid: number; event: string }[]> {
+  return await reads.read(WAITING, [userNid, device, after, upTo, afterNid, limit]);
+}
+
+/** Deletes what a device has: the messages up to a position, and of these only those up to a number if one is given. */
+export async function acknowledgeMessages(
+  database: Database,
+  userNid: number,
+  device: DeviceId,
+  position: number,
+  nid: number | undefined,
+): Promise<void> {
+  await database.execute(ACKNOWLEDGE, [userNid, device, position, nid ?? null]);
+}
+
+/** Deletes the messages of devices that the transaction deletes. */
+export function deleteMessagesOfDevices(tx: Tx, devices: readonly DeviceKey[]): void {
+  // At the position: who sends to the devices does it before, and it is seen, or after, when they are no more.
+  tx.atPosition(DELETE_OF_DEVICES, [devices.map(({ user_nid }) => user_nid), devices.map(({ device_id }) => device_id)]);
+}
+
+/** Takes the messages to other servers that were sent at some positions: what these servers are owed. */
+export async function takeOutgoingMessages(tx: Queryable, positions: readonly number[]): Promise<OwedEdu[]> {
+  const rows = positions.length === 0 ? [] : await tx.query(TAKE_OUTBOX, [positions]);
+  return rows.map(({ message_id, ...row }) => ({ ...row, edu_type: DIRECT_TO_DEVICE, key: message_id }));
+}
+
+/** Where the log says that something was sent to a device. */
+export interface SentTo extends DeviceKey {
+  readonly position: number;
+}
+
+/** The messages that were sent to devices at some positions and still wait, in their order. */
+export async function messagesAt(reads: Reads, sent: readonly SentTo[]): Promise<(DeviceKey & { nid: number; event: string })[]> {
+  return sent.length === 0 ? [] : await reads.read(AT, columns(sent));
+}
+
+/** Removes the messages that were sent to devices at some positions: somebody else tells them. */
+export async function removeMessages(tx: Queryable, sent: readonly SentTo[]): Promise<void> {
+  if (sent.length > 0) await tx.query(REMOVE, columns(sent));
+}
+
+function columns(sent: readonly SentTo[]): unknown[][] {
+  return [sent.map(({ user_nid }) => user_nid), sent.map(({ device_id }) => device_id), sent.map(({ position }) => position)];
+}
+
+/** Forgets keys under which nobody will send again: how many, at most 10,000 at a time. */
+export async function expireSentKeys(database: Database): Promise<number> {
+  const [row] = await database.write(EXPIRE_SENT, []);
+  return row?.count ?? 0;
+}
