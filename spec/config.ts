@@ -54,6 +54,7 @@ const RateLimits = Type.Object(
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
+    key_backup: rate(20, 200, "Calls to the backup of room keys, per user."),
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
     download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),

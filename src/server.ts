@@ -39,7 +39,9 @@ import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
+import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
+import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { PolicyServers } from "./rooms/policy-server.js";
@@ -103,7 +105,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
 interface Later {
@@ -194,7 +196,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */

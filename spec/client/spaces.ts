@@ -1,24 +1,9 @@
 // Client-server API, "Room Summaries" and "Spaces": what is told of rooms to those who are not in them yet.
 import { Type } from "typebox";
 import { operation } from "../operation.js";
-import { RoomAlias, RoomId, RoomIdOrAlias, UserId } from "../types/identifiers.js";
-import { JsonObject } from "../types/json.js";
+import { children_state, summary } from "../types/room-summary.js";
+import { RoomId, RoomIdOrAlias } from "../types/identifiers.js";
 
-const summary = {
-  room_id: RoomId,
-  num_joined_members: Type.Integer(),
-  world_readable: Type.Boolean(),
-  guest_can_join: Type.Boolean(),
-  join_rule: Type.String(),
-  room_version: Type.String(),
-  name: Type.Optional(Type.String()),
-  topic: Type.Optional(Type.String()),
-  avatar_url: Type.Optional(Type.String()),
-  canonical_alias: Type.Optional(RoomAlias),
-  room_type: Type.Optional(Type.String()),
-  encryption: Type.Optional(Type.String()),
-  allowed_room_ids: Type.Optional(Type.Array(Type.String())),
-};
 const membership = Type.Enum(["invite", "join", "knock", "leave", "ban"]);
 
 export const getRoomSummary = operation({
@@ -60,15 +45,7 @@ export const getSpaceHierarchy = operation({
     rooms: Type.Array(
       Type.Object({
         ...summary,
-        children_state: Type.Array(
-          Type.Object({
-            type: Type.Literal("m.space.child"),
-            state_key: Type.String(),
-            sender: UserId,
-            content: JsonObject,
-            origin_server_ts: Type.Integer(),
-          }),
-        ),
+        children_state,
       }),
     ),
     next_batch: Type.Optional(Type.String()),

@@ -18,6 +18,7 @@ import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
+import * as keyBackupSpec from "../../spec/client/key-backup.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -51,6 +52,7 @@ import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
 import * as federationDirectorySpec from "../../spec/federation/directory.js";
 import * as federationEventsSpec from "../../spec/federation/events.js";
+import * as federationHierarchySpec from "../../spec/federation/hierarchy.js";
 import * as federationInvitesSpec from "../../spec/federation/invites.js";
 import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
@@ -79,6 +81,7 @@ import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
+import * as keyBackup from "./client/key-backup.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -112,6 +115,7 @@ import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationHierarchy from "./federation/hierarchy.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
@@ -144,6 +148,7 @@ export const routes: readonly Route[] = [
   bind(fallbackPagesSpec, fallbackPages),
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
+  bind(keyBackupSpec, keyBackup),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
@@ -177,6 +182,7 @@ export const routes: readonly Route[] = [
   bind(wellknownSpec, wellknown),
   bind(federationDirectorySpec, federationDirectory),
   bind(federationEventsSpec, federationEvents),
+  bind(federationHierarchySpec, federationHierarchy),
   bind(federationInvitesSpec, federationInvites),
   bind(federationLeavesSpec, federationLeaves),
   bind(federationJoinsSpec, federationJoins),

@@ -9,6 +9,8 @@ import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
+import type { Backfills } from "../rooms/backfills.js";
+import type { HierarchyCache } from "../rooms/hierarchy-cache.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -32,6 +34,8 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly follower: LogFollower;
   readonly owners: RoomOwners;
   readonly events: EventCache;
+  readonly backfills: Backfills;
+  readonly hierarchies: HierarchyCache;
   readonly searchIndex: SearchIndex;
   readonly sync: SyncDependencies;
   readonly typing: Typing;

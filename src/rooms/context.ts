@@ -8,7 +8,9 @@ import type { Database } from "../storage/database.js";
 import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
+import type { Backfills } from "./backfills.js";
 import type { EventCache } from "./event-cache.js";
+import type { HierarchyCache } from "./hierarchy-cache.js";
 import type { RoomOwners } from "./owner.js";
 import type { AskPolicyServer } from "./policy-server.js";
 
@@ -23,6 +25,8 @@ export interface RoomContext {
   readonly owners: RoomOwners;
   readonly federation: Federation;
   readonly events: EventCache;
+  readonly backfills: Backfills;
+  readonly hierarchies: HierarchyCache;
   readonly bus: Pick<Bus, "publish">;
   /** Asks the policy server of a room to sign an event. */
   readonly askPolicyServer: AskPolicyServer;

@@ -1,20 +1,21 @@
 // The tree of rooms below a space, depth first, in pages (client-server API, "GET /hierarchy").
 import { forbidden, invalidParam } from "../errors.js";
-import { strippedEvent } from "../protocol/client-event.js";
-import { isState } from "../protocol/event.js";
-import { parseRoomId, parseServerName, type RoomId } from "../protocol/identifiers.js";
-import { own, ownString } from "../protocol/json.js";
-import type { Reads } from "../storage/statement.js";
+import { parseRoomId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import type { RoomContext, RoomUser } from "./context.js";
-import type { ReadEvent } from "./event-cache.js";
-import { type MembershipsByRoom, membershipsByRoom, summaries, type SummarisedRoom } from "./summary.js";
+import { remoteTree } from "./remote-hierarchy.js";
+import { serversToAsk } from "./remote-membership.js";
+import { CHILD, childrenAmong, childState, isSuggested, type SpaceChild } from "./space-children.js";
+import { mayKnowRemote, type MembershipsByRoom, membershipsByRoom, type RoomSummary, summaries } from "./summary.js";
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 100;
 const MAX_DEPTH = 20;
 /** Rooms of one tree; what is beyond is not shown. */
 const MAX_ROOMS = 10_000;
-const CHILD = "m.space.child";
+/** Other servers' rooms that are asked for in one walk, how many at once, and how long. */
+const MAX_ASKS = 50;
+const AT_ONCE = 5;
+const BUDGET_MS = 8_000;
 
 export interface HierarchyRequest {
   readonly from?: string | undefined;
@@ -23,10 +24,18 @@ export interface HierarchyRequest {
   readonly suggested_only?: boolean | undefined;
 }
 
-interface TreeRoom extends SummarisedRoom {
-  readonly roomId: RoomId;
+interface TreeRoom {
+  readonly summary: RoomSummary;
   /** Those of its children that are asked for, in their order. */
-  readonly children: readonly ReadEvent[];
+  readonly children: readonly SpaceChild[];
+}
+
+/** A room to look at, and what the room above it has told. */
+interface Candidate {
+  readonly roomId: RoomId;
+  readonly via: readonly ServerName[];
+  /** As another server tells of it. */
+  readonly told?: RoomSummary | undefined;
 }
 
 /** Where a page begins: behind this room of the tree, or at this place if the room is no longer in it. */
@@ -52,75 +61,94 @@ export async function spaceHierarchy(
   const limit = Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
   const walk = `${depth}_${suggested_only ? "s" : "a"}`;
   const from = request.from === undefined ? undefined : parsePlace(request.from, walk);
-  return await context.database.snapshot(async (reads) => {
-    const memberships = await membershipsByRoom(reads, user);
-    const rooms = await treeBelow(context, reads, memberships, roomId, depth, suggested_only);
-    if (!rooms.has(roomId)) throw forbidden("You may not look at this room.");
-    const order = depthFirst(rooms, roomId, depth);
-    const start = from === undefined ? 0 : placeIn(order, from);
-    const page = order.slice(start, start + limit);
-    const end = start + page.length;
-    const last = page.at(-1);
-    const next = last === undefined || end >= order.length ? "" : `,"next_batch":${JSON.stringify(placeToken(end, last.roomId, walk))}`;
-    return `{"rooms":[${page.map(roomText).join(",")}]${next}}`;
-  });
+  const rooms = await new Tree(context, user, suggested_only).below(roomId, depth);
+  if (!rooms.has(roomId)) throw forbidden("You may not look at this room.");
+  const order = depthFirst(rooms, roomId, depth);
+  const start = from === undefined ? 0 : placeIn(order, from);
+  const page = order.slice(start, start + limit);
+  const end = start + page.length;
+  const last = page.at(-1);
+  const next_batch = last === undefined || end >= order.length ? undefined : placeToken(end, last.summary.room_id, walk);
+  return JSON.stringify({ rooms: page.map(({ summary, children }) => ({ ...summary, children_state: children.map(childState) })), next_batch });
 }
 
-/** All rooms of the tree that the user may know of, read level by level. */
-async function treeBelow(
-  context: RoomContext,
-  reads: Reads,
-  memberships: MembershipsByRoom,
-  root: RoomId,
-  depth: number,
-  suggestedOnly: boolean,
-): Promise<Map<RoomId, TreeRoom>> {
-  const rooms = new Map<RoomId, TreeRoom>();
-  const met = new Set<RoomId>([root]);
-  let level: RoomId[] = [root];
-  for (let below = depth; level.length > 0; below--) {
-    const found = await summaries(context, reads, memberships, level, [CHILD]);
-    const next: RoomId[] = [];
-    for (const roomId of level) {
-      const room = found.get(roomId);
-      if (room === undefined) continue;
-      const children = room.summary.room_type === "m.space" ? childrenAmong(room.further, suggestedOnly) : [];
-      rooms.set(roomId, { ...room, roomId, children });
-      if (below === 0) continue;
-      for (const child of children.map(childOf)) {
-        if (child === undefined || met.has(child) || met.size >= MAX_ROOMS) continue;
-        met.add(child);
-        next.push(child);
-      }
-    }
-    level = next;
+/** The rooms of a tree that the user may know of, read level by level: ours, and those of which other servers tell. */
+class Tree {
+  readonly #context: RoomContext;
+  readonly #user: RoomUser;
+  readonly #suggestedOnly: boolean;
+  readonly #deadline = performance.now() + BUDGET_MS;
+  #asks = 0;
+  /** Rooms that nobody of this server can look at, as others say. */
+  readonly #inaccessible = new Set<RoomId>();
+  #memberships: MembershipsByRoom = new Map();
+
+  constructor(context: RoomContext, user: RoomUser, suggestedOnly: boolean) {
+    this.#context = context;
+    this.#user = user;
+    this.#suggestedOnly = suggestedOnly;
   }
-  return rooms;
-}
 
-function childOf({ event }: ReadEvent): RoomId | undefined {
-  return parseRoomId(event.state_key);
-}
+  /** The rooms from `root` on, `depth` levels of them below it. */
+  async below(root: RoomId, depth: number): Promise<Map<RoomId, TreeRoom>> {
+    this.#memberships = await membershipsByRoom(this.#context.database, this.#user);
+    const rooms = new Map<RoomId, TreeRoom>();
+    const met = new Set<RoomId>([root]);
+    let level: Candidate[] = [{ roomId: root, via: serversToAsk(this.#context, root, []) }];
+    for (let below = depth; level.length > 0; below--) {
+      const next: Candidate[] = [];
+      for (const { summary, children, told } of await this.#level(level, below === 0)) {
+        const wanted = summary.room_type === "m.space" ? children.filter((child) => !this.#suggestedOnly || isSuggested(child)) : [];
+        rooms.set(summary.room_id, { summary, children: wanted });
+        if (below === 0) continue;
+        for (const { roomId, via } of wanted) {
+          if (met.has(roomId) || met.size >= MAX_ROOMS) continue;
+          met.add(roomId);
+          next.push({ roomId, via, told: told?.get(roomId) });
+        }
+      }
+      level = next;
+    }
+    return rooms;
+  }
 
-/** The children that events name, in the order of the specification ("Ordering of children within a space"). */
-function childrenAmong(events: readonly ReadEvent[], suggestedOnly: boolean): ReadEvent[] {
-  return events
-    .filter((read) => {
-      const via = own(read.event.content, "via");
-      const reachable = Array.isArray(via) && via.some((server) => parseServerName(server) !== undefined);
-      return reachable && childOf(read) !== undefined && (!suggestedOnly || own(read.event.content, "suggested") === true);
-    })
-    .toSorted((a, b) => {
-      const [first, second] = [orderOf(a), orderOf(b)];
-      if (first !== second) return first === undefined ? 1 : second === undefined || first < second ? -1 : 1;
-      if (a.event.origin_server_ts !== b.event.origin_server_ts) return a.event.origin_server_ts - b.event.origin_server_ts;
-      return (a.event.state_key ?? "") < (b.event.state_key ?? "") ? -1 : 1;
+  /** Those rooms of a level that the user may know of; `isLast`: what is below them does not matter. */
+  async #level(level: readonly Candidate[], isLast: boolean): Promise<ToldRoom[]> {
+    const { database } = this.#context;
+    const ids = level.map(({ roomId }) => roomId);
+    const { shown, hidden } = await database.snapshot((reads) => summaries(this.#context, reads, this.#memberships, ids, [CHILD]));
+    const rooms: (ToldRoom | undefined)[] = level.map(({ roomId }) => {
+      const room = shown.get(roomId);
+      return room && { summary: room.summary, children: childrenAmong(room.further) };
     });
+    const open = level.flatMap((candidate, index) => {
+      const isKnown = shown.get(candidate.roomId)?.outdated === false || hidden.has(candidate.roomId);
+      return isKnown ? [] : [{ candidate, index }];
+    });
+    const work = open.values();
+    const asker = async (): Promise<void> => {
+      for (const { candidate, index } of work) rooms[index] = (await this.#elsewhere(candidate, isLast)) ?? rooms[index];
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, asker));
+    return rooms.filter((room) => room !== undefined);
+  }
+
+  async #elsewhere({ roomId, via, told }: Candidate, isLast: boolean): Promise<ToldRoom | undefined> {
+    if (told !== undefined && (isLast || told.room_type !== "m.space")) {
+      return mayKnowRemote(told, this.#memberships) ? { summary: told, children: [] } : undefined;
+    }
+    if (this.#inaccessible.has(roomId) || this.#asks >= MAX_ASKS || performance.now() > this.#deadline) return undefined;
+    this.#asks += 1;
+    const tree = await remoteTree(this.#context, serverNameOf(this.#user.user_id), roomId, via, this.#suggestedOnly);
+    if (tree === undefined || !mayKnowRemote(tree.summary, this.#memberships)) return undefined;
+    for (const id of tree.inaccessible) if (this.#inaccessible.size < MAX_ROOMS) this.#inaccessible.add(id);
+    return { summary: tree.summary, children: tree.children, told: tree.below };
+  }
 }
 
-function orderOf({ event }: ReadEvent): string | undefined {
-  const order = ownString(event.content, "order");
-  return order !== undefined && /^[\x20-\x7e]{1,50}$/.test(order) ? order : undefined;
+interface ToldRoom extends TreeRoom {
+  /** What another server tells of the rooms below. */
+  readonly told?: ReadonlyMap<RoomId, RoomSummary>;
 }
 
 /** The rooms of a tree in the order in which they are shown, each where it is met first. */
@@ -135,21 +163,9 @@ function depthFirst(rooms: ReadonlyMap<RoomId, TreeRoom>, root: RoomId, depth: n
     shown.add(roomId);
     order.push(room);
     if (below === 0) continue;
-    const children = room.children.flatMap((child) => childOf(child) ?? []);
-    stack.push(...children.toReversed().map((child) => ({ roomId: child, below: below - 1 })));
+    stack.push(...room.children.toReversed().map((child) => ({ roomId: child.roomId, below: below - 1 })));
   }
   return order;
-}
-
-function roomText({ summary, children }: TreeRoom): string {
-  const states = children.map(({ event }) => event).filter(isState);
-  const texts = states.map((event) => withMember(strippedEvent(event), "origin_server_ts", String(event.origin_server_ts)));
-  return withMember(JSON.stringify(summary), "children_state", `[${texts.join(",")}]`);
-}
-
-/** The text of an object with one member more. */
-function withMember(object: string, name: string, value: string): string {
-  return `${object.slice(0, -1)},"${name}":${value}}`;
 }
 
 function placeToken(place: number, after: RoomId, walk: string): string {
@@ -165,6 +181,6 @@ function parsePlace(token: string, walk: string): PagePlace {
 }
 
 function placeIn(order: readonly TreeRoom[], { place, after }: PagePlace): number {
-  const index = order.findIndex(({ roomId }) => roomId === after);
+  const index = order.findIndex(({ summary }) => summary.room_id === after);
   return index < 0 ? place : index + 1;
 }

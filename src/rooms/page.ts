@@ -20,6 +20,8 @@ export interface Page {
   readonly shown: readonly ShownEvent[];
   /** Where the next page begins; undefined at the end of what there is. */
   readonly next: Place | undefined;
+  /** How far was read. */
+  readonly reached: Place;
 }
 
 /** Where the events of a page come from. */
@@ -40,12 +42,12 @@ export async function readPage({ dir, from, to, limit }: PageBounds, source: Pag
     const events = (await source.read(at, size)).filter(({ row }) => !isBeyond(row, dir, to));
     const passing = await source.pass(events);
     for (const event of events) {
-      if (shown.length >= limit) return { shown, next: at };
+      if (shown.length >= limit) return { shown, next: at, reached: at };
       at = placeBeyond(event);
       const membership = passing.get(event.row.nid);
       if (membership !== undefined) shown.push({ read: event, membership });
     }
-    if (events.length < size) return { shown, next: undefined };
+    if (events.length < size) return { shown, next: undefined, reached: at };
   }
-  return { shown, next: at };
+  return { shown, next: at, reached: at };
 }

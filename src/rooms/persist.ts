@@ -1,12 +1,13 @@
 // Writes the events of a room: from events that were checked to the rows, the log entries and the fence of one change.
 import { redactEvent } from "../protocol/event-format.js";
 import { isState, type RoomEvent, type StateEvent } from "../protocol/event.js";
-import { parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
+import { type EventId, parseUserId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { powerLevels } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
+import { gapsFilled } from "../storage/gaps.js";
 import type { LogEntry } from "../storage/log-entry.js";
 import type { Allotment } from "../storage/numbers.js";
 import {
@@ -92,6 +93,8 @@ interface ReceivedToAdd extends EventToAdd {
   readonly redacts: number | undefined;
   /** Whether other servers are to have it from us. */
   readonly passOn: boolean;
+  /** Whether other events name it as missing. */
+  readonly wasMissing: boolean;
 }
 
 /** A tuple of the current state that changes otherwise than by one of our events. */
@@ -125,6 +128,7 @@ export class RoomChange {
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
   readonly #promoted: number[] = [];
+  readonly #found = new Map<EventId, number>();
   readonly #counts = new CountedRows();
   // The last change of a tuple wins: one statement cannot touch a row twice.
   readonly #currentState = new Map<number, CurrentStateRow>();
@@ -197,6 +201,10 @@ export class RoomChange {
       snapshot: snapshotOf(memory.chain),
     };
     memory.revision += 1;
+    const statements = [
+      ...(this.#promoted.length > 0 ? [removeOutliers(this.#promoted)] : []),
+      ...(this.#found.size > 0 ? [gapsFilled(memory.nid, this.#found)] : []),
+    ];
     return {
       rows: {
         rooms: this.#isNew ? [{ ...room, revision: 1, room_id: toText(memory.roomId), version: memory.version.id }] : [],
@@ -215,7 +223,7 @@ export class RoomChange {
         counts: this.#counts.rows(),
         pushes: this.#counts.pushes(),
       },
-      ...(this.#promoted.length > 0 && { statements: [removeOutliers(this.#promoted)] }),
+      ...(statements.length > 0 && { statements }),
       entries: this.#entries,
     };
   }
@@ -274,6 +282,7 @@ export class RoomChange {
     const memory = this.#memory;
     const { nid, threadRoot } = this.#addRow(received);
     if (received.outlier !== undefined) this.#promoted.push(nid);
+    if (received.wasMissing) this.#found.set(event.event_id, nid);
     for (const event_id of received.missing) {
       this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
     }

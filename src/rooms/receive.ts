@@ -22,6 +22,8 @@ const GAP_ROUNDS = 5;
 const GAP_EVENTS = 20;
 /** Auth chains that are asked for to judge the events of one batch. */
 const MAX_CHAINS = 10;
+/** Events before which the state is asked for. */
+const MAX_STATES = 10;
 /** State events that are asked for one by one; more are asked for as a whole. */
 const MAX_SINGLE = 50;
 const AT_ONCE = 5;
@@ -31,6 +33,8 @@ export interface Sender {
   readonly origin: ServerName;
   readonly destination: ServerName;
 }
+
+type ReceiveContext = Pick<RoomContext, "database" | "owners" | "federation">;
 
 /** What became of each event; those that cannot be judged yet are left out. */
 export type Outcomes = ReadonlyMap<EventId, Outcome>;
@@ -54,9 +58,26 @@ export async function receiveEvents(context: RoomContext, room: Room, sender: Se
   return outcomes;
 }
 
+/**
+ * Works the history that a server gave into a room, behind the live timeline: at most `limit` of its events that pass the checks.
+ * How many the server gave. Throws what the room's owner throws.
+ */
+export async function receiveHistory(context: ReceiveContext, room: Room, sender: Sender, answer: JsonObject, limit: number): Promise<number> {
+  const batch = new Batch(context, room, sender);
+  const given = listOf(answer, "pdus").slice(0, limit);
+  await batch.addHistory(given);
+  await batch.findStates();
+  await batch.findAuthEvents();
+  const ordered = batch.inOrder();
+  const ahead = ordered.filter(({ as }) => as === "outlier");
+  if (ahead.length > 0) await context.owners.receive(room.rules, room.room_id, ahead);
+  if (ordered.length > ahead.length) await context.owners.receive(room.rules, room.room_id, ordered);
+  return given.length;
+}
+
 /** Events that are received together, and what was found for them. */
 class Batch {
-  readonly #context: RoomContext;
+  readonly #context: ReceiveContext;
   readonly #room: Room;
   readonly #sender: Sender;
   readonly #events = new Map<EventId, { readonly event: RoomEvent; as: ReceivedEvent["as"]; stateBefore?: ReadonlyMap<StateTuple, EventId> }>();
@@ -64,7 +85,7 @@ class Batch {
   /** What the database has: true for events whose place in the room is known. */
   readonly #stored = new Map<EventId, boolean>();
 
-  constructor(context: RoomContext, room: Room, sender: Sender) {
+  constructor(context: ReceiveContext, room: Room, sender: Sender) {
     this.#context = context;
     this.#room = room;
     this.#sender = sender;
@@ -74,6 +95,13 @@ class Batch {
   send(event: RoomEvent): void {
     this.#sent.add(event.event_id);
     this.add(event, "live");
+  }
+
+  /** Adds what passes the checks of history that was asked for. */
+  async addHistory(wire: readonly JsonValue[]): Promise<void> {
+    const events = await this.#checked(wire);
+    const stored = new Set(await this.#missing(events.map(({ event_id }) => event_id), true));
+    for (const event of events) if (stored.has(event.event_id)) this.add(event, "history");
   }
 
   /** Adds an event of the room, once; others count for nothing. */
@@ -131,16 +159,16 @@ class Batch {
    * Whoever sends an event has to have what it follows: without that it is not taken.
    */
   async findStates(): Promise<void> {
-    const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
-    for (const [id, entry] of this.#events) {
-      if (entry.as === "outlier" || !entry.event.prev_events.some((before) => missing.has(before))) continue;
-      if (this.#sent.has(id)) {
-        this.#events.delete(id);
-        continue;
+    // What is left out is missing to those that follow it.
+    for (let asked = 0, again = true; again; ) {
+      again = false;
+      const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
+      for (const [id, entry] of this.#events) {
+        if (entry.as === "outlier" || entry.stateBefore !== undefined || !entry.event.prev_events.some((before) => missing.has(before))) continue;
+        const stateBefore = this.#sent.has(id) || asked++ >= MAX_STATES ? undefined : await this.#stateBefore(id);
+        if (stateBefore !== undefined) entry.stateBefore = stateBefore;
+        else again = this.#events.delete(id);
       }
-      const stateBefore = await this.#stateBefore(entry.event.event_id);
-      if (stateBefore === undefined) this.#events.delete(entry.event.event_id);
-      else entry.stateBefore = stateBefore;
     }
   }
 

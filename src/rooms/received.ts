@@ -10,6 +10,7 @@ import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-
 import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
+import { missingAmong } from "../storage/gaps.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
@@ -57,8 +58,11 @@ export async function persistReceived(
 ): Promise<Received> {
   const { database, interning, numbers, ruleChanges, signingKey } = services;
   const events = received.map(({ event }) => event);
-  const loaded = await eventsById(database, [
-    ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...authorisers(memory, event), ...related(event), ...redactedBy(event)])),
+  const [loaded, wereMissing] = await Promise.all([
+    eventsById(database, [
+      ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...authorisers(memory, event), ...related(event), ...redactedBy(event)])),
+    ]),
+    missingAmong(database, memory.nid, received.filter(({ as }) => as !== "outlier").map(({ event }) => event.event_id)),
   ]);
   const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
   const isOutlier = (row: StoredEvent): boolean => (row.flags & FLAGS.outlier) !== 0;
@@ -242,6 +246,7 @@ export async function persistReceived(
       relation: relationIn(memory, event),
       redacts: await redacted(event, before),
       passOn: passOn === true,
+      wasMissing: as !== "outlier" && wereMissing.has(event.event_id),
       outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id) },
     });
     const changed = tuple !== undefined && as !== "outlier" && outcome !== "rejected";

@@ -39,7 +39,7 @@ export async function relations(
     const to = request.to === undefined ? undefined : await placeOf(reads, view.room.nid, request.to, "to");
     const wanted = await wantedOf(context, reads, user, request);
     const limit = Math.min(request.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
-    const page: Page =
+    const page: Pick<Page, "shown" | "next"> =
       wanted === undefined
         ? { shown: [], next: undefined }
         : await readPage(

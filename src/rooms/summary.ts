@@ -1,11 +1,12 @@
 // What is told of a room to those who are not in it yet (client-server API, "GET /room_summary"): in its summary, in the
 // directory, in the tree of a space.
-import { notFound } from "../errors.js";
 import { historyVisibilityIn } from "../protocol/history-visibility.js";
-import { parseRoomAlias, type RoomAlias, type RoomId } from "../protocol/identifiers.js";
+import { parseRoomAlias, type RoomAlias, type RoomId, type ServerName } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import { type RoomVersion, roomVersion } from "../protocol/room-version.js";
+import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
+import { roomsInviting, roomsOfServers } from "../storage/joined-servers.js";
 import { type MembershipEntry, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import { type RoomNames, roomsById } from "../storage/rooms.js";
@@ -32,7 +33,8 @@ export interface DirectoryRoom {
 
 /** A room as its summary shows it. */
 export interface RoomSummary extends DirectoryRoom {
-  readonly room_version: string;
+  /** Not every other server tells it. */
+  readonly room_version?: string;
   readonly encryption?: string;
   /** The rooms whose members may join this one. */
   readonly allowed_room_ids?: string[];
@@ -51,6 +53,7 @@ const DIRECTORY_STATE = [
   "m.room.guest_access",
   "m.room.history_visibility",
 ];
+const SERVER_ACL = "m.room.server_acl";
 const SUMMARY_STATE = [...DIRECTORY_STATE, "m.room.encryption"];
 
 /** What the directory says of rooms, in their order. */
@@ -140,35 +143,105 @@ export async function membershipsByRoom(reads: Reads, user: RoomUser | undefined
 export interface SummarisedRoom {
   readonly summary: RoomSummary;
   readonly further: readonly ReadEvent[];
+  /** None of ours is in the room, and others are: they know better. */
+  readonly outdated: boolean;
 }
 
-/**
- * The summaries of those of some rooms that a reader may know of, by room id, with their state of some further types. A
- * constant number of statements.
- */
-export async function summaries(
-  context: Pick<RoomContext, "events">,
+interface DescribedRoom extends SummarisedRoom {
+  readonly nid: number;
+  readonly version: RoomVersion;
+  readonly contents: Contents;
+}
+
+/** Rooms that we have, by their ids, with their state of some further types. A constant number of statements. */
+async function described(
+  context: SummaryContext,
   reads: Reads,
-  memberships: MembershipsByRoom,
   roomIds: readonly string[],
-  further: readonly string[] = [],
-): Promise<Map<string, SummarisedRoom>> {
+  further: readonly string[],
+): Promise<Map<string, DescribedRoom>> {
   const rooms = await roomsById(reads, roomIds);
   const nids = [...rooms.values()].map(({ nid }) => nid);
-  const found = new Map<string, SummarisedRoom>();
+  const found = new Map<string, DescribedRoom>();
   if (nids.length === 0) return found;
-  const state = await stateOfTypes(context, reads, nids, [...SUMMARY_STATE, ...further]);
-  const counts = await memberCounts(reads, nids);
+  const [state, counts, ours] = await Promise.all([
+    stateOfTypes(context, reads, nids, [...SUMMARY_STATE, ...further]),
+    memberCounts(reads, nids),
+    roomsOfServers(reads, nids, context.servers.names),
+  ]);
   for (const [id, room] of rooms) {
     const events = state.get(room.nid) ?? [];
     const contents = contentsOf(events);
     const version = roomVersion(room.version);
-    if (version === undefined || !mayKnow(version, contents, memberships, id)) continue;
+    if (version === undefined) continue;
     const joined = counts.get(room.nid)?.get(MEMBERSHIPS.join) ?? 0;
-    const summary = summaryOf(room, joined, contents);
-    found.set(id, { summary, further: events.filter(({ event }) => further.includes(event.type)) });
+    found.set(id, {
+      nid: room.nid,
+      version,
+      contents,
+      summary: summaryOf(room, joined, contents),
+      further: events.filter(({ event }) => further.includes(event.type)),
+      outdated: !ours.has(room.nid) && (joined > 0 || !contents.has("m.room.create")),
+    });
   }
   return found;
+}
+
+type SummaryContext = Pick<RoomContext, "events" | "servers">;
+
+/** Rooms as somebody is told of them: those that they may know of, by their ids, and the ids of others of which we know best. */
+export interface Summaries {
+  readonly shown: ReadonlyMap<string, SummarisedRoom>;
+  readonly hidden: ReadonlySet<string>;
+}
+
+/** The summaries of some rooms for a reader, with their state of some further types. A constant number of statements. */
+export async function summaries(
+  context: SummaryContext,
+  reads: Reads,
+  memberships: MembershipsByRoom,
+  roomIds: readonly string[],
+  further: readonly string[] = [],
+): Promise<Summaries> {
+  const rooms = await described(context, reads, roomIds, further);
+  const hidden = new Set<string>();
+  for (const [id, { version, contents, outdated }] of rooms) {
+    if (mayKnow(version, contents, memberships, id)) continue;
+    rooms.delete(id);
+    if (!outdated) hidden.add(id);
+  }
+  return { shown: rooms, hidden };
+}
+
+/**
+ * The summaries of those of some rooms that ours are in and that somebody of another server may look at or join, with their state
+ * of some further types (server-server API, "GET /hierarchy"). A constant number of statements.
+ */
+export async function summariesForServer(
+  context: SummaryContext,
+  reads: Reads,
+  server: ServerName,
+  roomIds: readonly string[],
+  further: readonly string[] = [],
+): Promise<Summaries> {
+  const rooms = await described(context, reads, roomIds, [...further, SERVER_ACL]);
+  for (const [id, { outdated }] of rooms) if (outdated) rooms.delete(id);
+  const allowing = await roomsById(reads, [...rooms.values()].flatMap(({ contents }) => [...allowedRooms(contents.get("m.room.join_rules") ?? {})]));
+  const nids = [...rooms.values()].map(({ nid }) => nid);
+  const [present, inviting] = await Promise.all([
+    roomsOfServers(reads, [...nids, ...[...allowing.values()].map(({ nid }) => nid)], [server]),
+    roomsInviting(reads, nids, server),
+  ]);
+  const isIn = (id: string): boolean => present.has(allowing.get(id)?.nid ?? 0);
+  const hidden = new Set<string>();
+  for (const [id, { nid, version, contents, further: events }] of rooms) {
+    const acl = events.find(({ event }) => event.type === SERVER_ACL && event.state_key === "")?.event.content;
+    const allowed = acl === undefined || aclAllows(compileServerAcl(acl), server);
+    if (allowed && (present.has(nid) || inviting.has(nid) || isOpen(version, contents, isIn))) continue;
+    rooms.delete(id);
+    hidden.add(id);
+  }
+  return { shown: rooms, hidden };
 }
 
 function summaryOf({ room_id, version }: RoomNames, joined: number, contents: Contents): RoomSummary {
@@ -188,6 +261,11 @@ function mayKnow(version: RoomVersion, contents: Contents, memberships: Membersh
   const membership = memberships.get(roomId)?.membership;
   if (membership === MEMBERSHIPS.join || membership === MEMBERSHIPS.invite) return true;
   if (membership === MEMBERSHIPS.ban) return false;
+  return isOpen(version, contents, (id) => memberships.get(id)?.membership === MEMBERSHIPS.join);
+}
+
+/** Whether a room is open to who is neither in it nor invited; `isIn`: to who is in which other rooms. */
+function isOpen(version: RoomVersion, contents: Contents, isIn: (roomId: string) => boolean): boolean {
   if (historyVisibilityIn(contents.get("m.room.history_visibility")) === "world_readable") return true;
   switch (joinRuleIn(contents)) {
     case "public":
@@ -196,35 +274,28 @@ function mayKnow(version: RoomVersion, contents: Contents, memberships: Membersh
       return version.knocking;
     case "knock_restricted":
       return version.knockRestrictedJoins;
-    case "restricted": {
-      if (!version.restrictedJoins) return false;
-      const isJoined = (id: string): boolean => memberships.get(id)?.membership === MEMBERSHIPS.join;
-      return [...allowedRooms(contents.get("m.room.join_rules") ?? {})].some(isJoined);
-    }
+    case "restricted":
+      return version.restrictedJoins && [...allowedRooms(contents.get("m.room.join_rules") ?? {})].some(isIn);
     default:
       return false;
   }
+}
+
+/** Whether a room of which another server tells is shown to a reader. */
+export function mayKnowRemote({ room_id, world_readable, join_rule, allowed_room_ids = [] }: RoomSummary, memberships: MembershipsByRoom): boolean {
+  const membership = memberships.get(room_id)?.membership;
+  if (membership === MEMBERSHIPS.join || membership === MEMBERSHIPS.invite) return true;
+  if (membership === MEMBERSHIPS.ban) return false;
+  if (world_readable || join_rule === "public" || join_rule === "knock" || join_rule === "knock_restricted") return true;
+  return join_rule === "restricted" && allowed_room_ids.some((id) => memberships.get(id)?.membership === MEMBERSHIPS.join);
 }
 
 const MEMBERSHIP_NAMES = new Map<number, Membership>(
   (["join", "invite", "knock", "leave", "ban"] as const).map((name) => [MEMBERSHIPS[name], name]),
 );
 
-/**
- * The summary of a room, with the reader's membership if it is known who reads. Throws M_NOT_FOUND, also for rooms that the
- * reader may not know of.
- */
-export async function roomSummary(
-  context: RoomContext,
-  user: RoomUser | undefined,
-  roomId: RoomId,
-): Promise<RoomSummary & { readonly membership?: Membership }> {
-  return await context.database.snapshot(async (reads) => {
-    const memberships = await membershipsByRoom(reads, user);
-    const found = (await summaries(context, reads, memberships, [roomId])).get(roomId);
-    if (found === undefined) throw notFound("There is no such room that you may know of.");
-    if (user === undefined) return found.summary;
-    const membership = MEMBERSHIP_NAMES.get(memberships.get(roomId)?.membership ?? MEMBERSHIPS.leave) ?? "leave";
-    return { ...found.summary, membership };
-  });
+/** The membership of a reader as a summary says it; nothing for who has not told who they are. */
+export function membershipFor(user: RoomUser | undefined, memberships: MembershipsByRoom, roomId: RoomId): { readonly membership?: Membership } {
+  if (user === undefined) return {};
+  return { membership: MEMBERSHIP_NAMES.get(memberships.get(roomId)?.membership ?? MEMBERSHIPS.leave) ?? "leave" };
 }

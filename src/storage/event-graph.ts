@@ -3,11 +3,13 @@ import type { ServerName } from "../protocol/identifiers.js";
 import type { Reads, Statement } from "./statement.js";
 
 const PREDECESSORS: Statement<{ nid: number }> = {
-  name: "event_graph_predecessors", // events_pkey, once for each event walked; the walk stops with the limit
+  // events_pkey and missing_events_named_by, once for each event walked; the walk stops with the limit
+  name: "event_graph_predecessors",
   text: `WITH RECURSIVE walk (nid) AS (
       SELECT unnest($1::bigint[])
       UNION
-      SELECT prev.nid FROM walk JOIN events e ON e.nid = walk.nid CROSS JOIN LATERAL unnest(e.prev_nids) AS prev (nid)
+      SELECT prev.nid FROM walk JOIN events e ON e.nid = walk.nid CROSS JOIN LATERAL (
+          SELECT unnest(e.prev_nids) AS nid UNION ALL SELECT event_nid FROM missing_events WHERE named_by = e.nid AND event_nid IS NOT NULL) prev
         WHERE e.depth > $3 AND walk.nid <> ALL ($2::bigint[]))
     SELECT e.nid FROM walk JOIN events e ON e.nid = walk.nid
     WHERE e.flags & 15 = 0 AND e.depth >= $3 AND e.nid <> ALL ($2::bigint[]) LIMIT $4`,
@@ -38,6 +40,17 @@ const JOINED: Statement<{ members: number }> = {
 /** Whether a server has joined users in a room. */
 export async function hasJoinedMembers(reads: Reads, roomNid: number, server: ServerName): Promise<boolean> {
   return (await reads.read(JOINED, [roomNid, server])).length > 0;
+}
+
+const PREVIOUS: Statement<{ nid: number }> = {
+  name: "event_graph_previous", // events_pkey, missing_events_named_by
+  text: `SELECT unnest(prev_nids) AS nid FROM events WHERE nid = ANY ($1)
+    UNION SELECT event_nid FROM missing_events WHERE named_by = ANY ($1) AND event_nid IS NOT NULL`,
+};
+
+/** What events name as previous, as far as it is here. */
+export async function previousEvents(reads: Reads, nids: readonly number[]): Promise<number[]> {
+  return nids.length === 0 ? [] : (await reads.read(PREVIOUS, [nids])).map(({ nid }) => nid);
 }
 
 const MEMBERS_OF_SERVER: Statement<{ tuple_nid: number; membership: number }> = {

@@ -227,12 +227,12 @@ export async function ordinalsAt(database: Reads, roomNids: readonly number[], p
 const CLOSEST_AFTER: Statement<EventRecord> = {
   name: "events_closest_after", // events_timestamp
   text: `${SELECT} FROM (SELECT * FROM events WHERE room_nid = $1 AND origin_server_ts >= $2 AND ${SHOWN}
-      ORDER BY origin_server_ts, nid LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts, e.nid`,
+      ORDER BY origin_server_ts, depth, nid LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts, e.depth, e.nid`,
 };
 const CLOSEST_BEFORE: Statement<EventRecord> = {
   name: "events_closest_before", // events_timestamp
   text: `${SELECT} FROM (SELECT * FROM events WHERE room_nid = $1 AND origin_server_ts <= $2 AND ${SHOWN}
-      ORDER BY origin_server_ts DESC, nid DESC LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts DESC, e.nid DESC`,
+      ORDER BY origin_server_ts DESC, depth DESC, nid DESC LIMIT $3) e ${JOINS} ORDER BY e.origin_server_ts DESC, e.depth DESC, e.nid DESC`,
 };
 
 /** The events of a room closest to a time in one direction, the closest first. */

@@ -10,6 +10,7 @@ import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
 import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
+import { followsGap } from "./room-window.js";
 import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import { toDeviceSection, toDeviceText, type ToDeviceSection } from "./to-device.js";
 import type { TurnLoader } from "./turn-loader.js";
@@ -164,6 +165,7 @@ async function roomText(
     fields: filter.fields,
   };
   const reads = nids.map((nid) => loaded?.get(nid)).filter((read) => read !== undefined);
+  if (reads.some(followsGap)) return undefined;
   // Members change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
   const states = reads.filter(({ event }) => isState(event));
   if (states.some(({ event }) => event.type === "m.room.member") || states.length !== (news?.changes ?? 0)) return undefined;

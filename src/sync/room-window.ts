@@ -54,6 +54,8 @@ interface Reading {
   readonly shown: TimelineEvent[];
   before: number;
   exhausted: boolean;
+  /** An event was met that follows others which the timeline does not have: nothing older is shown with it. */
+  gap: boolean;
   /** The oldest event that was looked at. */
   oldest: ReadEvent | undefined;
   newest: ReadEvent | undefined;
@@ -72,7 +74,7 @@ export async function readTimelines(
 ): Promise<Map<number, Timeline>> {
   const { limit } = wanted;
   const readings = windows.map(
-    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, oldest: undefined, newest: undefined }),
+    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
@@ -113,8 +115,10 @@ async function readOlder(
   const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, reader, doubtful);
   const isRelated = related === undefined ? undefined : await relatedTest(services.interning, reads, related, [...events.values()]);
   for (const reading of readings) {
-    const found = byRoom.get(reading.window.room_nid) ?? [];
-    reading.exhausted = found.length < chunk;
+    const all = byRoom.get(reading.window.room_nid) ?? [];
+    const cut = all.findIndex(followsGap);
+    const found = cut < 0 ? all : all.slice(0, cut + 1);
+    reading.exhausted = all.length < chunk;
     reading.before = found.at(-1)?.row.ordinal ?? reading.before;
     reading.newest ??= found[0];
     reading.oldest = found.at(-1) ?? reading.oldest;
@@ -124,7 +128,13 @@ async function readOlder(
       if (test?.({ ...read.event, room_id: read.room_id }) === false) continue;
       reading.shown.push({ read, membership });
     }
+    if (cut >= 0) reading.gap = reading.exhausted = true;
   }
+}
+
+/** Whether an event came in before some of those that it follows: between it and what is older here lies a gap, filled or not. */
+export function followsGap({ row, event }: ReadEvent): boolean {
+  return row.prev_nids.length < event.prev_events.length;
 }
 
 /** The membership of a user who is joined before and after: their own member event may still say so anew. */
@@ -134,9 +144,9 @@ function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Members
     : "join";
 }
 
-function timelineOf({ window, shown, exhausted, oldest, newest }: Reading, limit: number): Timeline {
+function timelineOf({ window, shown, exhausted, gap, oldest, newest }: Reading, limit: number): Timeline {
   const events = shown.slice(0, limit).toReversed();
-  const limited = shown.length > limit || !exhausted || window.isNew;
+  const limited = shown.length > limit || !exhausted || gap || window.isNew;
   const [first] = events;
   const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
   let prevBatch: string | undefined;

@@ -2,11 +2,18 @@
 import type * as spec from "../../../spec/client/spaces.js";
 import { spaceHierarchy } from "../../rooms/hierarchy.js";
 import { resolveRoom } from "../../rooms/membership.js";
-import { roomSummary } from "../../rooms/summary.js";
+import { roomSummary } from "../../rooms/room-summary.js";
+import { parseServerName } from "../../protocol/identifiers.js";
 import { Reply, type Handler } from "../handler.js";
 
-export const getRoomSummary: Handler<typeof spec.getRoomSummary> = async (services, { auth, params }) =>
-  await roomSummary(services, auth, (await resolveRoom(services, params.roomIdOrAlias)).room_id);
+/** Servers that a client may name. */
+const MAX_VIA = 10;
+
+export const getRoomSummary: Handler<typeof spec.getRoomSummary> = async (services, { auth, params, query }) => {
+  const { room_id, via } = await resolveRoom(services, params.roomIdOrAlias);
+  const named = (query.via ?? []).slice(0, MAX_VIA).flatMap((server) => parseServerName(server) ?? []);
+  return await roomSummary(services, auth, room_id, [...named, ...via]);
+};
 
 export const getSpaceHierarchy: Handler<typeof spec.getSpaceHierarchy> = async (services, { auth, params, query }) =>
   new Reply(200, await spaceHierarchy(services, auth, params.roomId, query));
