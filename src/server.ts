@@ -38,6 +38,7 @@ import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
+import { DelayedEvents } from "./rooms/delayed-events.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
@@ -268,6 +269,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const buckets = config.redis.url === undefined ? undefined : new SharedBuckets(config.redis.url);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(buckets?.[Symbol.dispose]()) });
   const limiter = new RateLimiter(config.rate_limits, clock, buckets);
+  const delayedEvents = new DelayedEvents({ ...context, limits: config.delayed_events });
+  started.push(delayedEvents);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
@@ -296,6 +299,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const services: Services = {
     ...engine,
     adminTasks,
+    delayedEvents,
     appservices,
     appserviceClient,
     config,

@@ -7,7 +7,7 @@
 // Syncs. The server sends {"type":"sync","position","response"} as soon as there is something to tell; `response` is what
 // /sync would have answered, `position` its next_batch. It sends the next only after {"type":"ack","position"}: this is
 // when a client asks /sync again, and what a device need not be sent again is forgotten then. So a slow reader costs no more
-// than one answer. From time to time an answer without news comes, to move the position on. Whoever connects again says
+// than one answer. After 30 seconds without news an answer without news comes, to move the position on. Whoever connects again says
 // the last position that it has stored as `since`: nothing is missing or comes twice. `set_presence` in an ack changes that
 // of the query.
 //

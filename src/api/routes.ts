@@ -14,6 +14,7 @@ import * as adminSpec from "../../spec/client/admin.js";
 import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
+import * as delayedEventsSpec from "../../spec/client/delayed-events.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
@@ -42,11 +43,13 @@ import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
 import * as thirdPartyIdentifiersSpec from "../../spec/client/third-party-identifiers.js";
+import * as threadSubscriptionsSpec from "../../spec/client/thread-subscriptions.js";
 import * as toDeviceSpec from "../../spec/client/to-device.js";
 import * as typingSpec from "../../spec/client/typing.js";
 import * as unsubscribeSpec from "../../spec/client/unsubscribe.js";
 import * as userDirectorySpec from "../../spec/client/user-directory.js";
 import * as validationPagesSpec from "../../spec/client/validation-pages.js";
+import * as voipSpec from "../../spec/client/voip.js";
 import * as versionsSpec from "../../spec/client/versions.js";
 import * as websocketSpec from "../../spec/client/websocket.js";
 import * as wellknownSpec from "../../spec/client/wellknown.js";
@@ -77,6 +80,7 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
@@ -105,11 +109,13 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
+import * as threadSubscriptions from "./client/thread-subscriptions.js";
 import * as toDevice from "./client/to-device.js";
 import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
+import * as voip from "./client/voip.js";
 import * as versions from "./client/versions.js";
 import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
@@ -143,6 +149,7 @@ export const routes: readonly Route[] = [
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
+  bind(delayedEventsSpec, delayedEvents),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
   bind(fallbackPagesSpec, fallbackPages),
@@ -172,11 +179,13 @@ export const routes: readonly Route[] = [
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),
+  bind(threadSubscriptionsSpec, threadSubscriptions),
   bind(toDeviceSpec, toDevice),
   bind(typingSpec, typing),
   bind(unsubscribeSpec, unsubscribe),
   bind(userDirectorySpec, userDirectory),
   bind(validationPagesSpec, validationPages),
+  bind(voipSpec, voip),
   bind(versionsSpec, versions),
   bind(websocketSpec, websocket),
   bind(wellknownSpec, wellknown),

@@ -24,8 +24,8 @@ const log = logger("websocket");
 
 /** How long a client may take to say who it is. */
 const AUTHENTICATE_MS = 10_000;
-/** After so long without news a sync is sent all the same: it moves the client's position on. */
-const QUIET_MS = 5 * 60_000;
+/** After so long without news a sync is sent all the same: it moves the client's position on, and presence knows that it is there. */
+const QUIET_MS = 30_000;
 /** Requests of a socket that wait for those before them; nothing more is read then. */
 const MAX_WAITING = 32;
 /** What a frame has besides the body of a call. */

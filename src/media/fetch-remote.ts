@@ -42,7 +42,8 @@ async function ask(parts: Parts, destination: ServerName, mediaId: string, limit
   try {
     answer = await client.open({ ...request, origin: parts.asker, uri: `/_matrix/federation/v1/media/download/${mediaId}?${wait}` });
   } catch (error) {
-    if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
+    // Whoever does not know the path says so, or nothing.
+    if (!(error instanceof FederationError) || (error.errcode !== "M_UNRECOGNIZED" && !(error.status === 404 && error.errcode === undefined))) throw error;
     const uri = `/_matrix/media/v3/download/${encodeURIComponent(destination)}/${mediaId}?allow_remote=false&${wait}`;
     return plain(await client.openUnsigned({ ...request, uri }));
   }

@@ -299,7 +299,7 @@ export class RoomChange {
     if (live && received.passOn) this.#entries.push({ kind: "server_membership", room_nid: memory.nid, reference: nid });
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
-    if (live && received.redacts !== undefined) this.#redact(received.redacts, nid);
+    if (received.flags === 0 && received.redacts !== undefined) this.#redact(received.redacts, nid);
     if (!isState(event)) return { nid, slot: undefined };
     if (received.outlier?.slot !== undefined) return { nid, slot: received.outlier.slot };
     const replaced = received.auth.find(

@@ -33,7 +33,7 @@ export async function authorisedJoin(
   const allowed = [...allowedRooms(state.get(JOIN_RULES)?.content ?? {})].flatMap((id) => parseRoomId(id) ?? []);
   const tuple = memberTuple(user);
   const { visible, joined } = await joinedAmong(database, allowed, (await interning.findTuples([tuple])).get(tuple));
-  if (joined === 0 && visible === 0) {
+  if (joined === 0 && visible === 0 && allowed.length > 0) {
     throw new MatrixError(400, "M_UNABLE_TO_AUTHORISE_JOIN", "This server is in none of the rooms whose members may join this one.");
   }
   if (joined === 0) throw forbidden("You are in none of the rooms whose members may join this one.");

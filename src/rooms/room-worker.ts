@@ -13,6 +13,7 @@ import { singledOut } from "../protocol/push-evaluation.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
 import { eventsById, type StoredEvent } from "../storage/events.js";
+import { serversInRoom } from "../storage/joined-servers.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
@@ -55,6 +56,8 @@ interface Prepared {
   readonly numbers: AllottedNumbers;
   readonly counting: RoomCounting;
   readonly targets: ReadonlyMap<string, StoredEvent>;
+  /** Other servers may have events of the room that we do not have. */
+  readonly shared: boolean;
 }
 
 /** The result of a draft before its position is known. */
@@ -268,8 +271,11 @@ export class RoomWorker {
       }
     }
     await this.#loadThreads(drafts, counting);
+    const lacking = drafts.some(({ redacts }) => redacts !== undefined && !targets.has(redacts));
+    const servers = lacking ? await serversInRoom(database, memory.nid, []) : [];
     return {
       targets,
+      shared: servers.some((server) => this.#services.signingKey(server) === undefined),
       counting,
       numbers: { events: eventNids, snapshots: snapshotNids, chains: chainNids },
       names: {
@@ -369,7 +375,7 @@ export class RoomWorker {
     }
   }
 
-  #build(draft: RoomDraft, { targets }: Prepared, transactionKey: string | undefined): AcceptedEvent {
+  #build(draft: RoomDraft, { targets, shared }: Prepared, transactionKey: string | undefined): AcceptedEvent {
     const memory = this.memory;
     if (draft.while_membership !== undefined) this.#requireMembership(draft, draft.while_membership);
     const server = serverNameOf(draft.sender);
@@ -405,7 +411,7 @@ export class RoomWorker {
     if (!verdict.allowed) throw forbidden(`You may not send this event: ${verdict.reason}.`);
     const relation = this.#relation(event.content);
     this.#requireThreadRoot(event.content);
-    const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts));
+    const redacts = event.redacts === undefined ? undefined : this.#redactable(event, targets.get(event.redacts), shared);
     return {
       event,
       previous,
@@ -425,14 +431,20 @@ export class RoomWorker {
     }
   }
 
-  /** The event that a redaction takes effect on. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none. */
-  #redactable(redaction: RoomEvent, target: StoredEvent | undefined): number {
+  /**
+   * The event that a redaction takes effect on; undefined where only other servers can have it and the sender may redact whatever
+   * it is. Throws M_FORBIDDEN where it may not, M_NOT_FOUND where there is none.
+   */
+  #redactable(redaction: RoomEvent, target: StoredEvent | undefined, shared: boolean): number | undefined {
     const memory = this.memory;
     const create = memory.state.get(CREATE);
-    if (target === undefined || target.room_nid !== memory.nid || !create) {
-      throw notFound("There is no such event in this room to redact.");
-    }
+    const none = notFound("There is no such event in this room to redact.");
+    if (!create) throw none;
     const levels = powerLevels(memory.version, create.event, memory.state.get(POWER_LEVELS)?.event);
+    if (target === undefined || target.room_nid !== memory.nid) {
+      if (target === undefined && shared && userLevel(levels, redaction.sender) >= namedLevel(levels, "redact")) return undefined;
+      throw none;
+    }
     const event = storedEvent(memory.version, target.event_id, target.json);
     // The room's rules trust a server with all events of its users; which of them may redact whose is for it to say
     // (client-server API, "Redactions").

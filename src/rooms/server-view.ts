@@ -1,8 +1,8 @@
 // What other servers may see of a room (server-server API, "Retrieving events", "Backfilling and retrieving missing events").
 import { forbidden, notFound } from "../errors.js";
 import { redactEvent } from "../protocol/event-format.js";
-import { historyVisibilityIn, mayServerSee } from "../protocol/history-visibility.js";
-import type { EventId, RoomId, ServerName } from "../protocol/identifiers.js";
+import { type HistoryVisibility, historyVisibilityIn, mayServerSee } from "../protocol/history-visibility.js";
+import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
 import { stateTuple } from "../protocol/state-map.js";
@@ -52,33 +52,45 @@ async function shown(context: RoomContext, reads: Reads, view: ServerView, event
   return events.map((read) => (visible.has(read.row.nid) ? read.event : redactEvent(read.version, read.event)).json);
 }
 
-/** Those events that a server in the room may see, by number. */
+/**
+ * Those events that a server in the room may see as they are, by number. What changes the visibility counts as before and after it,
+ * and so do the memberships of the server's users; of senders who were erased a server sees what it was there for.
+ */
 async function visibleToServer(
   { interning, events: cache }: RoomContext,
   reads: Reads,
-  { members }: ServerView,
+  { server, members }: ServerView,
   page: readonly ReadEvent[],
 ): Promise<Set<number>> {
   const visibilityTuple = (await interning.findTuples([HISTORY_VISIBILITY])).get(HISTORY_VISIBILITY);
   const snapshots = [...new Set(page.flatMap(({ row }) => row.state_before ?? []))];
   const visibilities = await stateOfSnapshots(reads, snapshots, visibilityTuple === undefined ? [] : [visibilityTuple]);
   const contents = await cache.get(reads, [...visibilities.values()].flatMap((state) => [...state.values()]));
-  const visibilityAt = (snapshot: number | null) => {
-    const nid = snapshot === null || visibilityTuple === undefined ? undefined : visibilities.get(snapshot)?.get(visibilityTuple);
-    return historyVisibilityIn(nid === undefined ? undefined : contents.get(nid)?.event.content);
+  const visibilitiesAt = ({ row, event }: ReadEvent): HistoryVisibility[] => {
+    const nid = row.state_before === null || visibilityTuple === undefined ? undefined : visibilities.get(row.state_before)?.get(visibilityTuple);
+    const before = historyVisibilityIn(nid === undefined ? undefined : contents.get(nid)?.event.content);
+    return event.type === "m.room.history_visibility" && event.state_key === "" ? [before, historyVisibilityIn(event.content)] : [before];
   };
+  const maySee = (read: ReadEvent, memberships: readonly Membership[]): boolean =>
+    visibilitiesAt(read).some((visibility) => mayServerSee(visibility, memberships));
+  const isErased = ({ row }: ReadEvent): boolean => cache.erased.has(row.sender_nid);
   // Who was in the room at an event is asked only where it matters.
-  const narrow = page.filter(({ row }) => !mayServerSee(visibilityAt(row.state_before), []));
+  const narrow = page.filter((read) => isErased(read) || !maySee(read, []));
   const states = await stateOfSnapshots(reads, [...new Set(narrow.flatMap(({ row }) => row.state_before ?? []))], members);
   const memberEvents = await cache.get(reads, [...states.values()].flatMap((state) => [...state.values()]));
-  const membershipsAt = (snapshot: number | null): Membership[] =>
-    [...((snapshot === null ? undefined : states.get(snapshot))?.values() ?? [])].flatMap((nid) => {
-      const event = memberEvents.get(nid)?.event;
-      return (event && membershipIn(event.content)) ?? [];
-    });
-  return new Set(
-    page.filter(({ row }) => mayServerSee(visibilityAt(row.state_before), membershipsAt(row.state_before))).map(({ row }) => row.nid),
-  );
+  const membershipsAt = ({ row, event }: ReadEvent): Membership[] => {
+    const before = [...((row.state_before === null ? undefined : states.get(row.state_before))?.values() ?? [])];
+    const memberships = before.map((nid) => memberEvents.get(nid)?.event);
+    const user = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
+    if (user !== undefined && serverNameOf(user) === server) memberships.push(event);
+    return memberships.flatMap((member) => (member && membershipIn(member.content)) ?? []);
+  };
+  const visible = page.filter((read) => {
+    if (!isErased(read) && maySee(read, [])) return true;
+    const memberships = membershipsAt(read);
+    return maySee(read, memberships) && (!isErased(read) || memberships.includes("join"));
+  });
+  return new Set(visible.map(({ row }) => row.nid));
 }
 
 /** One event: its text. Throws M_NOT_FOUND, M_FORBIDDEN. */

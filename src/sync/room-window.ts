@@ -6,6 +6,7 @@ import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
 import { formatToken } from "../rooms/token.js";
 import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
+import type { HistoryKey } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { TIMELINES } from "../storage/sync.js";
@@ -59,6 +60,8 @@ interface Reading {
   /** The oldest event that was looked at. */
   oldest: ReadEvent | undefined;
   newest: ReadEvent | undefined;
+  /** All that was looked at. */
+  readonly seen: ReadEvent[];
 }
 
 /**
@@ -74,7 +77,7 @@ export async function readTimelines(
 ): Promise<Map<number, Timeline>> {
   const { limit } = wanted;
   const readings = windows.map(
-    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined }),
+    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined, seen: [] }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
@@ -117,6 +120,7 @@ async function readOlder(
   for (const reading of readings) {
     const all = byRoom.get(reading.window.room_nid) ?? [];
     const cut = all.findIndex(followsGap);
+    reading.seen.push(...all);
     const found = cut < 0 ? all : all.slice(0, cut + 1);
     reading.exhausted = all.length < chunk;
     reading.before = found.at(-1)?.row.ordinal ?? reading.before;
@@ -144,13 +148,15 @@ function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Members
     : "join";
 }
 
-function timelineOf({ window, shown, exhausted, gap, oldest, newest }: Reading, limit: number): Timeline {
+function timelineOf({ window, shown, exhausted, gap, oldest, newest, seen }: Reading, limit: number): Timeline {
   const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || gap || window.isNew;
   const [first] = events;
   const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
   let prevBatch: string | undefined;
-  if (boundary !== undefined) prevBatch = boundaryBefore(boundary);
+  // Branches come in late: what came before the timeline may lie deeper in the history than its first event.
+  const older = seen.filter(({ row }) => (row.ordinal ?? 0) < (boundary?.row.ordinal ?? 0)).reduce<ReadEvent | undefined>(deeper, undefined);
+  if (boundary !== undefined) prevBatch = boundaryBefore(boundary, older);
   else if (limited && newest !== undefined) {
     const { depth, nid, position } = newest.row;
     prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
@@ -158,9 +164,18 @@ function timelineOf({ window, shown, exhausted, gap, oldest, newest }: Reading, 
   return { events, limited, prevBatch };
 }
 
-/** The token for what is older than an event. */
-function boundaryBefore({ row }: ReadEvent): string {
-  return formatToken({ kind: "history", depth: row.depth, nid: row.nid, position: Math.max(0, row.position - 1) });
+function isDeeper(a: HistoryKey, b: HistoryKey): boolean {
+  return a.depth > b.depth || (a.depth === b.depth && a.nid > b.nid);
+}
+
+function deeper(a: ReadEvent | undefined, b: ReadEvent): ReadEvent {
+  return a !== undefined && isDeeper(a.row, b.row) ? a : b;
+}
+
+/** The token for what is older than an event, which begins behind the deepest of that as far as it is known. */
+function boundaryBefore({ row }: ReadEvent, older: ReadEvent | undefined): string {
+  const { depth, nid } = older !== undefined && isDeeper(older.row, row) ? { depth: older.row.depth, nid: older.row.nid + 1 } : row;
+  return formatToken({ kind: "history", depth, nid, position: Math.max(0, row.position - 1) });
 }
 
 /** Tuple to event, by number. */

@@ -176,6 +176,21 @@ describe("the WebSocket transport", () => {
     expect(await socketOf(carol).closing()).to.deep.equal(softly);
   });
 
+  it("serves in every process alike: calls, positions and ends of sessions that another one hears of", async () => {
+    await using other = await startTestServer({}, server.address);
+    const tablet = await server.login("bob");
+    const since = await now(tablet);
+    await send(alice, "in between");
+    const socket = await new SocketClient(other.url, tablet, { since }).ready();
+    expect((await told(socket, "in between")).bodies).to.deep.equal(["in between"]);
+    const params = { roomId: room, eventType: "m.room.message", txnId: "processes" };
+    const over = await socket.request("sendMessage", params, { msgtype: "m.text", body: "from the other process" });
+    const again = await tablet.put(`${V3}/rooms/${room}/send/m.room.message/processes`, { msgtype: "m.text", body: "from the other process" });
+    expect(again.body).to.deep.equal(over.body);
+    await tablet.post(`${V3}/logout`);
+    expect((await socket.closing()).code).to.equal(4401);
+  });
+
   it("goes on from a position after the connection was cut, with nothing missing or doubled", async () => {
     let position = await now(bob);
     const heard: unknown[] = [];

@@ -138,4 +138,47 @@ describe("history of other servers", () => {
     expect(idsOf(await walk(bob, room, 40))).to.deep.equal(idsOf(await walk(alice, room, 100)));
     expect((await fsck(two.database)).problems).to.deep.equal([]);
   });
+
+  it("is redacted where it was, and what only others have may be redacted by who may redact all", async () => {
+    const room = await newRoom();
+    const [said = ""] = await say(alice, room, 1);
+    await alice.put(`${V3}/rooms/${room}/redact/${encodeURIComponent(said)}/r1`, {});
+    const levels = await alice.get(`${V3}/rooms/${room}/state/m.room.power_levels`);
+    await alice.put(`${V3}/rooms/${room}/state/m.room.power_levels`, { ...levels.body, users: { ...objectAt(levels.body, "users"), [bob.user_id]: 50 } });
+    const [second = ""] = await say(alice, room, 1);
+    await join(room);
+    // It is not here yet.
+    expect((await bob.put(`${V3}/rooms/${room}/redact/${encodeURIComponent(second)}/r3`, {})).status).to.equal(200);
+    const carol = await two.register("carol");
+    expect((await carol.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
+    expect((await carol.put(`${V3}/rooms/${room}/redact/$nothing/r4`, {})).status).to.equal(404);
+    await eventually("it is redacted there", async () => {
+      const { body } = await alice.get(`${V3}/rooms/${room}/event/${encodeURIComponent(second)}`);
+      return Object.keys(objectAt(body, "content") ?? {}).length === 0;
+    });
+    const events = await walk(bob, room, 20);
+    for (const id of [said, second]) {
+      const event = events.find((one) => stringAt(one, "event_id") === id);
+      expect(event?.["content"]).to.deep.equal({});
+    }
+  });
+
+  it("that nobody gives now is not taken for the end, and not waited for twice", async () => {
+    const three = await startFederatingServer();
+    const carol = await three.register("carol");
+    const created = await carol.post(`${V3}/createRoom`, { preset: "public_chat" });
+    const room = stringAt(created.body, "room_id") ?? "";
+    expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}?via=${three.name}`)).status).to.equal(200);
+    await three[Symbol.asyncDispose]();
+    const first = await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=5`);
+    expect(objectsAt(first.body, "chunk").map((event) => event["type"])).to.deep.equal(["m.room.member"]);
+    const end = stringAt(first.body, "end") ?? "";
+    const second = await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=5&from=${end}`);
+    expect([objectsAt(second.body, "chunk"), stringAt(second.body, "end")]).to.deep.equal([[], end]);
+    const gaps = await two.database.read<{ attempts: number }>(
+      { name: "test_gaps", text: "SELECT attempts FROM missing_events m JOIN rooms r ON r.nid = m.room_nid WHERE r.room_id = $1" },
+      [room],
+    );
+    expect(gaps.map(({ attempts }) => attempts)).to.deep.equal([1]);
+  });
 });
