@@ -86,7 +86,7 @@ export async function uploadOwnKeys(context: EncryptionContext, owner: Owner, up
     const isNew = (row: CrossSigningKey): boolean => known.find(({ usage }) => usage === row.usage)?.key !== row.key;
     const gone = before === undefined || before === master ? [] : USAGE_NAMES.filter((usage) => !keys.has(usage)).map((usage) => USAGES[usage]);
     if (!rows.some(isNew) && gone.length === 0) return;
-    await removeCrossSigningKeys(tx, user_nid, gone);
+    await removeCrossSigningKeys(tx, gone.map((usage) => ({ user_nid, usage })));
     await setCrossSigningKeys(tx, rows);
     ownKeysChanged(context, tx, user_nid);
   });

@@ -15,7 +15,7 @@ import {
   moveRemoteList,
   noteFailedList,
   putRemoteDevices,
-  putRemoteList,
+  putRemoteLists,
   remoteDevices,
   type RemoteDevice,
   remoteLists,
@@ -115,10 +115,8 @@ async function askKeys(context: EncryptionContext, server: ServerName, users: re
     const selfSigning = ownObject(answer, "self_signing_keys") ?? {};
     return [{ user, stream_id: null, devices: rows, keys: ownKeys(user, ownObject(masters, user.user_id), ownObject(selfSigning, user.user_id)) }];
   });
-  for (const list of told) {
-    const before = changes.get(list.user.user_nid);
-    if (before !== undefined) await database.transaction((tx) => keepList(tx, list, head, before));
-  }
+  const kept = told.filter(({ user }) => changes.has(user.user_nid));
+  if (kept.length > 0) await database.transaction((tx) => keepLists(tx, kept, head, changes));
   return told;
 }
 
@@ -143,13 +141,17 @@ function toldDevice(user: NumberedUser, id: string, keys: JsonValue | undefined,
   }
 }
 
-/** Keeps a list, as one that is lost again if its server has spoken of it since it was asked. */
-async function keepList(tx: Tx, { user, stream_id, devices, keys }: ToldList, fetched: number, before: number): Promise<void> {
-  const { user_nid } = user;
-  const now = await lockRemoteList(tx, user_nid);
-  if (now === undefined) return;
-  await putRemoteList(tx, { user_nid, stream_id, fetched, stale: now.changes !== before }, devices);
-  await removeCrossSigningKeys(tx, user_nid, [USAGES.master, USAGES.self_signing].filter((usage) => !keys.some((key) => key.usage === usage)));
+/** Keeps lists, as lost ones if their servers have spoken of them since they were asked. */
+async function keepLists(tx: Tx, lists: readonly ToldList[], fetched: number, changes: ReadonlyMap<number, number>): Promise<void> {
+  const rows = lists.map(({ user: { user_nid }, stream_id }) => ({ user_nid, stream_id, changes: changes.get(user_nid) ?? 0 }));
+  const held = await putRemoteLists(tx, rows, fetched);
+  const kept = lists.filter(({ user }) => held.has(user.user_nid));
+  await putRemoteDevices(tx, kept.flatMap(({ devices }) => devices));
+  const keys = kept.flatMap((list) => list.keys);
+  const missing = kept.flatMap(({ user: { user_nid }, keys: own }) =>
+    [USAGES.master, USAGES.self_signing].filter((usage) => !own.some((key) => key.usage === usage)).map((usage) => ({ user_nid, usage })),
+  );
+  await removeCrossSigningKeys(tx, missing);
   if (keys.length > 0) await setCrossSigningKeys(tx, keys);
 }
 
@@ -254,7 +256,7 @@ export class DeviceListResync implements AsyncDisposable {
   async #fetch(user: NumberedUser, destination: ServerName, failures: number): Promise<void> {
     const { database, federation, servers } = this.#context;
     const head = await logHead(database);
-    const before = (await beginFetch(database, [user.user_nid])).get(user.user_nid) ?? 0;
+    const changes = await beginFetch(database, [user.user_nid]);
     const answer = await federation.client.request({
       origin: servers.names[0],
       destination,
@@ -272,7 +274,7 @@ export class DeviceListResync implements AsyncDisposable {
     const keys = ownKeys(user, ownObject(answer, "master_key"), ownObject(answer, "self_signing_key"));
     const list = { user, stream_id: numberIn(own(answer, "stream_id")) ?? null, devices: unique, keys };
     await database.transaction(async (tx) => {
-      await keepList(tx, list, head, before);
+      await keepLists(tx, [list], head, changes);
       // Whoever asked in vain meanwhile learns that it can be had now.
       if (failures > 0) ownKeysChanged(this.#context, tx, user.user_nid);
     });

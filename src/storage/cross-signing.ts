@@ -38,7 +38,7 @@ const SET: Statement = {
 };
 const REMOVE: Statement = {
   name: "cross_signing_remove",
-  text: "DELETE FROM cross_signing_keys WHERE user_nid = $1 AND usage = ANY ($2::smallint[])",
+  text: "DELETE FROM cross_signing_keys USING unnest($1::bigint[], $2::smallint[]) AS gone (nid, use) WHERE user_nid = nid AND usage = use",
 };
 const LOCK: Statement = {
   name: "cross_signing_lock",
@@ -91,8 +91,8 @@ export async function setCrossSigningKeys(tx: Queryable, keys: readonly CrossSig
   ]);
 }
 
-export async function removeCrossSigningKeys(tx: Queryable, userNid: number, usages: readonly number[]): Promise<void> {
-  if (usages.length > 0) await tx.query(REMOVE, [userNid, usages]);
+export async function removeCrossSigningKeys(tx: Queryable, keys: readonly Pick<CrossSigningKey, "user_nid" | "usage">[]): Promise<void> {
+  if (keys.length > 0) await tx.query(REMOVE, [keys.map(({ user_nid }) => user_nid), keys.map(({ usage }) => usage)]);
 }
 
 /** The signatures on keys of users that were made by themselves, or by the asker. */

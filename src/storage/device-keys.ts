@@ -26,18 +26,20 @@ const SET: Statement = {
 };
 const ADD: Statement = {
   name: "one_time_keys_add",
-  // What was claimed and comes once more was claimed.
-  text: `INSERT INTO one_time_keys (user_nid, device_id, algorithm, key_id, key)
+  // What was claimed and comes once more was claimed; another key may have its name.
+  text: `WITH again AS (UPDATE one_time_keys o SET key = added.key, claimed = NULL, nid = DEFAULT
+      FROM unnest($3::text[], $4::text[], $5::text[]) AS added (algorithm, key_id, key)
+      WHERE o.user_nid = $1 AND o.device_id = $2 AND o.algorithm = added.algorithm AND o.key_id = added.key_id
+        AND o.claimed IS NOT NULL AND o.key <> added.key)
+    INSERT INTO one_time_keys (user_nid, device_id, algorithm, key_id, key)
     SELECT $1, $2, algorithm, key_id, key FROM unnest($3::text[], $4::text[], $5::text[]) AS added (algorithm, key_id, key)
-    WHERE NOT EXISTS (SELECT FROM claimed_one_time_keys c WHERE c.user_nid = $1 AND c.device_id = $2 AND c.algorithm = added.algorithm
-      AND c.key_id = added.key_id AND c.key = added.key)
     ON CONFLICT DO NOTHING`,
 };
 const OTHERS: Statement<{ key_id: string }> = {
   name: "one_time_keys_others",
   text: `SELECT o.key_id FROM unnest($3::text[], $4::text[], $5::text[]) AS added (algorithm, key_id, key)
     JOIN one_time_keys o ON o.user_nid = $1 AND o.device_id = $2 AND o.algorithm = added.algorithm AND o.key_id = added.key_id
-      AND o.key <> added.key LIMIT 1`,
+      AND o.key <> added.key AND o.claimed IS NULL LIMIT 1`,
 };
 const SET_FALLBACK: Statement = {
   name: "fallback_keys_set",
@@ -60,7 +62,7 @@ const COUNTS: Statement<KeyCounts> = {
   name: "device_keys_counts", // one_time_keys_order, fallback_keys_pkey
   text: `SELECT user_nid, device_id,
       (SELECT coalesce(json_object_agg(algorithm, count ORDER BY algorithm), '{}') FROM (SELECT algorithm, count(*) FROM one_time_keys o
-        WHERE o.user_nid = asked.user_nid AND o.device_id = asked.device_id GROUP BY algorithm) counted) AS counts,
+        WHERE o.user_nid = asked.user_nid AND o.device_id = asked.device_id AND claimed IS NULL GROUP BY algorithm) counted) AS counts,
       ARRAY (SELECT algorithm FROM fallback_keys f
         WHERE f.user_nid = asked.user_nid AND f.device_id = asked.device_id AND NOT used ORDER BY algorithm) AS unused
     FROM unnest($1::bigint[], $2::text[]) AS asked (user_nid, device_id)`,
@@ -116,14 +118,11 @@ const CLAIM: Statement<GivenKey> = {
   text: `WITH taken AS (SELECT key.nid, key.user_nid, key.device_id, key.algorithm, key.key_id
       FROM unnest($1::bigint[], $2::text[], $3::text[]) AS wanted (user_nid, device_id, algorithm)
       CROSS JOIN LATERAL (SELECT nid, user_nid, device_id, algorithm, key_id FROM one_time_keys o
-        WHERE o.user_nid = wanted.user_nid AND o.device_id = wanted.device_id AND o.algorithm = wanted.algorithm
+        WHERE o.user_nid = wanted.user_nid AND o.device_id = wanted.device_id AND o.algorithm = wanted.algorithm AND claimed IS NULL
         ORDER BY nid LIMIT 1 FOR UPDATE SKIP LOCKED) key),
-    gone AS (DELETE FROM one_time_keys o USING taken t WHERE o.user_nid = t.user_nid AND o.device_id = t.device_id
+    gone AS (UPDATE one_time_keys o SET claimed = now() FROM taken t WHERE o.user_nid = t.user_nid AND o.device_id = t.device_id
         AND o.algorithm = t.algorithm AND o.key_id = t.key_id
-      RETURNING o.user_nid, o.device_id, o.algorithm, o.key_id, o.key),
-    noted AS (INSERT INTO claimed_one_time_keys (user_nid, device_id, algorithm, key_id, key)
-      SELECT user_nid, device_id, algorithm, key_id, key FROM gone
-      ON CONFLICT (user_nid, device_id, algorithm, key_id) DO UPDATE SET key = excluded.key, claimed = now())
+      RETURNING o.user_nid, o.device_id, o.algorithm, o.key_id, o.key)
     SELECT user_nid, device_id, algorithm, key_id, key FROM gone`,
 };
 const FALLBACK: Statement<GivenKey & { used: boolean }> = {
@@ -159,9 +158,9 @@ export async function claimKeys(tx: Tx, wanted: readonly WantedKey[]): Promise<{
 }
 
 const EXPIRE: Statement<{ count: number }> = {
-  name: "one_time_keys_expire_claimed", // claimed_one_time_keys_claimed
-  text: `WITH old AS (SELECT ctid FROM claimed_one_time_keys WHERE claimed < now() - interval '7 days' LIMIT 10000),
-    gone AS (DELETE FROM claimed_one_time_keys WHERE ctid = ANY (ARRAY (SELECT ctid FROM old)) RETURNING 1)
+  name: "one_time_keys_expire_claimed", // one_time_keys_claimed
+  text: `WITH gone AS (DELETE FROM one_time_keys WHERE ctid = ANY (ARRAY (
+      SELECT ctid FROM one_time_keys WHERE claimed < now() - interval '7 days' LIMIT 10000)) RETURNING 1)
     SELECT count(*) AS count FROM gone`,
 };
 

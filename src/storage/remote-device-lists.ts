@@ -50,17 +50,27 @@ const BEGIN: Statement<{ user_nid: number; changes: number }> = {
   text: `INSERT INTO remote_device_lists AS list (user_nid, fetched, stale) SELECT user_nid, 0, true FROM unnest($1::bigint[]) AS asked (user_nid)
     ON CONFLICT (user_nid) DO UPDATE SET failures = list.failures RETURNING user_nid, changes`,
 };
+const LOCK_ALL: Statement<{ user_nid: number; changes: number }> = {
+  name: "remote_device_lists_lock_all",
+  // In one order, so that two who hold some do not wait for each other in a circle.
+  text: "SELECT user_nid, changes FROM remote_device_lists WHERE user_nid = ANY ($1::bigint[]) ORDER BY user_nid FOR UPDATE",
+};
 const PUT: Statement = {
   name: "remote_device_lists_put",
-  text: `UPDATE remote_device_lists SET stream_id = $2, fetched = $3, stale = $4, failures = 0, retry_ts = 0 WHERE user_nid = $1`,
+  text: `UPDATE remote_device_lists list SET stream_id = told.stream_id, fetched = $4, stale = list.changes <> told.changes, failures = 0, retry_ts = 0
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS told (user_nid, stream_id, changes) WHERE list.user_nid = told.user_nid`,
+};
+const REMOVE_ALL: Statement = {
+  name: "remote_device_lists_remove_all",
+  text: "DELETE FROM remote_device_keys WHERE user_nid = ANY ($1::bigint[])",
 };
 const MOVE: Statement = {
   name: "remote_device_lists_move",
   text: "UPDATE remote_device_lists SET stream_id = coalesce($2, stream_id), stale = stale OR $3, changes = changes + 1, retry_ts = CASE WHEN $3 THEN 0 ELSE retry_ts END WHERE user_nid = $1",
 };
-const REMOVE_DEVICES: Statement = {
-  name: "remote_device_lists_remove_devices",
-  text: "DELETE FROM remote_device_keys WHERE user_nid = $1 AND ($2::text[] IS NULL OR device_id = ANY ($2))",
+const REMOVE_DEVICE: Statement = {
+  name: "remote_device_lists_remove_device",
+  text: "DELETE FROM remote_device_keys WHERE user_nid = $1 AND device_id = $2",
 };
 const PUT_DEVICES: Statement<{ device_id: string }> = {
   name: "remote_device_lists_put_devices",
@@ -111,15 +121,25 @@ export async function beginFetch(database: Database, userNids: readonly number[]
   return new Map(rows.map(({ user_nid, changes }) => [user_nid, changes]));
 }
 
-/** Keeps a whole list as of a position of the log. */
-export async function putRemoteList(
-  tx: Queryable,
-  { user_nid, stream_id, fetched, stale }: { readonly user_nid: number; readonly stream_id: number | null; readonly fetched: number; readonly stale: boolean },
-  devices: readonly RemoteDevice[],
-): Promise<void> {
-  await tx.query(PUT, [user_nid, stream_id, fetched, stale]);
-  await tx.query(REMOVE_DEVICES, [user_nid, null]);
-  await putRemoteDevices(tx, devices);
+/** A list as its server told it, and how often that had spoken of it when it was asked. */
+export interface FetchedList {
+  readonly user_nid: number;
+  readonly stream_id: number | null;
+  readonly changes: number;
+}
+
+/**
+ * Keeps whole lists as of a position of the log, as lost ones if their servers have spoken of them since they were asked; gives
+ * which are still wanted, and their devices are to be put.
+ */
+export async function putRemoteLists(tx: Queryable, lists: readonly FetchedList[], fetched: number): Promise<Set<number>> {
+  const held = new Set((await tx.query(LOCK_ALL, [lists.map(({ user_nid }) => user_nid)])).map(({ user_nid }) => user_nid));
+  const wanted = lists.filter(({ user_nid }) => held.has(user_nid));
+  if (wanted.length === 0) return held;
+  const nids = wanted.map(({ user_nid }) => user_nid);
+  await tx.query(PUT, [nids, wanted.map(({ stream_id }) => stream_id), wanted.map(({ changes }) => changes), fetched]);
+  await tx.query(REMOVE_ALL, [nids]);
+  return held;
 }
 
 /** Notes that a server has spoken of a list: where it stands, or that we have lost it. */
@@ -140,7 +160,7 @@ export async function putRemoteDevices(tx: Queryable, devices: readonly RemoteDe
 }
 
 export async function removeRemoteDevice(tx: Queryable, userNid: number, deviceId: string): Promise<void> {
-  await tx.query(REMOVE_DEVICES, [userNid, [deviceId]]);
+  await tx.query(REMOVE_DEVICE, [userNid, deviceId]);
 }
 
 /** Takes lists that were lost; until `hold` (milliseconds since 1970) nobody else does. */

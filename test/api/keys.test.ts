@@ -199,6 +199,9 @@ describe("keys", () => {
     await bob.post(`${V3}/join/${room}`);
     expect(await lists()).to.deep.equal({ changed: [bob.user_id], left: [] });
     await bob.put(`${V3}/profile/${bob.user_id}/displayname`, { displayname: "Bob" });
+    // His membership follows in a moment; it is no meeting.
+    const named = async (): Promise<unknown> => (await alice.get(`${V3}/rooms/${room}/state/m.room.member/${bob.user_id}`)).body["displayname"];
+    await eventually("the room knows the name", async () => (await named()) === "Bob");
     const waiting = lists();
     await withKeys(bob);
     expect(await waiting).to.deep.equal({ changed: [bob.user_id], left: [] });
