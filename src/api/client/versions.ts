@@ -67,6 +67,9 @@ export function supported(existing: ReadonlySet<string>): { versions: string[]; 
 // Some operations between servers have the same names.
 const forClients = operations.filter(({ paths: [path] }) => !/^\/_matrix\/(?:federation|key)\//.test(path));
 
-const answer = supported(new Set(forClients.map(({ operationId }) => operationId)));
+const existing = new Set(forClients.map(({ operationId }) => operationId));
+const withSockets = supported(existing);
+existing.delete("websocketSync");
+const withoutSockets = supported(existing);
 
-export const getVersions: Handler<typeof spec.getVersions> = async () => answer;
+export const getVersions: Handler<typeof spec.getVersions> = async ({ config }) => (config.limits.sockets_per_user > 0 ? withSockets : withoutSockets);
