@@ -57,6 +57,7 @@ const RateLimits = Type.Object(
     delayed_event: rate(50, 500, "Actions on delayed events, per network address."),
     key_backup: rate(20, 200, "Calls to the backup of room keys, per user."),
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
+    keys: rate(20, 200, "Uploads, questions and claims of keys for encryption, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
     download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
     url_preview: rate(2, 20, "Previews of web pages, per user."),
@@ -611,6 +612,7 @@ export const ConfigSchema = Type.Object(
           default: [],
           description: "Names (with * and ?) of servers not to federate with.",
         }),
+        device_names: Type.Boolean({ default: false, description: "Whether other servers are told the names that users give their devices." }),
         trusted_key_servers: Type.Array(Type.String({ format: "mx-server-name" }), {
           default: [],
           description: "Servers whose word is taken for the keys of servers that cannot be reached.",

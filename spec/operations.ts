@@ -23,6 +23,7 @@ import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
+import * as keys from "./client/keys.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -56,6 +57,7 @@ import * as versions from "./client/versions.js";
 import * as voip from "./client/voip.js";
 import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationDevices from "./federation/devices.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
 import * as federationInvites from "./federation/invites.js";
@@ -91,9 +93,11 @@ export const operations: readonly Operation[] = [
   directory,
   fallbackPages,
   federationMedia,
+  federationDevices,
   federationOpenid,
   filter,
   keyBackup,
+  keys,
   login,
   media,
   membership,

@@ -12,10 +12,12 @@ import {
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
+import { forgetDeviceSignatures } from "../storage/cross-signing.js";
 import { deleteMessagesOfDevices } from "../storage/to-device.js";
 import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
+import { devicesChanged } from "./device-lists.js";
 
 /** The tokens as the client gets them. */
 export interface Tokens {
@@ -140,11 +142,9 @@ async function devicesDeleted(context: AccountContext, tx: Tx, devices: readonly
     devices.map(({ user_nid, device_id }) => ({ user_nid, type: `${LOCAL_NOTIFICATION_SETTINGS}.${device_id}` })),
   );
   for (const { user_nid, type } of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
-  const users = new Set(devices.map(({ user_nid }) => user_nid));
-  appendToLog(context, tx, [
-    ...[...users].map((user_nid) => ({ kind: "device_list", user_nid }) as const),
-    ...settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const),
-  ]);
+  appendToLog(context, tx, settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const));
+  await forgetDeviceSignatures(tx, devices);
+  devicesChanged(context, tx, devices);
   for (const { user_nid, device_id } of devices) tokensChanged(context, tx, user_nid, device_id);
 }
 
