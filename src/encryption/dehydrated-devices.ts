@@ -24,7 +24,7 @@ export interface Dehydrated extends UploadedKeys {
   readonly initial_device_display_name?: string | undefined;
 }
 
-export interface DehydratedContext extends AccountContext, EncryptionContext {}
+export type DehydratedContext = AccountContext & EncryptionContext;
 
 /**
  * Keeps a dehydrated device in the place of the one that the user had. Throws M_INVALID_PARAM if another device has its id,
