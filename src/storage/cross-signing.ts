@@ -67,6 +67,16 @@ export async function crossSigningKeys(reads: Reads, userNids: readonly number[]
   return userNids.length === 0 ? [] : await reads.read(OF_USERS, [userNids]);
 }
 
+const IS_KEY: Statement = {
+  name: "cross_signing_is_key", // cross_signing_keys_pkey
+  text: "SELECT FROM cross_signing_keys WHERE user_nid = $1 AND public_key = $2",
+};
+
+/** Whether this is one of the user's own public keys. */
+export async function isCrossSigningKey(tx: Queryable, userNid: number, publicKey: string): Promise<boolean> {
+  return (await tx.query(IS_KEY, [userNid, publicKey])).length > 0;
+}
+
 /** Lets whoever else changes the keys of one of our users wait. */
 export async function lockCrossSigning(tx: Queryable, userNid: number): Promise<void> {
   await tx.query(LOCK, [userNid]);
