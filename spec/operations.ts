@@ -17,6 +17,7 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as dehydratedDevices from "./client/dehydrated-devices.js";
 import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
@@ -88,6 +89,7 @@ export const operations: readonly Operation[] = [
   appservice,
   capabilities,
   createRoom,
+  dehydratedDevices,
   delayedEvents,
   devices,
   directory,

@@ -211,11 +211,7 @@ function forgetChanged({
   ruleChanges,
   sync: { members, keysLeft },
 }: Pick<Services, "follower" | "events" | "ruleChanges" | "sync">): AsyncDisposable {
-  let seen = follower.head;
-  const unsubscribe = follower.subscribeToAll(() => {
-    const range = { after: seen, upTo: follower.head };
-    seen = range.upTo;
-    const entries = follower.allEntries(range);
+  const unsubscribe = follower.subscribeToEntries((entries) => {
     if (entries === undefined) {
       events.forgetAll();
       members.forgetAll();

@@ -66,12 +66,11 @@ export async function checkPassword(context: AccountContext, userId: UserId | un
   const { database, limiter, passwords, servers } = context;
   const account =
     userId !== undefined && servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
-  if (userId !== undefined) await limiter.require("login_failure", userId);
+  // Counted before the slow hash: of guesses at the same time no more get through than of guesses one after the other.
+  if (userId !== undefined) await limiter.take("login_failure", userId);
   const matches = await passwords.verify(password, account?.password_hash ?? null);
-  if (!matches || account === undefined) {
-    if (userId !== undefined) await limiter.count("login_failure", userId);
-    throw wrong();
-  }
+  if (!matches || account === undefined) throw wrong();
+  await limiter.giveBack("login_failure", account.user_id);
   requireUsable(account);
   if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
     await rehash(context, account, account.password_hash, password);

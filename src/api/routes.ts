@@ -14,6 +14,7 @@ import * as adminSpec from "../../spec/client/admin.js";
 import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
+import * as dehydratedDevicesSpec from "../../spec/client/dehydrated-devices.js";
 import * as delayedEventsSpec from "../../spec/client/delayed-events.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
@@ -82,6 +83,7 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as dehydratedDevices from "./client/dehydrated-devices.js";
 import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
@@ -153,6 +155,7 @@ export const routes: readonly Route[] = [
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
+  bind(dehydratedDevicesSpec, dehydratedDevices),
   bind(delayedEventsSpec, delayedEvents),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),

@@ -4,6 +4,7 @@ import { logger } from "../log.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
+import type { PositionedEntry } from "../storage/log-entry.js";
 import { type MembershipEntry, membershipsOfUser, roomsJoinedBy } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 
@@ -98,13 +99,11 @@ export class WatchedUsers implements Disposable {
   /** Users whose presence changed and whose acquaintances have not been woken for it. */
   readonly #presences = new Set<number>();
   #presenceTimer: NodeJS.Timeout | undefined;
-  #seen: number;
 
   constructor(database: Database, follower: LogFollower) {
     this.#database = database;
     this.#follower = follower;
-    this.#seen = follower.head;
-    this.#unsubscribe = follower.subscribeToAll(() => this.#moved());
+    this.#unsubscribe = follower.subscribeToEntries((entries) => this.#moved(entries));
     this.#sweep = setInterval(() => this.#dropIdle(), SWEEP_MS).unref();
   }
 
@@ -171,10 +170,7 @@ export class WatchedUsers implements Disposable {
   }
 
   /** The head of the log moved: wakes whom the new entries concern. */
-  #moved(): void {
-    const range = { after: this.#seen, upTo: this.#follower.head };
-    this.#seen = range.upTo;
-    const entries = this.#follower.allEntries(range);
+  #moved(entries: readonly PositionedEntry[] | undefined): void {
     if (entries === undefined) {
       for (const watched of this.#users.values()) this.#outdated(watched);
       return;

@@ -197,6 +197,11 @@ describe("the admin API", function () {
     await root.post(path(`unquarantine/localhost/${second}`));
     expect(objectAt((await root.get(path(`localhost/${second}`))).body, "media_info")).to.include({ quarantined_by: null });
     await root.post(path(`unprotect/${first}`));
+    // What a room shows is its own: a member's picture is theirs everywhere.
+    await alice.put(`${V3}/profile/${alice.user_id}/avatar_url`, { avatar_url: `mxc://localhost/${first}` });
+    const room = encodeURIComponent(await createRoom(alice));
+    await alice.put(`${V3}/rooms/${room}/send/m.room.message/file`, { msgtype: "m.file", body: "a.txt", url: `mxc://localhost/${second}` });
+    expect((await root.get(`${ADMIN}/v1/room/${room}/media`)).body).to.deep.equal({ local: [`mxc://localhost/${second}`], remote: [] });
     const uses = await root.get(`${ADMIN}/v1/statistics/users/media?order_by=media_length&dir=b`);
     expect(objectsAt(uses.body, "users")[0]).to.include({ user_id: alice.user_id, media_count: 2, media_length: 7 });
     expect((await root.delete(path(`localhost/${first}`))).body).to.deep.equal({ deleted_media: [first], total: 1 });
