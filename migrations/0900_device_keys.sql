@@ -6,8 +6,7 @@ CREATE TABLE device_keys (
   PRIMARY KEY (user_nid, device_id),
   FOREIGN KEY (user_nid, device_id) REFERENCES devices (user_nid, device_id) ON DELETE CASCADE
 );
--- One-time keys. `nid` is the order in which they are given out, `key` canonical JSON. What was claimed stays for some days: a
--- client that sends its upload again must not bring it back.
+-- One-time keys that nobody has claimed. `nid` is the order in which they are given out, `key` canonical JSON.
 CREATE TABLE one_time_keys (
   nid bigint GENERATED ALWAYS AS IDENTITY,
   user_nid bigint NOT NULL,
@@ -15,12 +14,22 @@ CREATE TABLE one_time_keys (
   algorithm text NOT NULL,
   key_id text NOT NULL,
   key text NOT NULL,
-  claimed timestamptz,
   PRIMARY KEY (user_nid, device_id, algorithm, key_id),
   FOREIGN KEY (user_nid, device_id) REFERENCES devices (user_nid, device_id) ON DELETE CASCADE
 );
-CREATE INDEX one_time_keys_order ON one_time_keys (user_nid, device_id, algorithm, nid) WHERE claimed IS NULL;
-CREATE INDEX one_time_keys_claimed ON one_time_keys (claimed) WHERE claimed IS NOT NULL;
+CREATE INDEX one_time_keys_order ON one_time_keys (user_nid, device_id, algorithm, nid);
+-- Those that were claimed not long ago: a client that sends an upload again must not bring them back.
+CREATE TABLE claimed_one_time_keys (
+  user_nid bigint NOT NULL,
+  device_id text NOT NULL,
+  algorithm text NOT NULL,
+  key_id text NOT NULL,
+  key text NOT NULL,
+  claimed timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (user_nid, device_id, algorithm, key_id),
+  FOREIGN KEY (user_nid, device_id) REFERENCES devices (user_nid, device_id) ON DELETE CASCADE
+);
+CREATE INDEX claimed_one_time_keys_claimed ON claimed_one_time_keys (claimed);
 CREATE TABLE fallback_keys (
   user_nid bigint NOT NULL,
   device_id text NOT NULL,
