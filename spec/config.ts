@@ -373,6 +373,12 @@ export const ConfigSchema = Type.Object(
             { additionalProperties: false, description: "A document that new users have to accept, and its translations." },
           ),
         ),
+        renewal_days: Type.Integer({
+          minimum: 1,
+          maximum: 36_500,
+          default: 365,
+          description: "Days for which an administrator renews an account that may be used only for a time.",
+        }),
         shared_secret: Type.Optional(
           Type.String({
             minLength: 8,
