@@ -366,6 +366,21 @@ export const ConfigSchema = Type.Object(
           description: "New users need a token; `hansa registration-token create` makes one.",
         }),
         require_email: Type.Boolean({ default: false, description: "New users need an e-mail address; it takes `mail`." }),
+        captcha: Type.Optional(
+          Type.Object(
+            {
+              site_key: Type.String({ minLength: 1, maxLength: 255 }),
+              secret: Type.String({ minLength: 1 }),
+              script_url: Type.String({ format: "http-url", default: "https://www.google.com/recaptcha/api.js" }),
+              verify_url: Type.String({ format: "http-url", default: "https://www.google.com/recaptcha/api/siteverify" }),
+              sources: Type.Array(Type.String({ pattern: "^https?://[a-z0-9.:-]+$" }), {
+                default: ["https://www.google.com", "https://www.gstatic.com", "https://recaptcha.google.com"],
+                description: "The origins from which the provider's script loads what it shows.",
+              }),
+            },
+            { additionalProperties: false, description: "New users solve a captcha: reCAPTCHA 2, or another that speaks as it does." },
+          ),
+        ),
         guests: Type.Boolean({ default: false, description: "Whether anybody may use the server as a guest, in rooms that allow it." }),
         terms: Type.Optional(
           Type.Object(
@@ -389,6 +404,12 @@ export const ConfigSchema = Type.Object(
             { additionalProperties: false, description: "A document that new users have to accept, and its translations." },
           ),
         ),
+        renewal_days: Type.Integer({
+          minimum: 1,
+          maximum: 36_500,
+          default: 365,
+          description: "Days for which an administrator renews an account that may be used only for a time.",
+        }),
         shared_secret: Type.Optional(
           Type.String({
             minLength: 8,

@@ -31,7 +31,7 @@ async function accountOf(
   switch (body.type) {
     case "m.login.application_service": {
       const appservice = requireAppService(services.appservices, token);
-      return await requireOwnAccount(services.database, appservice, await namedUser(services, body, appservice.server));
+      return await requireOwnAccount(services, appservice, await namedUser(services, body, appservice.server));
     }
     case "m.login.password":
       if (body.password === undefined) throw missingParam('"password" is missing.');
