@@ -111,16 +111,17 @@ export async function uploadSignatures(context: EncryptionContext, signer: Owner
   if (asked.length > MAX_SIGNED) throw invalidParam(`At most ${MAX_SIGNED} keys can be signed at once.`);
   const known = await lookUp([...new Set([signer.user_id, ...Object.keys(signed).filter((user) => parseUserId(user) !== undefined)])]);
   const me = known.get(signer.user_id);
-  const failures: SignatureFailures = {};
+  // Users and targets are whatever the client wrote, also what objects have from their prototype.
+  const failures = new Map<string, Map<string, Readonly<Record<string, unknown>>>>();
   const accepted: KeySignature[] = [];
   for (const { user, target, object } of asked) {
     const owner = known.get(user);
     const result = user === signer.user_id ? ownSignatures(signer, me, target, object) : othersSignatures(signer, me, owner, target, object);
-    if (result instanceof Refusal) (failures[user] ??= {})[target] = result.body();
+    if (result instanceof Refusal) failures.set(user, (failures.get(user) ?? new Map<string, Readonly<Record<string, unknown>>>()).set(target, result.body()));
     else accepted.push(...result.map((signature) => ({ ...signature, user_nid: owner?.user_nid ?? 0, signer_nid: signer.user_nid, target })));
   }
   if (accepted.length > 0) await keep(context, signer, me, accepted);
-  return failures;
+  return Object.fromEntries([...failures].map(([user, refused]) => [user, Object.fromEntries(refused)]));
 }
 
 type Checked = Pick<KeySignature, "key_id" | "signature">[] | MatrixError;

@@ -36,13 +36,15 @@ async function claimLocalKeys(context: EncryptionContext, users: readonly UserId
     return claimed.given;
   });
   const names = new Map([...nids].map(([user, nid]) => [nid, user]));
-  const answer: GivenKeys = {};
+  const answer = new Map<string, [string, JsonObject][]>();
   for (const { user_nid, device_id, algorithm, key_id, key } of given) {
     const parsed: JsonValue = parseJson(key);
-    const ofUser = (answer[names.get(user_nid) ?? ""] ??= {});
-    ofUser[device_id] = { [`${algorithm}:${key_id}`]: parsed };
+    const user = names.get(user_nid) ?? "";
+    const devices = answer.get(user) ?? [];
+    devices.push([device_id, { [`${algorithm}:${key_id}`]: parsed }]);
+    answer.set(user, devices);
   }
-  return answer;
+  return Object.fromEntries([...answer].map(([user, devices]) => [user, Object.fromEntries(devices)]));
 }
 
 /** Answers a client: takes keys here and asks other servers for theirs. Throws M_INVALID_PARAM. */

@@ -4,6 +4,7 @@ import { logger } from "../log.js";
 import { RepeatedWork } from "../repeated-work.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
+import type { Membership } from "../protocol/membership.js";
 import {
   extendMembershipUpkeep,
   finishMembershipUpkeep,
@@ -83,7 +84,7 @@ export class MembershipUpkeep implements AsyncDisposable {
       });
       const content = job.deactivated ? { membership: "leave" } : { ...profile, membership: "join" };
       for (let next = 0; next < due.length; next += AT_ONCE) {
-        const done = await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id }) => this.#submit(job, room_id, content)));
+        const done = await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id, membership }) => this.#submit(job, room_id, membership, content)));
         complete &&= !done.includes(false);
       }
       await extendMembershipUpkeep(database, job);
@@ -92,8 +93,10 @@ export class MembershipUpkeep implements AsyncDisposable {
   }
 
   /** Changes a membership; false if the room cannot be written to at the moment, which must not hold up the others. */
-  async #submit({ user_id }: UpkeepJob, roomId: RoomId, content: JsonObject): Promise<boolean> {
-    const draft = { type: "m.room.member", state_key: user_id, sender: user_id, content };
+  async #submit({ user_id }: UpkeepJob, roomId: RoomId, membership: number, content: JsonObject): Promise<boolean> {
+    // Who has left meanwhile must not be brought back.
+    const while_membership = (Object.keys(MEMBERSHIPS) as Membership[]).filter((name) => MEMBERSHIPS[name] === membership);
+    const draft = { type: "m.room.member", state_key: user_id, sender: user_id, content, while_membership };
     try {
       const [result] = await this.#context.owners.submit(roomId, [draft]);
       // A room may refuse it, having changed meanwhile: then that is how it is.

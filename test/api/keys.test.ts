@@ -169,6 +169,10 @@ describe("keys", () => {
       [bob.user_id]: { [ofBob.master.publicKey]: signedBy(ofBob.master_key, alice.user_id, ofAlice.self) },
     });
     expect(objectAt(forged.body, "failures", bob.user_id, ofBob.master.publicKey)["errcode"]).to.equal("M_INVALID_SIGNATURE");
+    // Names that objects have from their prototype are names like others.
+    const odd = await alice.post(`${V3}/keys/signatures/upload`, { ["__proto__"]: { polluted: {} }, [bob.user_id]: { ["__proto__"]: {} } });
+    expect("polluted" in {}).to.equal(false);
+    expect(Object.getOwnPropertyNames(objectAt(odd.body, "failures"))).to.have.members(["__proto__", bob.user_id]);
     const signers = (seen: JsonObject, ...path: string[]): string[] => Object.keys(objectAt(seen, ...path, "signatures"));
     const seen = await query(carol, alice, bob);
     const names = Object.keys(objectAt(seen, "device_keys", alice.user_id, alice.device_id, "signatures", alice.user_id));
