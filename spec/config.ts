@@ -54,8 +54,10 @@ const RateLimits = Type.Object(
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),
     presence: rate(1, 20, "Per user."),
+    delayed_event: rate(50, 500, "Actions on delayed events, per network address."),
     key_backup: rate(20, 200, "Calls to the backup of room keys, per user."),
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
+    keys: rate(20, 200, "Uploads, questions and claims of keys for encryption, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
     download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
     url_preview: rate(2, 20, "Previews of web pages, per user."),
@@ -202,6 +204,35 @@ const Push = Type.Object(
     mail_content: Type.Boolean({ default: true, description: "Whether mails quote the messages they are about." }),
   },
   { ...closed, description: "Notifications to users whose clients are not listening." },
+);
+
+const DelayedEvents = Type.Object(
+  {
+    max_delay_seconds: Type.Integer({ minimum: 1, maximum: 315_360_000, default: 2_592_000, description: "The longest delay." }),
+    max_per_user: Type.Integer({ minimum: 0, maximum: 10_000, default: 100, description: "How many events a user may have scheduled at once." }),
+  },
+  { ...closed, description: "Events that users let be sent later." },
+);
+
+const Voip = Type.Object(
+  {
+    turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
+      default: [],
+      description: "TURN servers that calls may go through, as turn:turn.example.org:3478?transport=udp.",
+    }),
+    turn_shared_secret: Type.Optional(
+      Type.String({ minLength: 1, description: "What the TURN servers share with this one, so that each user gets a password that expires." }),
+    ),
+    turn_username: Type.Optional(Type.String({ minLength: 1, description: "Instead of a shared secret: one name and password for all users." })),
+    turn_password: Type.Optional(Type.String({ minLength: 1 })),
+    turn_seconds: Type.Integer({ minimum: 60, maximum: 2_592_000, default: 86_400, description: "How long a user's password for TURN lasts." }),
+    turn_guests: Type.Boolean({ default: true, description: "Whether guests get passwords for TURN." }),
+    rtc_transports: Type.Array(Type.Object({ type: Type.String({ minLength: 1 }) }, { additionalProperties: true }), {
+      default: [],
+      description: "What group calls go through, as clients take it: {type: livekit, livekit_service_url: https://...}.",
+    }),
+  },
+  { ...closed, description: "Calls." },
 );
 
 const Outgoing = Type.Object(
@@ -602,6 +633,7 @@ export const ConfigSchema = Type.Object(
           default: [],
           description: "Names (with * and ?) of servers not to federate with.",
         }),
+        device_names: Type.Boolean({ default: false, description: "Whether other servers are told the names that users give their devices." }),
         trusted_key_servers: Type.Array(Type.String({ format: "mx-server-name" }), {
           default: [],
           description: "Servers whose word is taken for the keys of servers that cannot be reached.",
@@ -645,6 +677,8 @@ export const ConfigSchema = Type.Object(
     media: Media,
     url_previews: UrlPreviews,
     push: Push,
+    delayed_events: DelayedEvents,
+    voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,
     metrics: Type.Object(

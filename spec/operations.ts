@@ -17,10 +17,14 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as dehydratedDevices from "./client/dehydrated-devices.js";
+import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
+import * as keyBackup from "./client/key-backup.js";
+import * as keys from "./client/keys.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -44,13 +48,17 @@ import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
 import * as thirdPartyIdentifiers from "./client/third-party-identifiers.js";
+import * as threadSubscriptions from "./client/thread-subscriptions.js";
+import * as toDevice from "./client/to-device.js";
 import * as typing from "./client/typing.js";
 import * as unsubscribe from "./client/unsubscribe.js";
 import * as userDirectory from "./client/user-directory.js";
 import * as validationPages from "./client/validation-pages.js";
 import * as versions from "./client/versions.js";
+import * as voip from "./client/voip.js";
 import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationDevices from "./federation/devices.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
 import * as federationInvites from "./federation/invites.js";
@@ -81,12 +89,17 @@ export const operations: readonly Operation[] = [
   appservice,
   capabilities,
   createRoom,
+  dehydratedDevices,
+  delayedEvents,
   devices,
   directory,
   fallbackPages,
   federationMedia,
+  federationDevices,
   federationOpenid,
   filter,
+  keyBackup,
+  keys,
   login,
   media,
   membership,
@@ -110,11 +123,14 @@ export const operations: readonly Operation[] = [
   sync,
   thirdParty,
   thirdPartyIdentifiers,
+  threadSubscriptions,
+  toDevice,
   typing,
   unsubscribe,
   userDirectory,
   validationPages,
   versions,
+  voip,
   websocket,
   wellknown,
   federationDirectory,

@@ -83,6 +83,13 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
   }
   if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
+  const { turn_uris, turn_shared_secret, turn_username, turn_password } = config.voip;
+  if ((turn_username === undefined) !== (turn_password === undefined)) {
+    conflicts.push("voip needs both turn_username and turn_password, or neither.");
+  }
+  if (turn_uris.length > 0 && turn_shared_secret === undefined && turn_password === undefined) {
+    conflicts.push("voip.turn_uris needs turn_shared_secret, or turn_username and turn_password.");
+  }
   const { s3, quota } = config.media;
   if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
     conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");

@@ -23,6 +23,8 @@ import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { unknownError } from "./errors.js";
 import { takeEdus } from "./ephemeral/inbound-edus.js";
+import { DeviceListResync } from "./encryption/remote-device-lists.js";
+import { missedDeviceLists } from "./encryption/device-list-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
@@ -38,6 +40,7 @@ import { MediaUpkeep } from "./media/upkeep.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
+import { DelayedEvents } from "./rooms/delayed-events.js";
 import { followErasedUsers } from "./rooms/erased-users.js";
 import { Backfills } from "./rooms/backfills.js";
 import { EventCache } from "./rooms/event-cache.js";
@@ -63,6 +66,7 @@ import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signin
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
+import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
 import type { SyncDependencies } from "./sync/sync.js";
@@ -188,6 +192,7 @@ async function startEngine(
     users,
     streams,
     sentMembers: new SentMembers(),
+    keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
     members: new CurrentMembers(database),
     unread: {
@@ -204,20 +209,18 @@ function forgetChanged({
   follower,
   events,
   ruleChanges,
-  sync: { members },
+  sync: { members, keysLeft },
 }: Pick<Services, "follower" | "events" | "ruleChanges" | "sync">): AsyncDisposable {
-  let seen = follower.head;
-  const unsubscribe = follower.subscribeToAll(() => {
-    const range = { after: seen, upTo: follower.head };
-    seen = range.upTo;
-    const entries = follower.allEntries(range);
+  const unsubscribe = follower.subscribeToEntries((entries) => {
     if (entries === undefined) {
       events.forgetAll();
       members.forgetAll();
+      keysLeft.forgetAll();
       ruleChanges.noteAll();
       return;
     }
-    for (const { kind, room_nid, user_nid, reference } of entries) {
+    for (const { kind, room_nid, user_nid, device, reference } of entries) {
+      if (kind === "key" && user_nid !== undefined && device !== undefined) keysLeft.forget(user_nid, device);
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
       if (kind === "push_rule" && user_nid !== undefined) ruleChanges.note(user_nid);
       if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
@@ -268,6 +271,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const buckets = config.redis.url === undefined ? undefined : new SharedBuckets(config.redis.url);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(buckets?.[Symbol.dispose]()) });
   const limiter = new RateLimiter(config.rate_limits, clock, buckets);
+  const delayedEvents = new DelayedEvents({ ...context, limits: config.delayed_events });
+  started.push(delayedEvents);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
   const outbox = new Outbox({ config, clock, database, secret });
@@ -282,6 +287,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   await registerSenders(database, clock, appservices);
   const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
+  started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
   const sender = new FederationSender({
     database,
@@ -290,12 +296,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     servers,
     clock,
     process: () => registration.nid,
-    edusOf: owedEdus({ ...engine, servers, federation }),
+    edusOf: owedEdus({ ...engine, config, servers, federation }),
+    missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
   const services: Services = {
     ...engine,
     adminTasks,
+    delayedEvents,
     appservices,
     appserviceClient,
     config,

@@ -1,12 +1,17 @@
 // Client-server API, "Sending events to a room" and "Redactions".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
+import { delayed, delayParameter } from "../types/delayed-events.js";
 import { EventId, RoomId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
 
 const sent = Type.Object({ event_id: EventId });
 // Application services give events the time at which they happened.
-const timestamp = Type.Object({ ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) });
+const timestamp = Type.Object({
+  ...delayParameter,
+  ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+});
+const sentOrDelayed = Type.Union([sent, delayed]);
 
 export const setRoomStateWithKey = operation({
   operationId: "setRoomStateWithKey",
@@ -23,7 +28,7 @@ export const setRoomStateWithKey = operation({
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), stateKey: Type.String({ default: "" }) }),
   query: timestamp,
   body: JsonObject,
-  response: sent,
+  response: sentOrDelayed,
 });
 
 export const sendMessage = operation({
@@ -37,7 +42,7 @@ export const sendMessage = operation({
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), txnId: Type.String({ minLength: 1 }) }),
   query: timestamp,
   body: JsonObject,
-  response: sent,
+  response: sentOrDelayed,
 });
 
 export const redactEvent = operation({

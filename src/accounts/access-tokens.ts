@@ -23,7 +23,7 @@ export function tokenDigest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-type FollowedLog = Pick<LogFollower, "head" | "healthy" | "allEntries" | "subscribeToAll">;
+type FollowedLog = Pick<LogFollower, "healthy" | "subscribeToEntries">;
 
 interface Known {
   readonly requester: Requester;
@@ -59,12 +59,8 @@ export class AccessTokens {
    * remembered counts. Gives what ends it.
    */
   follow(log: FollowedLog): () => void {
-    let seen = log.head;
     this.log = log;
-    return log.subscribeToAll(() => {
-      const { head } = log;
-      const entries = log.allEntries({ after: seen, upTo: head });
-      seen = head;
+    return log.subscribeToEntries((entries) => {
       if (entries === undefined) this.forgetAll();
       for (const { kind, user_nid, device } of entries ?? []) {
         if (kind === "invalidation" && user_nid !== undefined) this.forget(user_nid, device);

@@ -11,6 +11,7 @@ import type { MediaContext } from "../media/context.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { Backfills } from "../rooms/backfills.js";
 import type { HierarchyCache } from "../rooms/hierarchy-cache.js";
+import type { DelayedEvents } from "../rooms/delayed-events.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
 import type { RoomOwners } from "../rooms/owner.js";
 import type { RoomServices } from "../rooms/room-services.js";
@@ -32,6 +33,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly transactions: InboundTransactions;
   readonly bus: Bus;
   readonly follower: LogFollower;
+  readonly delayedEvents: DelayedEvents;
   readonly owners: RoomOwners;
   readonly events: EventCache;
   readonly backfills: Backfills;

@@ -16,6 +16,7 @@ export const LOG_KINDS = {
   to_device: 11,
   server_membership: 12,
   invalidation: 13,
+  thread_subscription: 14,
 } as const;
 
 export type LogKind = keyof typeof LOG_KINDS;

@@ -1,6 +1,8 @@
 // What a database needs done now and then, by whichever process comes to it.
 import type { Clock } from "../clock.js";
 import type { Database } from "./database.js";
+import { expireClaimedKeys } from "./device-keys.js";
+import { expireDelayed } from "./delayed-events.js";
 import { giveUpMessages } from "./destinations.js";
 import { keepLogPartitions } from "./log-upkeep.js";
 import { cutMessagePartition } from "./message-partitions.js";
@@ -11,6 +13,8 @@ import { expireTransactionIds } from "./transaction-ids.js";
 
 /** What is kept for servers that are away is given up when they have been for so long. */
 const GIVE_UP_MS = 30 * 86_400_000;
+/** What became of delayed events is told for so long. */
+const DELAYED_MS = 7 * 86_400_000;
 /** Deletions of one visit: what is left over waits for the next. */
 const ROUNDS = 10;
 
@@ -26,9 +30,11 @@ const SECONDS_PER_DAY = 86_400;
 export async function keepHouse(database: Database, clock: Clock, { redactedContentDays }: HouseRules): Promise<void> {
   await keepLogPartitions(database);
   await cutMessagePartition(database, new Date(clock.now()).toISOString().slice(0, 7));
+  await expireDelayed(database, clock.now() - DELAYED_MS);
   await giveUpMessages(database, clock.now() - GIVE_UP_MS);
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireClaimedKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);
   if (redactedContentDays === undefined) return;
   const grace = redactedContentDays * SECONDS_PER_DAY;

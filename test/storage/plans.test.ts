@@ -42,6 +42,11 @@ import {
 } from "../../src/storage/state.js";
 import { lastThreadOrdinals, threadNumbers, threadsOfRoom } from "../../src/storage/threads.js";
 import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
+import { findDelayed, listDelayed, nextDue } from "../../src/storage/delayed-events.js";
+import { nextOwed } from "../../src/storage/destinations.js";
+import { keysOfBackup, latestBackup } from "../../src/storage/key-backup.js";
+import { changedThreadSubscriptions, findThreadSubscription } from "../../src/storage/thread-subscriptions.js";
+import { devicesOfUsers, isSent, messagesAt, waitingMessages } from "../../src/storage/to-device.js";
 import { findUsersByName } from "../../src/storage/user-directory.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
@@ -91,6 +96,15 @@ const FILL = [
   `INSERT INTO auth_chains SELECT i, 1 + i / 10, 1 + i % 10 FROM generate_series(1, 119999) i`,
   `INSERT INTO auth_chain_links SELECT 1 + i / 10, 1 + i % 10, greatest(i / 10 - 3, 1), 5 FROM generate_series(100, 119999) i`,
   `INSERT INTO transaction_ids SELECT decode(md5(i::text), 'hex'), i, 1 + i % 20000, 'D', 't' || i FROM generate_series(1, ${EVENTS}) i`,
+  `INSERT INTO devices (user_nid, device_id, created_ts) SELECT nid, 'D', 0 FROM users`,
+  `INSERT INTO to_device_messages (user_nid, device_id, position, event) SELECT 1 + i % 20000, 'D', i, '{}' FROM generate_series(1, 100000) i`,
+  `INSERT INTO to_device_sent (key) SELECT decode(md5(i::text), 'hex') FROM generate_series(1, 50000) i`,
+  `INSERT INTO key_backups (user_nid, version, algorithm, auth_data) SELECT nid, 1, 'x', '{}' FROM users`,
+  `INSERT INTO key_backup_keys SELECT 1 + i % 20000, 1, '!r' || i % 7, 's' || i, 0, 0, true, '{}' FROM generate_series(1, 100000) i`,
+  `INSERT INTO delayed_events (delay_id, user_nid, room_id, type, content, delay_ms, running_since, send_ts, finalised_ts)
+   SELECT 'd' || i, 1 + i % 20000, '!r1', 'm', '{}', 1, i, i, CASE WHEN i % 3 > 0 THEN i END FROM generate_series(1, 60000) i`,
+  `INSERT INTO thread_subscriptions SELECT 1 + i % 20000, i, 1 + i % ${ROOMS}, true, true, i FROM generate_series(1, 100000) i`,
+  `INSERT INTO owed_edus SELECT 's' || i % 5000, 'm.direct_to_device', 'k' || i, i, 'x', '{}' FROM generate_series(1, 50000) i`,
   `INSERT INTO log_cursors VALUES ('x', 1)`,
 ];
 
@@ -234,6 +248,28 @@ describe("plans of hot queries", () => {
     await interning.findTuples(tuples);
     await interning.userIds([5, 6]);
     expect(asked.size).to.be.greaterThan(35);
+    expect(Object.fromEntries(scans)).to.deep.equal({});
+  });
+
+  it("messages to devices, key backups, delayed events and thread subscriptions are read through an index", async () => {
+    const device = "D" as never;
+    const place = { send_ts: 0, delay_id: "" };
+    expect(await waitingMessages(explaining, 5, device, { after: 20_000, upTo: EVENTS, afterNid: 0, limit: 100 })).to.have.length(4);
+    await waitingMessages(explaining, 5, device, { after: 0, upTo: EVENTS, afterNid: 50_000, limit: 100 });
+    await devicesOfUsers(explaining, Array.from({ length: 100 }, (_, index) => index + 1));
+    await isSent(explaining, "00".repeat(16));
+    await messagesAt(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, position: index + 1 })));
+    await nextOwed(explaining, "s5" as never, { events: 50, edus: 100 });
+    expect(await keysOfBackup(explaining, 5, 1, {})).to.have.length(5);
+    await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never });
+    await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never, session_id: "s4" });
+    await latestBackup(explaining, 5);
+    await listDelayed(explaining, 5, {}, { from: place, backwards: false, limit: 50 });
+    await listDelayed(explaining, 5, { status: "scheduled" }, { from: { ...place, send_ts: 1e12 }, backwards: true, limit: 50 });
+    await findDelayed(explaining, "d5");
+    await nextDue(explaining);
+    await changedThreadSubscriptions(explaining, 5, { position: EVENTS, root: 0 }, 0, 100);
+    await findThreadSubscription(explaining, 5, 4);
     expect(Object.fromEntries(scans)).to.deep.equal({});
   });
 

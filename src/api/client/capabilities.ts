@@ -1,8 +1,14 @@
 // Client-server API, "Capabilities negotiation".
 import type * as spec from "../../../spec/client/capabilities.js";
 import { thirdPartyStages } from "../../accounts/third-party-ids.js";
+import type { Config } from "../../config.js";
 import { roomVersions } from "../../protocol/room-version.js";
 import type { Handler } from "../handler.js";
+
+/** What delayed events may be (MSC4140). */
+function delayedEvents({ delayed_events: { max_delay_seconds, max_per_user } }: Config): { max_delay_ms: number; max_scheduled: number } {
+  return { max_delay_ms: max_delay_seconds * 1000, max_scheduled: max_per_user };
+}
 
 export const getCapabilities: Handler<typeof spec.getCapabilities> = async (services, { auth }) => ({
   capabilities: {
@@ -13,6 +19,8 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async (serv
     "m.change_password": { enabled: true },
     ...(auth.is_admin && { "m.account_moderation": { lock: true, suspend: true } }),
     "m.profile_fields": { enabled: true },
+    "m.delayed_events": delayedEvents(services.config),
+    "org.matrix.msc4140.delayed_events": delayedEvents(services.config),
     "m.set_displayname": { enabled: true },
     "m.set_avatar_url": { enabled: true },
     "m.3pid_changes": { enabled: thirdPartyStages(services).length > 0 },

@@ -2,6 +2,7 @@
 import type * as spec from "../../../spec/client/send.js";
 import type { Requester } from "../../accounts/requester.js";
 import { userSuspended } from "../../errors.js";
+import type { EventId } from "../../protocol/identifiers.js";
 import type { JsonObject } from "../../protocol/json.js";
 import { ownString } from "../../protocol/json.js";
 import * as send from "../../rooms/send.js";
@@ -27,11 +28,21 @@ function assertedTime({ appservice }: Requester, { ts }: { readonly ts?: number 
   return appservice === undefined ? undefined : ts;
 }
 
+/** The answer to a shadow-banned user, whom nobody hears: it looks like any other. */
+function unheard(query: { readonly "org.matrix.msc4140.delay"?: number }, id: EventId): { event_id: EventId } | { delay_id: string } {
+  return query["org.matrix.msc4140.delay"] === undefined ? { event_id: id } : { delay_id: id };
+}
+
 export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = async (services, { auth, params, query, body }) => {
   const { roomId, eventType, stateKey } = params;
   if (!isLeaving(auth, eventType, stateKey, body)) {
     if (auth.restriction === "suspended") throw userSuspended();
-    if (auth.shadow_banned === true) return { event_id: unheardEventId(auth, roomId, eventType, stateKey, JSON.stringify(body)) };
+    if (auth.shadow_banned === true) return unheard(query, unheardEventId(auth, roomId, eventType, stateKey, JSON.stringify(body)));
+  }
+  const delay_ms = query["org.matrix.msc4140.delay"];
+  if (delay_ms !== undefined) {
+    const event = { room_id: roomId, type: eventType, state_key: stateKey, content: body, delay_ms };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
   }
   return { event_id: await send.setState(services, auth, roomId, eventType, stateKey, body, assertedTime(auth, query)) };
 };
@@ -40,7 +51,12 @@ export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { 
   const redacts = params.eventType === "m.room.redaction" ? ownString(body, "redacts") : undefined;
   await requireOwnEvent(services, auth, redacts);
   const { roomId, eventType, txnId } = params;
-  if (auth.shadow_banned === true) return { event_id: unheardEventId(auth, roomId, eventType, txnId) };
+  if (auth.shadow_banned === true) return unheard(query, unheardEventId(auth, roomId, eventType, txnId));
+  const delay_ms = query["org.matrix.msc4140.delay"];
+  if (delay_ms !== undefined) {
+    const event = { room_id: roomId, type: eventType, content: body, delay_ms, txn_id: txnId };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
+  }
   await services.presence.active(auth.user_nid);
   return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, assertedTime(auth, query)) };
 };

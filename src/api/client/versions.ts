@@ -31,6 +31,8 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.hansa.websocket": ["websocketSync"],
+  "org.matrix.msc3814": ["putDehydratedDevice", "getDehydratedDeviceEvents"],
+  "org.matrix.msc4140": ["scheduleDelayedEvent", "updateDelayedEvent"],
   "org.matrix.msc4155": ["inviteUser"],
   "org.matrix.msc4380": ["inviteUser"],
   "org.matrix.msc4380.stable": ["inviteUser"],

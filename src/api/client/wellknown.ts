@@ -1,14 +1,19 @@
 // Client-server API, "Server Discovery".
+import type { Static } from "typebox";
 import type * as spec from "../../../spec/client/wellknown.js";
+import type { WellKnown } from "../../../spec/types/well-known.js";
 import type { Config } from "../../config.js";
 import { notFound } from "../../errors.js";
 import { parseUserId } from "../../protocol/identifiers.js";
 import type { Handler } from "../handler.js";
+import { rtcTransports } from "./voip.js";
 
 /** The discovery document of a server, if its public address is configured. */
-export function wellKnownOf(config: Config, server: string): { "m.homeserver": { base_url: string } } | undefined {
+export function wellKnownOf(config: Config, server: string): Static<typeof WellKnown> | undefined {
   const url = config.servers.find(({ name }) => name === server)?.public_base_url;
-  return url === undefined ? undefined : { "m.homeserver": { base_url: url } };
+  if (url === undefined) return undefined;
+  const foci = rtcTransports(config);
+  return { "m.homeserver": { base_url: url }, ...(foci.length > 0 && { "org.matrix.msc4143.rtc_foci": foci }) };
 }
 
 export const getWellknown: Handler<typeof spec.getWellknown> = async ({ config }, { server }) => {
