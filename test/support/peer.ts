@@ -7,6 +7,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { Agent, request } from "undici";
+import { canonicalJson } from "../../src/protocol/canonical-json.js";
 import { parseServerName, type ServerName } from "../../src/protocol/identifiers.js";
 import { isObject, parseJson, type JsonObject, type JsonValue } from "../../src/protocol/json.js";
 import { requestAuthorization } from "../../src/protocol/request-signing.js";
@@ -77,7 +78,8 @@ export async function startPeer(): Promise<Peer> {
       const answer = await request(url + uri, {
         method,
         headers: { authorization, ...(body !== undefined && { "content-type": "application/json" }) },
-        body: body === undefined ? null : JSON.stringify(body),
+        // Deep nesting and odd numbers go out as they are.
+        body: body === undefined ? null : canonicalJson(body, { lexemes: true }),
         dispatcher: agent,
       });
       const json = parseJson(await buffer(answer.body));
