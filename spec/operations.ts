@@ -42,6 +42,7 @@ import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as slidingSync from "./client/sliding-sync.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
@@ -113,6 +114,7 @@ export const operations: readonly Operation[] = [
   roomUpgrades,
   search,
   send,
+  slidingSync,
   spaces,
   sync,
   thirdParty,
