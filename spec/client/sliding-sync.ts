@@ -41,6 +41,7 @@ const extensions = Type.Object({
   to_device: Type.Optional(
     Type.Object({ enabled: Type.Optional(Type.Boolean()), since: Type.Optional(Type.String()), limit: Type.Optional(count) }),
   ),
+  e2ee: Type.Optional(Type.Object({ enabled: Type.Optional(Type.Boolean()) })),
   account_data: Type.Optional(inRooms),
   receipts: Type.Optional(inRooms),
   typing: Type.Optional(inRooms),
@@ -120,6 +121,13 @@ export const slidingSync = operation({
     rooms: Type.Record(RoomId, room),
     extensions: Type.Object({
       to_device: Type.Optional(Type.Object({ next_batch: Type.String(), events: Type.Array(simple) })),
+      e2ee: Type.Optional(
+        Type.Object({
+          device_lists: Type.Object({ changed: Type.Array(UserId), left: Type.Array(UserId) }),
+          device_one_time_keys_count: Type.Record(Type.String(), count),
+          device_unused_fallback_key_types: Type.Array(Type.String()),
+        }),
+      ),
       account_data: Type.Optional(
         Type.Object({ global: Type.Array(simple), rooms: Type.Record(RoomId, Type.Array(simple)) }),
       ),

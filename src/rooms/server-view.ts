@@ -2,7 +2,7 @@
 import { forbidden, notFound } from "../errors.js";
 import { redactEvent } from "../protocol/event-format.js";
 import { type HistoryVisibility, historyVisibilityIn, mayServerSee } from "../protocol/history-visibility.js";
-import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { createEventIdOfRoom, type EventId, parseUserId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
 import { stateTuple } from "../protocol/state-map.js";
@@ -133,7 +133,9 @@ export async function stateForServer(context: RoomContext, server: ServerName, r
 /** Events of a state, and all that authorises them, which may be some of the state again. */
 export async function stateWithAuthChain(context: RoomContext, reads: Reads, nids: readonly number[]): Promise<StateForServer> {
   const state = await context.events.get(reads, nids);
-  const authorising = [...state.values()].flatMap(({ row }) => row.auth_nids);
+  const create = [...state.values()].find(({ event }) => event.type === "m.room.create" && event.state_key === "");
+  // Where the room id implies the create event nothing names it, but other servers look for it here.
+  const authorising = [...state.values()].flatMap(({ row }) => row.auth_nids).concat(create?.row.nid ?? []);
   const chain = await context.events.get(reads, await authChain(reads, [...new Set(authorising)]));
   return { pdus: [...state.values()], authChain: [...chain.values()] };
 }
@@ -142,9 +144,12 @@ export async function stateWithAuthChain(context: RoomContext, reads: Reads, nid
 export async function authChainForServer(context: RoomContext, server: ServerName, roomId: RoomId, eventId: EventId): Promise<string[]> {
   return await context.database.snapshot(async (reads) => {
     const view = await requireServerView(context, reads, server, roomId);
-    const row = (await eventsById(reads, [eventId])).get(eventId);
+    const create = createEventIdOfRoom(roomId);
+    const rows = await eventsById(reads, [eventId, create]);
+    const row = rows.get(eventId);
     if (row === undefined || row.room_nid !== view.room.nid) throw notFound("This server does not have this event.");
-    const chain = await context.events.get(reads, await authChain(reads, row.auth_nids));
+    const implied = view.room.rules.hashedRoomIds && create !== eventId ? (rows.get(create)?.nid ?? []) : [];
+    const chain = await context.events.get(reads, await authChain(reads, row.auth_nids.concat(implied)));
     return [...chain.values()].map(({ event }) => event.json);
   });
 }

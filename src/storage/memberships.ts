@@ -21,6 +21,11 @@ const OF_USER: Statement<MembershipEntry> = {
   text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
     FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1`,
 };
+const JOINED_BY: Statement<MembershipEntry> = {
+  name: "memberships_joined_by", // current_state_user
+  text: `SELECT c.room_nid, r.room_id, r.version, c.membership, c.event_nid, c.position, false AS forgotten
+    FROM current_state c JOIN rooms r ON r.nid = c.room_nid WHERE c.user_nid = $1 AND c.membership = 1`,
+};
 const IN_ROOM: Statement<MembershipEntry> = {
   name: "memberships_in_room", // memberships_pkey
   text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
@@ -30,6 +35,11 @@ const IN_ROOM: Statement<MembershipEntry> = {
 /** All memberships that a local user ever had, the latest of each room. */
 export async function membershipsOfUser(database: Reads, userNid: number): Promise<MembershipEntry[]> {
   return await database.read(OF_USER, [userNid]);
+}
+
+/** The rooms that a user, of whatever server, has joined. */
+export async function roomsJoinedBy(database: Reads, userNid: number): Promise<MembershipEntry[]> {
+  return await database.read(JOINED_BY, [userNid]);
 }
 
 /** A local user's membership in one room. */

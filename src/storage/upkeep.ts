@@ -1,6 +1,7 @@
 // What a database needs done now and then, by whichever process comes to it.
 import type { Clock } from "../clock.js";
 import type { Database } from "./database.js";
+import { expireClaimedKeys } from "./device-keys.js";
 import { expireDelayed } from "./delayed-events.js";
 import { giveUpMessages } from "./destinations.js";
 import { keepLogPartitions } from "./log-upkeep.js";
@@ -35,6 +36,7 @@ export async function keepHouse(database: Database, clock: Clock, { redactedCont
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireConnections(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireClaimedKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);
   if (redactedContentDays === undefined) return;
   const grace = redactedContentDays * SECONDS_PER_DAY;

@@ -44,6 +44,7 @@ import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import { strippedRooms } from "./stripped-rooms.js";
 import type { SyncFilter } from "./sync-filter.js";
+import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS, type DeviceLists } from "./device-lists.js";
 import { toDeviceSection, toDeviceText } from "./to-device.js";
 
 export interface SyncServices extends VisibilityServices {
@@ -140,12 +141,14 @@ class SyncRead {
 
     const windows = await this.#windows(rooms);
     const range = { after: this.#after, upTo: this.#upTo };
-    const [sections, accountData, presence, waiting, toDevice] = await Promise.all([
+    const [sections, accountData, presence, waiting, toDevice, lists, keysLeft] = await Promise.all([
       this.#sections(windows),
       streams.accountData(this.#reads, this.#reader.user_nid, range),
       streams.presence(this.#reads, this.#reader.user_nid, range, metIn(windows)),
       this.#invitesAndKnocks(rooms),
       toDeviceSection(this.#reads, this.#reader, since, this.#upTo),
+      this.#deviceLists(),
+      keysLeftText(this.#reads, this.#reader),
     ]);
     const roomText = await this.#rooms(rooms, sections, accountData.rooms, typingSerial, waiting);
 
@@ -162,9 +165,17 @@ class SyncRead {
     if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
     const accountText = sideEvents(accountData.global, filter.accountData);
     if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
-    const empty = since !== undefined && parts.length === 1 && toDevice.events.length === 0;
-    parts.push(toDeviceText(toDevice), ENCRYPTION);
+    const quiet = toDevice.events.length + lists.changed.length + lists.left.length === 0;
+    const empty = since !== undefined && parts.length === 1 && quiet;
+    parts.push(toDeviceText(toDevice), encryptionText(lists, keysLeft));
     return { text: `{${parts.join(",")}}`, empty, next };
+  }
+
+  /** Whose devices the reader has to look at again. Who begins asks for what it needs. */
+  async #deviceLists(): Promise<DeviceLists> {
+    const { since, resync } = this.#request;
+    if (since === undefined && !resync) return NO_DEVICE_LISTS;
+    return await deviceLists(this.#services, this.#reads, this.#reader.user_nid, resync ? undefined : this.#after);
   }
 
   /** The user's rooms. That a room was left is news for other devices also where it was forgotten at once. */
@@ -598,11 +609,6 @@ function metIn(windows: readonly RoomWindow[]): Met {
     joined.filter((window) => window.isNew === isNew).map(({ room_nid }) => room_nid);
   return { fresh: nids(true), changed: nids(false) };
 }
-
-/** Until there are keys of devices, these say so. */
-export const ENCRYPTION =
-  `"device_lists":{"changed":[],"left":[]},` +
-  `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]`;
 
 const QUIET: Timeline = { events: [], limited: false, prevBatch: undefined };
 

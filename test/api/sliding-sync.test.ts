@@ -1,5 +1,6 @@
 // Simplified sliding sync (MSC4186): lists, subscriptions, what is told of rooms, and extensions.
 import { expect } from "chai";
+import { deviceOf } from "../support/device-keys.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
 import { SlidingClient, slidingSync } from "../support/sliding-client.js";
@@ -436,6 +437,30 @@ describe("sliding sync", () => {
     await send(4);
     expect(objectsAt((await waiting).body, "extensions", "to_device", "events")).to.have.length(1);
     expect(refusal(await slidingSync(alice, { extensions: { to_device: { enabled: true, since: "x" } } }))).to.deep.equal([400, "M_INVALID_PARAM"]);
+  });
+
+  it("has an extension for encryption", async () => {
+    const room = await createRoom();
+    await join(room, bob);
+    const [mine, theirs] = [deviceOf(alice), deviceOf(bob)];
+    const asked = { extensions: { e2ee: { enabled: true } } };
+    const none = { changed: [], left: [] };
+    const first = await ask(asked);
+    expect(objectAt(first, "extensions", "e2ee")).to.deep.equal({
+      device_lists: none,
+      device_one_time_keys_count: { signed_curve25519: 0 },
+      device_unused_fallback_key_types: [],
+    });
+    const waiting = slidingSync(alice, asked, stringAt(first, "pos"), 30_000);
+    await done(bob.post(`${V3}/keys/upload`, { device_keys: theirs.device_keys }));
+    const { body: second } = await waiting;
+    expect(objectAt(second, "extensions", "e2ee", "device_lists")).to.deep.equal({ changed: [bob.user_id], left: [] });
+    expect(objectAt(await ask(asked, alice, stringAt(second, "pos")), "extensions", "e2ee", "device_lists")).to.deep.equal(none);
+    await done(alice.post(`${V3}/keys/upload`, { device_keys: mine.device_keys, one_time_keys: mine.oneTimeKeys("AAAA") }));
+    const third = await ask(asked, alice, stringAt(second, "pos"));
+    expect(objectAt(third, "extensions", "e2ee", "device_one_time_keys_count")).to.deep.equal({ signed_curve25519: 1 });
+    await leave(room, bob);
+    expect(objectAt(await ask(asked, alice, stringAt(third, "pos")), "extensions", "e2ee", "device_lists")).to.deep.equal({ changed: [], left: [bob.user_id] });
   });
 
   it("has an extension for thread subscriptions", async () => {

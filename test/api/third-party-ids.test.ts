@@ -5,6 +5,7 @@ import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startMailbox, type Mailbox } from "../support/mailbox.js";
 import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { startWebServer } from "../support/web-server.js";
 
 const V3 = "/_matrix/client/v3";
 const BASE = "https://matrix.example.org";
@@ -342,5 +343,74 @@ describe("pages of user-interactive authentication", () => {
     expect(await hostile.text()).to.not.contain("<script>alert");
     const login = await fetch(`${server.url}/_matrix/static/client/login/`);
     expect(await login.text()).to.contain("window.matrixLogin.onLogin(response)");
+  });
+
+  it("send a link to an address, and go on once it was opened", async () => {
+    await using mailbox = await startMailbox();
+    await using server = await startTestServer({
+      servers: [{ name: "localhost", public_base_url: BASE }],
+      registration: { open: true, require_email: true },
+      mail: { host: "127.0.0.1", port: mailbox.port, security: "none", from: "Hansa <noreply@example.org>" },
+    });
+    const post = async (session: string, fields: Record<string, string>): Promise<{ status: number; text: string }> => {
+      const url = `${server.url}${V3}/auth/m.login.email.identity/fallback/web?session=${encodeURIComponent(session)}`;
+      const answer = await fetch(url, { method: "POST", body: new URLSearchParams(fields) });
+      return { status: answer.status, text: await answer.text() };
+    };
+    const body = { username: "mia", password: "long enough" };
+    const session = stringAt((await server.anonymous.post(`${V3}/register`, body)).body, "session") ?? "";
+    expect((await post(session, { email: "nonsense" })).status).to.equal(400);
+    expect((await post("unknown", { email: "mia@example.org" })).status).to.equal(403);
+    const sent = await post(session, { email: "mia@example.org" });
+    expect(sent.status).to.equal(200);
+    const hidden = (name: string): string => new RegExp(`name="${name}" value="([^"]+)"`).exec(sent.text)?.[1] ?? "";
+    const credentials = { sid: hidden("sid"), client_secret: hidden("client_secret") };
+    const early = await post(session, credentials);
+    expect([early.status, early.text.includes("onAuthDone")], "before the link was opened").to.deep.equal([200, false]);
+    await mailbox.until(1);
+    const link = (/https:\S+/.exec(mailbox.mails[0]?.text ?? "")?.[0] ?? "").slice(BASE.length);
+    expect((await fetch(server.url + link, { method: "POST" })).status).to.equal(200);
+    const done = await post(session, credentials);
+    expect([done.status, done.text.includes("onAuthDone")]).to.deep.equal([200, true]);
+    const registered = await server.anonymous.post(`${V3}/register`, { ...body, auth: { session } });
+    expect(registered.status, JSON.stringify(registered.body)).to.equal(200);
+    const mia = server.client({ access_token: stringAt(registered.body, "access_token") });
+    expect(objectsAt((await mia.get(`${V3}/account/3pid`)).body, "threepids").map(({ address }) => address)).to.deep.equal(["mia@example.org"]);
+    // A session of an operation that asks for no address.
+    const other = stringAt((await mia.post(`${V3}/account/deactivate`, {})).body, "session") ?? "";
+    expect((await post(other, { email: "mia2@example.org" })).status).to.equal(403);
+  });
+
+  it("show a captcha, whose provider says whether it was solved", async () => {
+    const asked: string[] = [];
+    await using provider = await startWebServer({
+      "/verify": (response, request) => {
+        request.setEncoding("utf8").once("data", (body: string) => {
+          asked.push(body);
+          if (body.includes("broken")) response.writeHead(500).end();
+          else response.end(JSON.stringify({ success: new URLSearchParams(body).get("response") === "a person" }));
+        });
+      },
+    });
+    const captcha = { site_key: "site", secret: "canary", verify_url: `${provider.url}/verify` };
+    await using server = await startTestServer({ registration: { open: true, captcha }, outgoing: { allowed_addresses: ["127.0.0.0/8"] } });
+    const body = { username: "cap", password: "long enough" };
+    const first = await server.anonymous.post(`${V3}/register`, body);
+    expect(first.body["flows"]).to.deep.equal([{ stages: ["m.login.recaptcha"] }]);
+    expect(objectAt(first.body, "params", "m.login.recaptcha")).to.deep.equal({ public_key: "site" });
+    const session = stringAt(first.body, "session") ?? "";
+    const submit = (more: object): Promise<Answer> => server.anonymous.post(`${V3}/register`, { ...body, auth: { type: "m.login.recaptcha", session, ...more } });
+    expect(refusal(await submit({}))).to.deep.equal([401, "M_CAPTCHA_NEEDED"]);
+    expect(refusal(await submit({ response: "a machine" }))).to.deep.equal([401, "M_CAPTCHA_INVALID"]);
+    expect(refusal(await submit({ response: "broken" }))).to.deep.equal([502, "M_UNKNOWN"]);
+    const page = `${server.url}${V3}/auth/m.login.recaptcha/fallback/web?session=${encodeURIComponent(session)}`;
+    const shown = await fetch(page);
+    expect(await shown.text()).to.contain('data-sitekey="site"').and.contain('src="https://www.google.com/recaptcha/api.js"').and.not.contain("canary");
+    expect(shown.headers.get("content-security-policy")).to.contain("frame-src https://www.google.com");
+    const solve = async (response: string): Promise<number> =>
+      (await fetch(page, { method: "POST", body: new URLSearchParams({ "g-recaptcha-response": response }) })).status;
+    expect([await solve("a machine"), await solve("a person")]).to.deep.equal([400, 200]);
+    expect((await server.anonymous.post(`${V3}/register`, { ...body, auth: { session } })).status).to.equal(200);
+    expect(asked).to.include("secret=canary&response=a+person");
   });
 });

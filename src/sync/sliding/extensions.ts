@@ -5,6 +5,8 @@ import { subscriptionPlace, subscriptionsByRoom } from "../../rooms/thread-subsc
 import { formatToken, type SyncToken } from "../../rooms/token.js";
 import { accountDataOfRooms } from "../../storage/sliding-rooms.js";
 import { changedThreadSubscriptions } from "../../storage/thread-subscriptions.js";
+import type { Interning } from "../../storage/interning.js";
+import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS } from "../device-lists.js";
 import { sideEvents, type SyncReader } from "../read-sync.js";
 import { toDeviceSection } from "../to-device.js";
 import { FOLLOWS, type PlannedRoom } from "./plan.js";
@@ -12,7 +14,7 @@ import { inScope, type SlidingRequest } from "./request.js";
 import { isJoined } from "./room-list.js";
 
 /** Bits of the extensions that tell of the whole account. */
-export const BEGUN = { account_data: 1, threads: 2 } as const;
+export const BEGUN = { account_data: 1, threads: 2, e2ee: 4 } as const;
 
 const THREADS = "io.element.msc4308.thread_subscriptions";
 const MAX_THREADS = 100;
@@ -20,6 +22,7 @@ const MAX_THREADS = 100;
 /** What an extension's part of an answer is made from. */
 export interface ExtensionRead {
   readonly reads: Reads;
+  readonly interning: Interning;
   readonly streams: SideStreams;
   readonly reader: SyncReader;
   readonly request: SlidingRequest;
@@ -49,13 +52,15 @@ interface Part {
 /** Which extensions that tell of the whole account have begun when a request is answered. */
 export function begunBy({ extensions }: SlidingRequest): number {
   return (
-    (extensions.account_data?.enabled === true ? BEGUN.account_data : 0) | (extensions[THREADS]?.enabled === true ? BEGUN.threads : 0)
+    (extensions.account_data?.enabled === true ? BEGUN.account_data : 0) |
+    (extensions[THREADS]?.enabled === true ? BEGUN.threads : 0) |
+    (extensions.e2ee?.enabled === true ? BEGUN.e2ee : 0)
   );
 }
 
 /** Reads all that is asked for. */
 export async function readExtensions(read: ExtensionRead): Promise<ExtensionAnswer> {
-  const found = await Promise.all([toDevice(read), accountData(read), receipts(read), threads(read)]);
+  const found = await Promise.all([toDevice(read), encryption(read), accountData(read), receipts(read), threads(read)]);
   const parts = [...found, typing(read)].filter((part) => part !== undefined);
   const texts = parts.map(({ name, text }) => `${JSON.stringify(name)}:${text}`);
   return { text: `{${texts.join(",")}}`, empty: parts.every(({ empty }) => empty) };
@@ -75,6 +80,17 @@ async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, u
   });
   const text = `{"next_batch":${JSON.stringify(next)},"events":[${section.events.join(",")}]}`;
   return { name: "to_device", text, empty: section.events.length === 0 };
+}
+
+async function encryption({ reads, interning, reader, request, since }: ExtensionRead): Promise<Part | undefined> {
+  if (request.extensions.e2ee?.enabled !== true) return undefined;
+  const began = since !== undefined && (since.begun & BEGUN.e2ee) !== 0;
+  const [lists, keysLeft] = await Promise.all([
+    // Who begins asks for what it needs.
+    began ? deviceLists({ interning }, reads, reader.user_nid, since.token.position) : NO_DEVICE_LISTS,
+    keysLeftText(reads, reader),
+  ]);
+  return { name: "e2ee", text: `{${encryptionText(lists, keysLeft)}}`, empty: lists.changed.length + lists.left.length === 0 };
 }
 
 /** How far the client has what an extension tells of a room: not at all, up to some position, or up to its token. */

@@ -142,6 +142,7 @@ class Reading {
       this.#rooms(told),
       readExtensions({
         reads: this.#reads,
+        interning: this.#services.interning,
         streams,
         reader: this.#reader,
         request,

@@ -101,6 +101,8 @@ async function somethingHappened(
 /** Whether an entry of the log may be something to tell a user: the presence of others is not. */
 function concerns({ kind, room_nid, user_nid }: PositionedEntry, userNid: number, rooms: ReadonlyMap<number, string>): boolean {
   if (kind === "presence") return false;
+  // Whether they share a room the database knows.
+  if (kind === "device_list") return true;
   return user_nid === userNid || (room_nid !== undefined && rooms.has(room_nid));
 }
 
