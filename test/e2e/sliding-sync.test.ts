@@ -7,11 +7,12 @@ import { startTestServer, testClient, type Answer, type TestClient, type TestSer
 import { SlidingClient, slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
-const STEPS = 150;
+const STEPS = 300;
 
 const everything = { lists: { all: { timeline_limit: 20, required_state: [["*", "*"]] } } };
-/** A small window over it, and members as they are seen. */
-const glance = { lists: { all: { timeline_limit: 3, required_state: [["*", "*"], ["m.room.member", "$LAZY"]], ranges: [[0, 1]] } } };
+/** A window over it, with the same of each room, or less. */
+const window = { lists: { all: { ...everything.lists.all, ranges: [[0, 1]] } } };
+const glance = { lists: { all: { timeline_limit: 3, required_state: [["*", "*"], ["m.room.member", "$LAZY"]], ranges: [[0, 2]] } } };
 
 const eventId = (event: JsonObject): string => stringAt(event, "event_id") ?? "";
 
@@ -70,25 +71,28 @@ describe("sliding sync over processes", () => {
       const [x, y, z] = users;
       if (x === undefined || y === undefined || z === undefined) throw new Error("no users");
       const rooms: string[] = [];
-      for (let n = 0; n < 4; n += 1) {
+      for (let n = 0; n < 6; n += 1) {
         rooms.push(stringAt(await done(at(x, n).post(`${V3}/createRoom`, { preset: "public_chat" })), "room_id") ?? "");
       }
-      const clients = [new SlidingClient(y), new SlidingClient(y)] as const;
+      for (const room of rooms) await done(at(y, 0).post(`${V3}/join/${room}`));
+      const clients = [everything, window, glance].map((usual) => ({ usual, client: new SlidingClient(y) }));
       let sent = 0;
       const act = async (n: number): Promise<void> => {
         const room = rooms[Math.floor(next() * rooms.length)] ?? "";
         const who = at(pick([x, y, z]), n);
         const path = `${V3}/rooms/${room}`;
         // Much of it is refused: who is not in a room cannot send to it.
-        switch (Math.floor(next() * 9)) {
+        switch (Math.floor(next() * 12)) {
           case 0:
             return void (await who.post(`${V3}/join/${room}`));
           case 1:
-            return void (await who.post(`${path}/leave`));
+            return void (await at(pick([y, z]), n).post(`${path}/leave`));
+          case 6:
+            return void (await at(y, n).post(`${V3}/join/${room}`));
           case 2:
             return void (await at(x, n).post(`${path}/invite`, { user_id: pick([y, z]).user_id }));
           case 3:
-            return void (await at(x, n).post(`${path}/${pick(["kick", "ban", "unban"])}`, { user_id: y.user_id }));
+            return void (await at(x, n).post(`${path}/${pick(["kick", "ban", "unban", "unban"])}`, { user_id: y.user_id }));
           case 4:
             return void (await at(x, n).put(`${path}/state/m.room.topic`, { topic: String(next()) }));
           case 5:
@@ -99,22 +103,21 @@ describe("sliding sync over processes", () => {
       };
       for (let n = 0; n < STEPS; n += 1) {
         await act(n);
-        for (const [index, client] of clients.entries()) {
-          if (next() < 0.5) continue;
+        for (const [index, { client, usual }] of clients.entries()) {
+          if (next() < 0.8) continue;
           client.use(at(y, n + index));
-          const body = { ...(index === 1 && next() < 0.7 ? glance : everything), conn_id: `c${index}` };
+          const body = { ...(next() < 0.9 ? usual : everything), conn_id: `c${index}` };
           // Some answers get lost.
           if (next() < 0.2) await slidingSync(at(y, n), body, client.pos);
           await client.step(body);
         }
       }
-      for (const [index, client] of clients.entries()) {
-        for (let n = 0; n < 2; n += 1) {
-          client.use(at(y, n + index));
-          await client.step({ ...everything, conn_id: `c${index}` });
-        }
+      for (const [index, { client }] of clients.entries()) {
+        const body = { ...everything, conn_id: `c${index}` };
+        client.use(at(y, index));
+        await client.step(body);
         expect(await differences(at(y, 0), client), `client ${index}`).to.deep.equal([]);
-        expect(objectAt(await client.step({ ...everything, conn_id: `c${index}` }), "rooms"), "nothing is left to tell").to.deep.equal({});
+        expect(objectAt(await client.step(body), "rooms"), "nothing is left to tell").to.deep.equal({});
       }
     });
   }
