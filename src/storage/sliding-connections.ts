@@ -138,16 +138,14 @@ export async function storeState(
 }
 
 /** A connection in a state; undefined if there is none, or if that state is kept no longer. */
-export async function findConnection(database: Database, connection: number, state: number): Promise<StoredConnection | undefined> {
-  return await database.snapshot(async (reads: Reads) => {
-    const [[row], rooms] = await Promise.all([reads.read(FIND, [connection, state]), reads.read(ROOMS, [connection, state])]);
-    if (row === undefined) return undefined;
-    const found = new Map<number, SentRoom>();
-    for (const { room_nid, sent, config, ...rest } of rooms) {
-      found.set(room_nid, { ...rest, sent: sent ?? undefined, config: fromText(row.configs[config - 1] ?? "") });
-    }
-    return { user_nid: row.user_nid, device_id: row.device_id ?? undefined, conn_id: fromText(row.conn_id), rooms: found };
-  });
+export async function findConnection(reads: Reads, connection: number, state: number): Promise<StoredConnection | undefined> {
+  const [[row], rooms] = await Promise.all([reads.read(FIND, [connection, state]), reads.read(ROOMS, [connection, state])]);
+  if (row === undefined) return undefined;
+  const found = new Map<number, SentRoom>();
+  for (const { room_nid, sent, config, ...rest } of rooms) {
+    found.set(room_nid, { ...rest, sent: sent ?? undefined, config: fromText(row.configs[config - 1] ?? "") });
+  }
+  return { user_nid: row.user_nid, device_id: row.device_id ?? undefined, conn_id: fromText(row.conn_id), rooms: found };
 }
 
 /** Notes that a connection is in use. */

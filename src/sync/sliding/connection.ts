@@ -80,7 +80,7 @@ export class Connections {
     const key = `${connection} ${state}`;
     let kept = this.#kept.get(key);
     if (kept === undefined) {
-      const found = await findConnection(this.#database, connection, state);
+      const found = await this.#database.snapshot((reads) => findConnection(reads, connection, state));
       if (found === undefined) throw unknownPosition();
       kept = { nid: connection, state, rooms: found.rooms, owner: found, touched: Number.NEGATIVE_INFINITY };
       this.#kept.set(key, kept);
