@@ -75,7 +75,7 @@ BEGIN
     END IF;
     places := places || place;
   END LOOP;
-  IF cardinality(c.configs) > 256 THEN RETURN NULL; END IF;
+  IF cardinality(c.configs) > 256 OR pg_column_size(c.configs) > 1000000 THEN RETURN NULL; END IF;
   c.last_state := c.last_state + 1;
   INSERT INTO sliding_rooms (connection, room_nid, state, sent, timeline_limit, config, membership, extensions, is_dm, members)
     SELECT conn, room, c.last_state, sent, timeline_limit, places[config], membership, bits, is_dm, members::bigint[]

@@ -7,6 +7,8 @@ import { JsonObject } from "../types/json.js";
 import { PresenceState } from "../types/presence.js";
 
 const count = Type.Integer({ minimum: 0 });
+/** Longer types and state keys no event has. */
+const name = Type.String({ maxLength: 255 });
 const names = Type.Array(Type.String(), { maxItems: 100 });
 const roomTypes = Type.Array(Type.Union([Type.String(), Type.Null()]), { maxItems: 100 });
 
@@ -25,7 +27,7 @@ export type SlidingFilters = Static<typeof filters>;
 
 const roomConfig = {
   timeline_limit: count,
-  required_state: Type.Optional(Type.Array(Type.Tuple([Type.String(), Type.String()]), { maxItems: 500 })),
+  required_state: Type.Optional(Type.Array(Type.Tuple([name, name]), { maxItems: 500 })),
 };
 
 /** The rooms of some lists and subscriptions: all of them if absent. */

@@ -88,9 +88,9 @@ const ROOMS: Statement<RoomRow> = {
     FROM sliding_connections c JOIN sliding_rooms r ON r.connection = c.nid
     WHERE c.nid = $1 AND (state = $2 OR NOT state = ANY (tips)) ORDER BY r.room_nid, state DESC`,
 };
-const TOUCH: Statement = {
+const TOUCH: Statement<{ nid: number }> = {
   name: "sliding_touch", // sliding_connections_pkey
-  text: "UPDATE sliding_connections SET used = now() WHERE nid = $1",
+  text: "UPDATE sliding_connections SET used = now() WHERE nid = $1 RETURNING nid",
 };
 const EXPIRE: Statement<{ one: number }> = {
   name: "sliding_expire", // sliding_connections_used
@@ -148,9 +148,9 @@ export async function findConnection(reads: Reads, connection: number, state: nu
   return { user_nid: row.user_nid, device_id: row.device_id ?? undefined, conn_id: fromText(row.conn_id), rooms: found };
 }
 
-/** Notes that a connection is in use. */
-export async function touchConnection(database: Database, connection: number): Promise<void> {
-  await database.execute(TOUCH, [connection]);
+/** Notes that a connection is in use; false if there is none. */
+export async function touchConnection(database: Database, connection: number): Promise<boolean> {
+  return (await database.execute(TOUCH, [connection])).length > 0;
 }
 
 /** Deletes connections that nobody has used for a week: how many, at most 200 at a time. */

@@ -1,5 +1,6 @@
 // Simplified sliding sync (MSC4186): lists, subscriptions, what is told of rooms, and extensions.
 import { expect } from "chai";
+import { expireConnections } from "../../src/storage/sliding-connections.js";
 import { deviceOf } from "../support/device-keys.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
@@ -356,6 +357,11 @@ describe("sliding sync", () => {
     expect((await slidingSync(alice, { ...list(), conn_id: "c24" }, poss[24])).status).to.equal(200);
     for (let n = 0; n < 4; n += 1) await ask({ ...list(), conn_id: "c24" });
     expect(await count()).to.be.at.most(20);
+    await server.database.write({ name: "test_age", text: "UPDATE sliding_connections SET used = now() - interval '8 days' WHERE conn_id = 'c24'" }, []);
+    for (const deleted of [2, 0]) expect(await expireConnections(server.database)).to.equal(deleted);
+    await using other = await startTestServer({}, server.address);
+    const refused = await slidingSync(other.client(alice), { ...list(), conn_id: "c24" }, poss[24]);
+    expect(refusal(refused)).to.deep.equal([400, "M_UNKNOWN_POS"]);
     await done(alice.post(`${V3}/logout`));
     expect(await count()).to.equal(0);
   });
@@ -484,6 +490,17 @@ describe("sliding sync", () => {
     expect(next).not.to.have.property("subscribed");
   });
 
+  it("lets clients begin anew that ask for too many different things", async () => {
+    await createRoom();
+    const client = new SlidingClient(alice);
+    let refused: unknown;
+    for (let n = 0; n < 300 && refused === undefined; n += 1) {
+      await client.step(list({ required_state: [[`org.example.t${n}`, ""]] })).catch((error: unknown) => (refused = error));
+    }
+    expect(String(refused)).to.include("M_UNKNOWN_POS");
+    expect(roomsIn(await ask(list()))).to.have.length(1);
+  }).timeout(20_000);
+
   it("refuses what is malformed", async () => {
     const bad: JsonObject[] = [
       { lists: { a: {} } },
@@ -495,6 +512,8 @@ describe("sliding sync", () => {
       { conn_id: 1 },
     ];
     for (const body of bad) expect((await slidingSync(alice, body)).status, JSON.stringify(body)).to.equal(400);
+    const many = { timeline_limit: 1, required_state: Array.from({ length: 400 }, (_, n) => ["m.room.member", `@u${n}:example.org`]) };
+    expect(refusal(await slidingSync(alice, { lists: { a: many, b: many, c: many } }))).to.deep.equal([400, "M_INVALID_PARAM"]);
     expect(await ask({})).to.deep.include({ lists: {}, rooms: {}, extensions: {} });
   });
 });

@@ -88,7 +88,10 @@ export class Connections {
     const { user_nid, device_id, conn_id } = kept.owner;
     if (user_nid !== owner.user_nid || device_id !== owner.device_id || conn_id !== owner.conn_id) throw unknownPosition();
     if (this.#clock.monotonic() - kept.touched > TOUCH_MS) {
-      await touchConnection(this.#database, connection);
+      if (!(await touchConnection(this.#database, connection))) {
+        this.#kept.delete(key);
+        throw unknownPosition();
+      }
       kept.touched = this.#clock.monotonic();
     }
     return kept;

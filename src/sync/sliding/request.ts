@@ -7,7 +7,7 @@ import { requiredState, type RequiredState } from "./required-state.js";
 /** More events of one room an answer never has. */
 const MAX_TIMELINE = 100;
 /** Pairs of required state in all of a request. */
-const MAX_REQUIRED = 5_000;
+const MAX_REQUIRED = 1_000;
 
 /** What is asked for of a room. */
 export interface RoomConfig {

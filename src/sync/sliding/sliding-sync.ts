@@ -54,7 +54,7 @@ export async function slidingSync(
       const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
       const answer = await readSliding(services, reader, read);
       if (!answer.empty || deadline <= clock.monotonic() || signal.aborted) return await answered(services, owner, read, answer);
-      if (!(await somethingHappened(services, user, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
+      if (!(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
     }
   } finally {
     user.leave(reader.device_id);
@@ -78,6 +78,7 @@ async function answered(
 async function somethingHappened(
   { follower, streams, clock }: SlidingServices & Pick<SlidingDependencies, "follower" | "clock">,
   user: WatchedUser,
+  { extensions }: SlidingRequest,
   { token }: SlidingAnswer,
   version: number,
   deadline: number,
@@ -93,17 +94,24 @@ async function somethingHappened(
     if (follower.head <= token.position) continue;
     const entries = follower.allEntries({ after: token.position, upTo: follower.head });
     const { rooms } = user;
+    const told = { receipts: extensions.receipts?.enabled === true, deviceLists: extensions.e2ee?.enabled === true };
     // What memory does not know the database does.
-    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms))) return true;
+    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, told))) return true;
   }
 }
 
 /** Whether an entry of the log may be something to tell a user: the presence of others is not. */
-function concerns({ kind, room_nid, user_nid }: PositionedEntry, userNid: number, rooms: ReadonlyMap<number, string>): boolean {
+function concerns(
+  { kind, room_nid, user_nid }: PositionedEntry,
+  userNid: number,
+  rooms: ReadonlyMap<number, string>,
+  told: { readonly receipts: boolean; readonly deviceLists: boolean },
+): boolean {
   if (kind === "presence") return false;
   // Whether they share a room the database knows.
-  if (kind === "device_list") return true;
-  return user_nid === userNid || (room_nid !== undefined && rooms.has(room_nid));
+  if (kind === "device_list") return told.deviceLists;
+  if (user_nid === userNid) return true;
+  return room_nid !== undefined && rooms.has(room_nid) && (kind !== "receipt" || told.receipts);
 }
 
 /** The position that a client shows, once this process has come as far. Throws M_UNKNOWN_POS. */
