@@ -24,16 +24,19 @@ interface PresetState {
   readonly join_rule: string;
   readonly history_visibility: string;
   readonly guest_access: string;
+  /** Who may invite: in a public room nobody needs it, and under other join rules it would be left to everyone. */
+  readonly invite: number;
 }
-
-const PRESETS: Readonly<Record<Preset, PresetState>> = {
-  private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join" },
-  trusted_private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join" },
-  public_chat: { join_rule: "public", history_visibility: "shared", guest_access: "forbidden" },
-};
 
 const ADMIN = 100;
 const MODERATOR = 50;
+
+const PRESETS: Readonly<Record<Preset, PresetState>> = {
+  private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join", invite: 0 },
+  trusted_private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join", invite: 0 },
+  public_chat: { join_rule: "public", history_visibility: "shared", guest_access: "forbidden", invite: MODERATOR },
+};
+
 /** Above `state_default`: whoever ends a room of a version with privileged creators needs more than an administrator. */
 const TOMBSTONE = 150;
 
@@ -52,7 +55,7 @@ export function initialEvents(
   const trusted = preset === "trusted_private_chat";
   const invited = (request.invite ?? []).filter((user, index, all) => all.indexOf(user) === index);
   const overridden = new Set((request.initial_state ?? []).map(({ type, state_key }) => stateTuple(type, state_key ?? "")));
-  const { join_rule, history_visibility, guest_access } = PRESETS[preset];
+  const { join_rule, history_visibility, guest_access, invite } = PRESETS[preset];
 
   const state = (type: string, content: JsonObject): InitialEvent => ({ type, state_key: "", content });
   const member = (user: UserId, membership: string, more: JsonObject = {}): InitialEvent => ({
@@ -69,6 +72,7 @@ export function initialEvents(
     // 3.
     state("m.room.power_levels", {
       ...powerLevels(version, creator, trusted ? invited : []),
+      invite,
       ...request.power_level_content_override,
     }),
     // 4.
@@ -141,7 +145,6 @@ function powerLevels(version: RoomVersion, creator: UserId, trusted: readonly Us
     ban: MODERATOR,
     kick: MODERATOR,
     redact: MODERATOR,
-    invite: 0,
     historical: ADMIN,
   };
 }

@@ -14,6 +14,7 @@ import { type JsonObject, ownString } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { forgetRoom as forgetStatement, isKnownWell, membershipInRoom, membershipsOfUser } from "../storage/memberships.js";
+import { serversOfRoom } from "../storage/room-directory.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import { lookUpAlias } from "./aliases.js";
 import { requireOpenRoom } from "./blocked-rooms.js";
@@ -33,7 +34,7 @@ import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
 import { outsideEvent } from "./outside.js";
 import { inviteElsewhere } from "./remote-invite.js";
-import { joinElsewhere, knockElsewhere, leaveElsewhere, serversToAsk } from "./remote-membership.js";
+import { joinElsewhere, knockElsewhere, leaveElsewhere } from "./remote-membership.js";
 import { authorisedJoin } from "./restricted-join.js";
 import { requireDeclinable } from "./server-notices.js";
 import { followPredecessor } from "./upgrade-settings.js";
@@ -42,6 +43,8 @@ const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
 /** Who can be removed from a room. */
 const REMOVABLE: readonly Membership[] = ["join", "invite", "knock"];
+/** Servers of a room that are asked to let a user in where we may not. */
+const MAX_SERVERS = 10;
 
 /** What a client may add to a change of membership. */
 export interface MembershipOptions {
@@ -87,12 +90,12 @@ export async function joinRoom(
   const { database } = context;
   const { user_id } = user;
   const { join_authorised_via_users_server: _ours, ...given } = content;
-  const elsewhere = async (): Promise<EventId> => {
+  const elsewhere = async (others: readonly ServerName[] = []): Promise<EventId> => {
     if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
     const profile = (await memberProfiles(context, [user_id])).get(user_id);
     const invite = await outsideEvent(context, user.user_nid, roomId);
     const inviters = invite?.membership === MEMBERSHIPS.invite ? [serverNameOf(invite.event.sender)] : [];
-    const eventId = await joinElsewhere(context, user, roomId, [...inviters, ...via], { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const eventId = await joinElsewhere(context, user, roomId, [...inviters, ...via, ...others], { ...profile, ...given, ...(reason !== undefined && { reason }) });
     const joinedRoom = await requireRoom(database, roomId);
     const create = (await stateEventsOf(context, database, joinedRoom.nid, [CREATE])).get(CREATE);
     await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
@@ -122,7 +125,8 @@ export async function joinRoom(
   } catch (error) {
     if (!(error instanceof MatrixError) || !error.errcode.startsWith("M_UNABLE")) throw error;
     // Another server in the room may know more rooms, or have somebody who may invite.
-    if (serversToAsk(context, roomId, via).length > 0) return await elsewhere();
+    const others = (await serversOfRoom(database, room.nid, MAX_SERVERS)).filter((server) => !context.servers.isLocal(server));
+    if (others.length > 0) return await elsewhere(others);
     throw forbidden(error.message);
   }
   const eventId = await submitMember(context, roomId, {

@@ -84,6 +84,8 @@ export async function takeBackOutside(context: RoomContext, version: RoomVersion
   if (user === undefined || !ended.includes(membershipIn(event.content))) return false;
   const userNid = (await context.interning.findUsers([user])).get(user);
   const before = userNid === undefined ? undefined : await outsideEvent(context, userNid, event.room_id);
+  // What comes late may be what was before the invitation: an unban is often sent with it.
+  if (before !== undefined && event.depth <= before.event.depth) return false;
   const invited = before?.membership === MEMBERSHIPS.invite && before.event.sender === event.sender;
   if (!invited && before?.membership !== MEMBERSHIPS.knock) return false;
   await setOutside(context, version, event.room_id, event, undefined);

@@ -5,7 +5,7 @@ import { forbidden, invalidParam, MatrixError, unknownError, unsupportedRoomVers
 import { buildEvent, cosignEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseEventId, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
-import { type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
+import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
 import { stateTuple } from "../protocol/state-map.js";
@@ -134,14 +134,19 @@ export async function takeInvitation(
   return signed.json;
 }
 
-/** Where the room id is a hash, nothing but the create event itself proves which room it is. Throws M_MISSING_PARAM, M_INVALID_PARAM. */
+/**
+ * Where the room id is a hash, nothing but the create event itself proves which room it is: it has to be there as it was signed, and
+ * what else is whole has to be sound. Servers in use give the rest as stripped state, although the specification asks for whole
+ * events. Throws M_MISSING_PARAM, M_INVALID_PARAM.
+ */
 async function requireCreateEvent({ federation }: RoomContext, version: RoomVersion, roomId: RoomId, state: readonly JsonValue[]): Promise<void> {
   if (!version.hashedRoomIds) return;
-  const parsed = state.map((wire) => parseEvent(version, wire));
+  const whole = state.filter((wire) => isObject(wire) && own(wire, "signatures") !== undefined);
+  const parsed = whole.map((wire) => parseEvent(version, wire));
   if (!parsed.some((result) => "event" in result && result.event.type === "m.room.create" && result.event.room_id === roomId)) {
     throw new MatrixError(400, "M_MISSING_PARAM", "The room's create event is not among its state.");
   }
-  const checked = await checkEvents(federation.keyRing, version, state);
+  const checked = await checkEvents(federation.keyRing, version, whole);
   const bad = checked.find((result) => !("event" in result) || result.event.room_id !== roomId);
   if (bad !== undefined) throw invalidParam("The state of the room is not sound.");
 }

@@ -39,11 +39,12 @@ interface Completed {
   readonly event: RoomEvent;
 }
 
-/** Servers to ask for a room, the likely ones first; never our own. */
+/** Servers to ask for a room, never our own: those that were named; the one in the room's id where none was. */
 export function serversToAsk({ servers, federation }: RoomContext, roomId: RoomId, via: readonly ServerName[]): ServerName[] {
-  const own_server = serverNameOf(roomId);
-  const all = [...new Set([...via, ...(own_server === undefined ? [] : [own_server])])];
-  return all.filter((server) => !servers.isLocal(server) && federation.policy.allows(server)).slice(0, MAX_TRIES);
+  const usable = (names: readonly (ServerName | undefined)[]): ServerName[] =>
+    [...new Set(names)].flatMap((name) => (name === undefined || servers.isLocal(name) || !federation.policy.allows(name) ? [] : [name]));
+  const named = usable(via);
+  return (named.length > 0 ? named : usable([serverNameOf(roomId)])).slice(0, MAX_TRIES);
 }
 
 /**

@@ -21,11 +21,6 @@ const OF_USER: Statement<MembershipEntry> = {
   text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
     FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1`,
 };
-const JOINED_BY: Statement<MembershipEntry> = {
-  name: "memberships_joined_by", // current_state_user
-  text: `SELECT c.room_nid, r.room_id, r.version, c.membership, c.event_nid, c.position, false AS forgotten
-    FROM current_state c JOIN rooms r ON r.nid = c.room_nid WHERE c.user_nid = $1 AND c.membership = 1`,
-};
 const IN_ROOM: Statement<MembershipEntry> = {
   name: "memberships_in_room", // memberships_pkey
   text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
@@ -35,11 +30,6 @@ const IN_ROOM: Statement<MembershipEntry> = {
 /** All memberships that a local user ever had, the latest of each room. */
 export async function membershipsOfUser(database: Reads, userNid: number): Promise<MembershipEntry[]> {
   return await database.read(OF_USER, [userNid]);
-}
-
-/** The rooms that a user, of whatever server, has joined. */
-export async function roomsJoinedBy(database: Reads, userNid: number): Promise<MembershipEntry[]> {
-  return await database.read(JOINED_BY, [userNid]);
 }
 
 /** A local user's membership in one room. */
@@ -154,4 +144,14 @@ export async function joinedUsers(reads: Reads, roomNid: number, userNids: reado
 export async function joinedAnywhere(reads: Reads, userNids: readonly number[]): Promise<Set<number>> {
   const rows = userNids.length === 0 ? [] : await reads.read(JOINED_ANYWHERE, [userNids]);
   return new Set(rows.map(({ user_nid }) => user_nid));
+}
+
+const JOINED_ROOMS: Statement<{ room_nid: number; room_id: RoomId }> = {
+  name: "memberships_joined_rooms", // current_state_user
+  text: "SELECT room_nid, room_id FROM current_state JOIN rooms ON rooms.nid = room_nid WHERE user_nid = $1 AND membership = 1",
+};
+
+/** The rooms that we have and a user of whatever server is in, by number. */
+export async function joinedRooms(reads: Reads, userNid: number): Promise<Map<number, RoomId>> {
+  return new Map((await reads.read(JOINED_ROOMS, [userNid])).map(({ room_nid, room_id }) => [room_nid, room_id]));
 }

@@ -5,7 +5,7 @@ import { ignoredUserIds } from "../rooms/ignored-users.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
-import { type MembershipEntry, membershipsOfUser, roomsJoinedBy } from "../storage/memberships.js";
+import { joinedRooms, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 
 const log = logger("sync");
@@ -215,12 +215,6 @@ export class WatchedUsers implements Disposable {
     );
   }
 
-  /** The memberships of a user; of one of another server, who may be looked up for those who share a room, the joined rooms. */
-  async #memberships(userNid: number): Promise<MembershipEntry[]> {
-    const rows = await membershipsOfUser(this.#database, userNid);
-    return rows.length > 0 ? rows : await roomsJoinedBy(this.#database, userNid);
-  }
-
   /** Reads the user's rooms; once more if a membership changed meanwhile. */
   async #load(watched: Watched): Promise<void> {
     watched.loading ??= (async () => {
@@ -229,17 +223,19 @@ export class WatchedUsers implements Disposable {
           watched.stale = false;
           const head = this.#follower.head;
           const [rows, ignored] = await Promise.all([
-            this.#memberships(watched.user.user_nid),
+            membershipsOfUser(this.#database, watched.user.user_nid),
             ignoredUserIds(this.#database, watched.user.user_nid),
           ]);
           watched.user.ignored = ignored;
           // The rows may be ahead of what the follower has told; they are right from the latest of them on.
           watched.user.exactFrom = rows.reduce((latest, { position }) => Math.max(latest, position), head);
+          const joined = rows.filter(({ membership }) => membership === MEMBERSHIPS.join);
+          // Memberships are kept of our users; those of others are wanted for whom they share rooms with.
           this.#setRooms(
             watched,
-            new Map(
-              rows.filter(({ membership }) => membership === MEMBERSHIPS.join).map(({ room_nid, room_id }) => [room_nid, room_id]),
-            ),
+            rows.length === 0
+              ? await joinedRooms(this.#database, watched.user.user_nid)
+              : new Map(joined.map(({ room_nid, room_id }) => [room_nid, room_id])),
           );
         }
       } catch (error) {

@@ -53,7 +53,10 @@ describe("every operation", () => {
   });
   after(() => server[Symbol.asyncDispose]());
 
-  const pathOf = ({ paths: [path] }: Operation): string => path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name] ?? "none"));
+  function pathOf({ paths: [path], query }: Operation): string {
+    const needed = (query?.required ?? []).map((name) => `${name}=1`).join("&");
+    return `${path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(places[name] ?? "none"))}?${needed}`;
+  }
   /** With an empty body, where there can be one. */
   const ask = (client: TestClient, operation: Operation): Promise<Answer> =>
     client.request(operation.method, pathOf(operation), operation.method === "GET" ? undefined : {});

@@ -73,7 +73,7 @@ describe("room upgrades", () => {
     expect(await state(alice, room, "m.room.member", mallory.user_id)).to.deep.include({ membership: "ban", reason: "spam" });
     expect(await state(alice, room, "m.room.member", bob.user_id)).to.include({ errcode: "M_NOT_FOUND" });
     const levels = await state(alice, room, "m.room.power_levels");
-    expect(levels).to.deep.include({ users: { [alice.user_id]: 100, [bob.user_id]: 50 }, kick: 70, events_default: 0, invite: 0 });
+    expect(levels).to.deep.include({ users: { [alice.user_id]: 100, [bob.user_id]: 50 }, kick: 70, events_default: 0, invite: 50 });
     expect(await state(alice, room, "m.room.canonical_alias")).to.deep.equal({ alias: "#moved:localhost" });
     expect((await alice.get(`${V3}/directory/room/${encodeURIComponent("#moved:localhost")}`)).body["room_id"]).to.equal(room);
     expect((await alice.get(`${V3}/directory/list/room/${encodeURIComponent(room)}`)).body).to.deep.equal({ visibility: "public" });

@@ -2,6 +2,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startMailbox, type Mailbox } from "../support/mailbox.js";
 import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
@@ -262,6 +263,37 @@ describe("third-party identifiers", () => {
     expect(login.body["user_id"]).to.equal(frank.user_id);
     const bad = await ask("/register/msisdn/requestToken", { client_secret: newSecret(), country: "GB", phone_number: "not a number", send_attempt: 1 });
     expect(refusal(bad)).to.deep.equal([400, "M_INVALID_PARAM"]);
+  });
+
+  it("resets a forgotten password by a text message", async () => {
+    const hugo = await server.register("hugo");
+    const phone = { country: "GB", phone_number: "07700 900456", send_attempt: 1 };
+    const submit = "/_hansa/client/v1/validate/msisdn/submit_token";
+    const prove = async (path: string): Promise<JsonObject> => {
+      const client_secret = newSecret();
+      const before = gateway.received.length;
+      const answer = await ask(path, { ...phone, client_secret });
+      expect(answer.status, JSON.stringify(answer.body)).to.equal(200);
+      await eventually("the message has come", async () => gateway.received.length > before);
+      const token = /\d{6}/.exec(stringAt(gateway.received.at(-1)?.body, "message") ?? "")?.[0];
+      const credentials = { sid: stringAt(answer.body, "sid"), client_secret };
+      expect((await server.anonymous.post(submit, { ...credentials, token })).body).to.deep.equal({ success: true });
+      return credentials;
+    };
+    const unknown = await ask("/account/password/msisdn/requestToken", { ...phone, client_secret: newSecret() });
+    expect(refusal(unknown)).to.deep.equal([400, "M_THREEPID_NOT_FOUND"]);
+    const added = await prove("/account/3pid/msisdn/requestToken");
+    expect((await hugo.post(`${V3}/account/3pid/add`, { ...added, auth: passwordAuth("hugo") })).status).to.equal(200);
+    const credentials = await prove("/account/password/msisdn/requestToken");
+    const change = { new_password: "a new long one", logout_devices: false };
+    const session = (await server.anonymous.post(`${V3}/account/password`, change)).body["session"];
+    const wrong = { type: "m.login.email.identity", session, threepid_creds: credentials };
+    expect((await server.anonymous.post(`${V3}/account/password`, { ...change, auth: wrong })).status, "not by mail").to.equal(401);
+    const auth = { ...wrong, type: "m.login.msisdn" };
+    expect((await server.anonymous.post(`${V3}/account/password`, { ...change, auth })).status).to.equal(200);
+    expect((await hugo.get(`${V3}/account/whoami`)).status, "its sessions stay").to.equal(200);
+    const login = { type: "m.login.password", identifier: { type: "m.id.user", user: "hugo" }, password: change.new_password };
+    expect((await server.anonymous.post(`${V3}/login`, login)).status).to.equal(200);
   });
 
   it("are no business of identity servers, and need a configured way to be reached", async () => {

@@ -85,6 +85,17 @@ describe("what is ephemeral between servers", () => {
     await eventually("bob is back", async () => (await presence(alice, bob))["presence"] === "online");
   });
 
+  it("presence from other servers wakes a sync that waits", async () => {
+    const first = await alice.get(`${V3}/sync?set_presence=offline`);
+    let since = stringAt(first.body, "next_batch") ?? "";
+    await bob.put(`${V3}/presence/${bob.user_id}/status`, { presence: "online", status_msg: "awake" });
+    await eventually("the sync tells of bob", async () => {
+      const { body } = await alice.get(`${V3}/sync?set_presence=offline&timeout=15000&since=${since}`);
+      since = stringAt(body, "next_batch") ?? "";
+      return objectsAt(body, "presence", "events").some(({ sender, content }) => sender === bob.user_id && objectAt(content)["status_msg"] === "awake");
+    });
+  });
+
   it("a server speaks for nobody but its own users, and only in rooms where they are", async () => {
     const event = await say("for those who are in the room");
     const mallory = `@mallory:${peer.name}`;

@@ -81,4 +81,26 @@ describe("joins between servers", () => {
     const member = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${bob.user_id}`);
     expect(member.body["join_authorised_via_users_server"]).to.equal(alice.user_id);
   });
+
+  it("into restricted rooms are asked for elsewhere where nobody of ours may invite, and only of the servers that are named", async () => {
+    const carol = await two.register("carol");
+    const space = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat" })).body, "room_id") ?? "";
+    const allow = [{ type: "m.room_membership", room_id: space }];
+    const initial_state = [{ type: "m.room.join_rules", state_key: "", content: { join_rule: "restricted", allow } }];
+    for (const room_version of ["8", "12"]) {
+      const created = await alice.post(`${V3}/createRoom`, { preset: "public_chat", room_version, initial_state, invite: [bob.user_id] });
+      const room = stringAt(created.body, "room_id") ?? "";
+      expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
+      const invited = await bob.post(`${V3}/rooms/${room}/invite`, { user_id: carol.user_id });
+      expect([invited.status, invited.body["errcode"]]).to.deep.equal([403, "M_FORBIDDEN"]);
+      await carol.post(`${V3}/join/${encodeURIComponent(space)}?via=${one.name}`);
+      expect((await carol.post(`${V3}/join/${encodeURIComponent(room)}?via=${two.name}`)).status).to.equal(200);
+      const member = await bob.get(`${V3}/rooms/${room}/state/m.room.member/${carol.user_id}`);
+      expect(member.body["join_authorised_via_users_server"]).to.equal(alice.user_id);
+      await carol.post(`${V3}/rooms/${space}/leave`);
+    }
+    const open = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat", room_version: "11" })).body, "room_id") ?? "";
+    expect((await carol.post(`${V3}/join/${encodeURIComponent(open)}?via=localhost:1`)).status).to.equal(502);
+    expect((await carol.post(`${V3}/join/${encodeURIComponent(open)}`)).status).to.equal(200);
+  });
 });
