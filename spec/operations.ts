@@ -44,6 +44,7 @@ import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as slidingSync from "./client/sliding-sync.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
@@ -119,6 +120,7 @@ export const operations: readonly Operation[] = [
   roomUpgrades,
   search,
   send,
+  slidingSync,
   spaces,
   sync,
   thirdParty,

@@ -69,7 +69,9 @@ import { keepHouse } from "./storage/upkeep.js";
 import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
-import type { SyncDependencies } from "./sync/sync.js";
+import { Connections } from "./sync/sliding/connection.js";
+import { roomTypes } from "./sync/sliding/room-list.js";
+import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
 import { Acknowledgements } from "./sync/to-device.js";
 import { TurnLoader } from "./sync/turn-loader.js";
 import { WatchedUsers } from "./sync/watched-users.js";
@@ -179,12 +181,15 @@ async function startEngine(
   const presence = await Presence.start({ database, bus, clock, enabled: config.presence.enabled });
   started.push(presence);
   const streams = sideStreams({ typing, presence, interning: services.interning });
+  const connections = new Connections(database, clock);
+  const types = roomTypes();
   const unsubscribe = follower.onNewEpoch(() => {
-    for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
+    for (const memory of [services.interning, services.numbers, owners, connections]) memory.forgetAll();
+    types.clear();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
   const { syncs_per_device, syncs_per_user } = config.limits;
-  const sync: SyncDependencies = {
+  const sync: SlidingDependencies = {
     ...services,
     limits: { perDevice: syncs_per_device, perUser: syncs_per_user },
     events,
@@ -192,6 +197,8 @@ async function startEngine(
     users,
     streams,
     sentMembers: new SentMembers(),
+    connections,
+    roomTypes: types,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
     members: new CurrentMembers(database),

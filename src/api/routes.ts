@@ -41,6 +41,7 @@ import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as searchSpec from "../../spec/client/search.js";
 import * as sendSpec from "../../spec/client/send.js";
+import * as slidingSyncSpec from "../../spec/client/sliding-sync.js";
 import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
@@ -110,6 +111,7 @@ import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as slidingSync from "./client/sliding-sync.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
@@ -185,6 +187,7 @@ export const routes: readonly Route[] = [
   bind(searchSpec, search),
   bind(sendSpec, send),
   bind(spacesSpec, spaces),
+  bind(slidingSyncSpec, slidingSync),
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),

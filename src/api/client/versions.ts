@@ -50,6 +50,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4028": ["getPushRules"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.simplified_msc3575": ["slidingSync"],
   "org.matrix.msc3026.busy_presence": ["setPresence"],
   "org.matrix.msc3391": ["deleteAccountData"],
   "uk.tcpip.msc4133": ["deleteProfileField"],
