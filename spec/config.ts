@@ -57,6 +57,7 @@ const RateLimits = Type.Object(
     delayed_event: rate(50, 500, "Actions on delayed events, per network address."),
     key_backup: rate(20, 200, "Calls to the backup of room keys, per user."),
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
+    keys: rate(20, 200, "Uploads, questions and claims of keys for encryption, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
     download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
     url_preview: rate(2, 20, "Previews of web pages, per user."),
@@ -365,6 +366,21 @@ export const ConfigSchema = Type.Object(
           description: "New users need a token; `hansa registration-token create` makes one.",
         }),
         require_email: Type.Boolean({ default: false, description: "New users need an e-mail address; it takes `mail`." }),
+        captcha: Type.Optional(
+          Type.Object(
+            {
+              site_key: Type.String({ minLength: 1, maxLength: 255 }),
+              secret: Type.String({ minLength: 1 }),
+              script_url: Type.String({ format: "http-url", default: "https://www.google.com/recaptcha/api.js" }),
+              verify_url: Type.String({ format: "http-url", default: "https://www.google.com/recaptcha/api/siteverify" }),
+              sources: Type.Array(Type.String({ pattern: "^https?://[a-z0-9.:-]+$" }), {
+                default: ["https://www.google.com", "https://www.gstatic.com", "https://recaptcha.google.com"],
+                description: "The origins from which the provider's script loads what it shows.",
+              }),
+            },
+            { additionalProperties: false, description: "New users solve a captcha: reCAPTCHA 2, or another that speaks as it does." },
+          ),
+        ),
         guests: Type.Boolean({ default: false, description: "Whether anybody may use the server as a guest, in rooms that allow it." }),
         terms: Type.Optional(
           Type.Object(
@@ -388,6 +404,12 @@ export const ConfigSchema = Type.Object(
             { additionalProperties: false, description: "A document that new users have to accept, and its translations." },
           ),
         ),
+        renewal_days: Type.Integer({
+          minimum: 1,
+          maximum: 36_500,
+          default: 365,
+          description: "Days for which an administrator renews an account that may be used only for a time.",
+        }),
         shared_secret: Type.Optional(
           Type.String({
             minLength: 8,
@@ -611,6 +633,7 @@ export const ConfigSchema = Type.Object(
           default: [],
           description: "Names (with * and ?) of servers not to federate with.",
         }),
+        device_names: Type.Boolean({ default: false, description: "Whether other servers are told the names that users give their devices." }),
         trusted_key_servers: Type.Array(Type.String({ format: "mx-server-name" }), {
           default: [],
           description: "Servers whose word is taken for the keys of servers that cannot be reached.",

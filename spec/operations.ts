@@ -17,12 +17,14 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as dehydratedDevices from "./client/dehydrated-devices.js";
 import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
+import * as keys from "./client/keys.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -42,6 +44,7 @@ import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as slidingSync from "./client/sliding-sync.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
@@ -56,6 +59,7 @@ import * as versions from "./client/versions.js";
 import * as voip from "./client/voip.js";
 import * as websocket from "./client/websocket.js";
 import * as wellknown from "./client/wellknown.js";
+import * as federationDevices from "./federation/devices.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
 import * as federationInvites from "./federation/invites.js";
@@ -86,14 +90,17 @@ export const operations: readonly Operation[] = [
   appservice,
   capabilities,
   createRoom,
+  dehydratedDevices,
   delayedEvents,
   devices,
   directory,
   fallbackPages,
   federationMedia,
+  federationDevices,
   federationOpenid,
   filter,
   keyBackup,
+  keys,
   login,
   media,
   membership,
@@ -113,6 +120,7 @@ export const operations: readonly Operation[] = [
   roomUpgrades,
   search,
   send,
+  slidingSync,
   spaces,
   sync,
   thirdParty,

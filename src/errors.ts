@@ -46,6 +46,9 @@ export const userLocked = (): MatrixError =>
   new MatrixError(401, "M_USER_LOCKED", "This account has been locked: ask the administrator of the server.", {
     extra: { soft_logout: true },
   });
+/** As Synapse calls it: the specification has no name for it. */
+export const accountExpired = (): MatrixError =>
+  new MatrixError(403, "ORG_MATRIX_EXPIRED_ACCOUNT", "This account has expired: ask the administrator of the server to renew it.");
 export const userSuspended = (): MatrixError =>
   new MatrixError(403, "M_USER_SUSPENDED", "This account is suspended: it can read and leave rooms, but not take part in them.");
 export const limitExceeded = (waitMs: number): MatrixError =>

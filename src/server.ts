@@ -23,6 +23,8 @@ import { systemClock } from "./clock.js";
 import { localServers, type Config } from "./config.js";
 import { unknownError } from "./errors.js";
 import { takeEdus } from "./ephemeral/inbound-edus.js";
+import { DeviceListResync } from "./encryption/remote-device-lists.js";
+import { missedDeviceLists } from "./encryption/device-list-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
 import { openFederation } from "./federation/federation.js";
@@ -64,9 +66,12 @@ import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signin
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
+import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
-import type { SyncDependencies } from "./sync/sync.js";
+import { Connections } from "./sync/sliding/connection.js";
+import { roomTypes } from "./sync/sliding/room-list.js";
+import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
 import { Acknowledgements } from "./sync/to-device.js";
 import { TurnLoader } from "./sync/turn-loader.js";
 import { WatchedUsers } from "./sync/watched-users.js";
@@ -176,12 +181,15 @@ async function startEngine(
   const presence = await Presence.start({ database, bus, clock, enabled: config.presence.enabled });
   started.push(presence);
   const streams = sideStreams({ typing, presence, interning: services.interning });
+  const connections = new Connections(database, clock);
+  const types = roomTypes();
   const unsubscribe = follower.onNewEpoch(() => {
-    for (const memory of [services.interning, services.numbers, owners]) memory.forgetAll();
+    for (const memory of [services.interning, services.numbers, owners, connections]) memory.forgetAll();
+    types.clear();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
   const { syncs_per_device, syncs_per_user } = config.limits;
-  const sync: SyncDependencies = {
+  const sync: SlidingDependencies = {
     ...services,
     limits: { perDevice: syncs_per_device, perUser: syncs_per_user },
     events,
@@ -189,6 +197,9 @@ async function startEngine(
     users,
     streams,
     sentMembers: new SentMembers(),
+    connections,
+    roomTypes: types,
+    keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
     members: new CurrentMembers(database),
     unread: {
@@ -205,20 +216,18 @@ function forgetChanged({
   follower,
   events,
   ruleChanges,
-  sync: { members },
+  sync: { members, keysLeft },
 }: Pick<Services, "follower" | "events" | "ruleChanges" | "sync">): AsyncDisposable {
-  let seen = follower.head;
-  const unsubscribe = follower.subscribeToAll(() => {
-    const range = { after: seen, upTo: follower.head };
-    seen = range.upTo;
-    const entries = follower.allEntries(range);
+  const unsubscribe = follower.subscribeToEntries((entries) => {
     if (entries === undefined) {
       events.forgetAll();
       members.forgetAll();
+      keysLeft.forgetAll();
       ruleChanges.noteAll();
       return;
     }
-    for (const { kind, room_nid, user_nid, reference } of entries) {
+    for (const { kind, room_nid, user_nid, device, reference } of entries) {
+      if (kind === "key" && user_nid !== undefined && device !== undefined) keysLeft.forget(user_nid, device);
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
       if (kind === "push_rule" && user_nid !== undefined) ruleChanges.note(user_nid);
       if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
@@ -285,6 +294,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   await registerSenders(database, clock, appservices);
   const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
+  started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
   const sender = new FederationSender({
     database,
@@ -293,7 +303,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     servers,
     clock,
     process: () => registration.nid,
-    edusOf: owedEdus({ ...engine, servers, federation }),
+    edusOf: owedEdus({ ...engine, config, servers, federation }),
+    missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
   const services: Services = {

@@ -5,7 +5,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { expect } from "chai";
 
 const LAYERS: readonly (readonly string[])[] = [
-  ["spec", "src/errors", "src/log", "src/metrics", "src/config", "src/clock", "src/version"],
+  ["spec", "src/errors", "src/log", "src/metrics", "src/config", "src/clock", "src/version", "src/repeated-work"],
   ["src/protocol"],
   ["src/storage"],
   ["src/federation"],

@@ -160,6 +160,20 @@ export const adminSuspendUser = operation({
   response: JsonObject,
 });
 
+export const adminSetValidity = operation({
+  operationId: "adminSetValidity",
+  method: "POST",
+  paths: ["/_synapse/admin/v1/account_validity/validity"],
+  auth: "admin",
+  summary: "Says until when an account may be used; without a time, for the usual period from now on. No mails are sent about it.",
+  body: Type.Object({
+    user_id: UserId,
+    expiration_ts: Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Type.Null()])),
+    enable_renewal_emails: Type.Optional(Type.Boolean()),
+  }),
+  response: Type.Object({ expiration_ts: Type.Integer() }),
+});
+
 export const adminResetPassword = operation({
   operationId: "adminResetPassword",
   method: "POST",

@@ -2,6 +2,7 @@
 // a stage or a way to log in.
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
+import { ClientSecret } from "../types/authentication.js";
 
 const stage = Type.Object({ stage: Type.String() });
 const session = Type.Object({ session: Type.String({ maxLength: 255 }) });
@@ -29,7 +30,13 @@ export const passStage = operation({
   summary: "Passes the stage.",
   params: stage,
   query: session,
-  body: Type.Object({ token: Type.Optional(Type.String({ maxLength: 255 })) }),
+  body: Type.Object({
+    token: Type.Optional(Type.String({ maxLength: 255 })),
+    "g-recaptcha-response": Type.Optional(Type.String({ maxLength: 8192 })),
+    email: Type.Optional(Type.String({ maxLength: 500 })),
+    sid: Type.Optional(Type.String({ maxLength: 255 })),
+    client_secret: Type.Optional(ClientSecret),
+  }),
   form: true,
   response: Page,
 });

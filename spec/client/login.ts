@@ -30,8 +30,9 @@ export const login = operation({
     address: Type.Optional(Type.String()),
     password: Type.Optional(Type.String()),
     token: Type.Optional(Type.String()),
-    device_id: Type.Optional(DeviceId),
-    initial_device_display_name: Type.Optional(Type.String({ maxBytes: 1024 })),
+    // Clients that have none send null.
+    device_id: Type.Optional(Type.Union([DeviceId, Type.Null()])),
+    initial_device_display_name: Type.Optional(Type.Union([Type.String({ maxBytes: 1024 }), Type.Null()])),
     refresh_token: Type.Optional(Type.Boolean()),
   }),
   response: Type.Object({

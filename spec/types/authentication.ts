@@ -28,5 +28,6 @@ export const AuthenticationData = Type.Object({
   user: Type.Optional(Type.String()),
   medium: Type.Optional(Type.String()),
   address: Type.Optional(Type.String()),
+  response: Type.Optional(Type.String({ maxLength: 8192 })),
   threepid_creds: Type.Optional(ThreePidCredentials),
 });

@@ -23,11 +23,13 @@ export function tokenDigest(token: string): Buffer {
   return createHash("sha256").update(token).digest();
 }
 
-type FollowedLog = Pick<LogFollower, "head" | "healthy" | "allEntries" | "subscribeToAll">;
+type FollowedLog = Pick<LogFollower, "healthy" | "subscribeToEntries">;
 
 interface Known {
   readonly requester: Requester;
   readonly expires_ts: number | undefined;
+  /** When the account ends, not the token. */
+  readonly valid_until_ts: number | undefined;
 }
 
 /** Finds the owners of access tokens, and remembers them until it is told to forget. */
@@ -57,12 +59,8 @@ export class AccessTokens {
    * remembered counts. Gives what ends it.
    */
   follow(log: FollowedLog): () => void {
-    let seen = log.head;
     this.log = log;
-    return log.subscribeToAll(() => {
-      const { head } = log;
-      const entries = log.allEntries({ after: seen, upTo: head });
-      seen = head;
+    return log.subscribeToEntries((entries) => {
       if (entries === undefined) this.forgetAll();
       for (const { kind, user_nid, device } of entries ?? []) {
         if (kind === "invalidation" && user_nid !== undefined) this.forget(user_nid, device);
@@ -74,9 +72,12 @@ export class AccessTokens {
   async authenticate(token: string): Promise<Requester> {
     const key = hash("sha256", token, "base64");
     const known = this.log?.healthy === false ? undefined : this.known.get(key);
-    const { requester, expires_ts } = known ?? (await this.find(key));
+    const { requester, expires_ts, valid_until_ts } = known ?? (await this.find(key));
     if (expires_ts !== undefined && expires_ts <= this.clock.now()) {
       throw unknownToken("This access token has expired: refresh it, or log in again.", true);
+    }
+    if (requester.restriction !== "locked" && valid_until_ts !== undefined && valid_until_ts <= this.clock.now()) {
+      return { ...requester, restriction: "expired" };
     }
     return requester;
   }
@@ -99,7 +100,7 @@ export class AccessTokens {
     const before = this.forgotten;
     const stored = await findAccessToken(this.database, Buffer.from(key, "base64"));
     if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
-    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, expires_ts, replaces } = stored;
+    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, valid_until_ts, expires_ts, replaces } = stored;
     const { messages_per_second: per_second, burst_count: burst = 0 } = stored;
     const rate_limit = per_second === undefined ? undefined : { per_second, burst: Math.max(1, burst) };
     const restriction = locked ? "locked" : suspended ? "suspended" : undefined;
@@ -110,9 +111,9 @@ export class AccessTokens {
         tx.append([{ kind: "invalidation", user_nid, device: device_id }]);
       });
       this.forget(user_nid, device_id);
-      return { requester, expires_ts };
+      return { requester, expires_ts, valid_until_ts };
     }
-    const found: Known = { requester, expires_ts };
+    const found: Known = { requester, expires_ts, valid_until_ts };
     // What was read while something was forgotten may be what should be forgotten.
     if (this.forgotten === before) {
       this.known.set(key, found);

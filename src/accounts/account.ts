@@ -55,7 +55,7 @@ export async function resetPassword(
     const userId = await ownerOfThirdPartyId(context.database, server, proved);
     const found = userId && (await findAccount(context.database, userId));
     if (found === undefined) throw new MatrixError(400, "M_THREEPID_NOT_FOUND", "No account has this address.");
-    requireUsable(found);
+    requireUsable(found, context.clock.now());
     await setPasswordHash(tx, found.user_nid, hash);
     if (logoutDevices) await endAllSessions(context, tx, found.user_nid);
     return found;

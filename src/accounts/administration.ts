@@ -20,7 +20,8 @@ import { ensureDevice } from "../storage/devices.js";
 import { addThirdPartyId, deleteThirdPartyId, listThirdPartyIds, ownerOfThirdPartyId, type AddedId } from "../storage/third-party-ids.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { changePassword, deactivate, reactivate } from "./account.js";
-import { appendToLog, type AccountContext } from "./context.js";
+import type { AccountContext } from "./context.js";
+import { devicesChanged } from "./device-lists.js";
 import { restrict } from "./moderation.js";
 import { changeProfileField } from "./profiles.js";
 import { create } from "./registration.js";
@@ -194,7 +195,7 @@ export async function loginAsUser(
   await database.transaction(async (tx) => {
     const device_id = ADMINISTRATOR_DEVICE;
     const made = await ensureDevice(tx, { user_nid, device_id, display_name: "An administrator of the server", created_ts: now, ip: undefined });
-    if (made) appendToLog(context, tx, [{ kind: "device_list", user_nid }]);
+    if (made) devicesChanged(context, tx, [{ user_nid, device_id }]);
     await insertToken(tx, {
       access_digest: tokenDigest(access_token),
       refresh_digest: undefined,

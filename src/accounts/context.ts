@@ -12,10 +12,9 @@ import type { Passwords } from "./passwords.js";
 /** Limits what is counted by something else than the caller's address: wrong passwords, messages to one address. */
 export interface SubjectLimiter {
   /** Counts one call. Rejects with M_LIMIT_EXCEEDED instead if there were too many. */
-  take(limit: "validation", subject: string): Promise<void>;
-  /** Rejects with M_LIMIT_EXCEEDED if it has failed too often. */
-  require(limit: "login_failure", subject: string): Promise<void>;
-  count(limit: "login_failure", subject: string): Promise<void>;
+  take(limit: "validation" | "login_failure", subject: string): Promise<void>;
+  /** Takes back a call that was counted, for limits that count only failures. */
+  giveBack(limit: "login_failure", subject: string): Promise<void>;
 }
 
 export interface AccountContext {

@@ -65,6 +65,8 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   const session = (await resume(context, submitted?.session, purpose)) ?? {
     id: randomBytes(18).toString("base64url"),
     purpose,
+    operation: challenge.operation,
+    asker: challenge.user ?? "",
     completed: new Map<string, string>(),
   };
   const isNew = session.id !== submitted?.session;
@@ -94,13 +96,15 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   });
 }
 
-/**
- * Notes that a stage was passed on a page of ours, which the client shows where it does not know the stage itself ("Fallback").
- * Throws M_FORBIDDEN for a session that is not known.
- */
-export async function completeStage(context: AccountContext, id: string, stage: string, left: string): Promise<void> {
-  const session = await findAuthenticationSession(context.database, id, context.clock.now());
+/** A session that a page of ours is shown for ("Fallback"). Throws M_FORBIDDEN for one that is not known. */
+export async function requireSession({ clock, database }: AccountContext, id: string): Promise<AuthenticationSession> {
+  const session = await findAuthenticationSession(database, id, clock.now());
   if (session === undefined) throw new MatrixError(403, "M_FORBIDDEN", "This authentication session is not known or has expired.");
+  return session;
+}
+
+/** Notes that a stage was passed on a page of ours, which the client shows where it does not know the stage itself ("Fallback"). */
+export async function completeStage(context: AccountContext, session: AuthenticationSession, stage: string, left: string): Promise<void> {
   await store(context, { ...session, completed: new Map([[stage, left]]) });
 }
 

@@ -1,8 +1,8 @@
-// Locking and suspending accounts (client-server API, "Account locking" and "Account suspension").
+// Locking and suspending accounts (client-server API, "Account locking" and "Account suspension"), and until when they may be used.
 import { forbidden, invalidParam, notFound } from "../errors.js";
 import { logger } from "../log.js";
 import { serverNameOf, type UserId } from "../protocol/identifiers.js";
-import { findAccount, setLocked, setSuspended, type Account } from "../storage/accounts.js";
+import { findAccount, setLocked, setSuspended, setValidity, type Account } from "../storage/accounts.js";
 import type { AccountContext } from "./context.js";
 import type { Restriction } from "./requester.js";
 import { tokensChanged } from "./sessions.js";
@@ -29,11 +29,23 @@ export async function restrictableAccount(context: AccountContext, admin: UserId
 }
 
 /** Locks or suspends an account, or ends that. Its sessions stay; every process hears of it. */
-export async function restrict(context: AccountContext, account: Account, restriction: Restriction, on: boolean): Promise<void> {
+export async function restrict(context: AccountContext, account: Account, restriction: Exclude<Restriction, "expired">, on: boolean): Promise<void> {
   const set = restriction === "locked" ? setLocked : setSuspended;
   await context.database.transaction(async (tx) => {
     await set(tx, account.user_nid, on);
     tokensChanged(context, tx, account.user_nid);
   });
   log.info({ user: account.user_id, restriction, on }, "an account was restricted, or is no longer");
+}
+
+const DAY_MS = 86_400_000;
+
+/** Lets an account be used until a time, or for the usual period from now on; gives that time. */
+export async function renew(context: AccountContext, { user_nid }: Account, until: number | null | undefined): Promise<number> {
+  const expires = until ?? context.clock.now() + context.config.registration.renewal_days * DAY_MS;
+  await context.database.transaction(async (tx) => {
+    await setValidity(tx, user_nid, expires);
+    tokensChanged(context, tx, user_nid);
+  });
+  return expires;
 }

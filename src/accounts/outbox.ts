@@ -4,6 +4,7 @@ import { createTransport } from "nodemailer";
 import type { Clock } from "../clock.js";
 import type { Config } from "../config.js";
 import { logger } from "../log.js";
+import { RepeatedWork } from "../repeated-work.js";
 import type { Database, Tx } from "../storage/database.js";
 import {
   claimFromOutbox,
@@ -51,57 +52,46 @@ export async function post(
 export class Outbox implements AsyncDisposable {
   readonly #services: OutboxServices;
   readonly #mailer: ReturnType<typeof createTransport> | undefined;
-  readonly #timer: NodeJS.Timeout;
-  readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
-  #again = false;
+  readonly #work: RepeatedWork;
 
   constructor(services: OutboxServices) {
     this.#services = services;
     this.#mailer = mailer(services.config.mail);
-    this.#timer = setInterval(() => this.wake(), LOOK_EVERY_MS).unref();
-    this.wake();
+    this.#work = new RepeatedWork(
+      LOOK_EVERY_MS,
+      (stopping) => this.#deliverAll(stopping),
+      (error) => log.warn({ err: error }, "the outbox could not be read"),
+    );
   }
 
   /** There may be something to deliver. */
   wake(): void {
-    this.#again = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#again && !this.#stopping.signal.aborted) this.wake();
-    });
+    this.#work.wake();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    clearInterval(this.#timer);
-    this.#stopping.abort();
-    await this.#running;
+    await this.#work[Symbol.asyncDispose]();
     this.#mailer?.close();
   }
 
-  async #run(): Promise<void> {
+  async #deliverAll(stopping: AbortSignal): Promise<void> {
     const { clock, database } = this.#services;
-    try {
-      while (this.#again && !this.#stopping.signal.aborted) {
-        this.#again = false;
-        const expired = await expireOutbox(database, clock.now());
-        if (expired > 0) log.warn({ messages: expired }, "messages could not be delivered in time and were given up");
-        const rows = await claimFromOutbox(database, clock.now(), clock.now() + CLAIM_MS, AT_ONCE);
-        await Promise.all(rows.map((row) => this.#deliver(row)));
-        if (rows.length === AT_ONCE) this.#again = true;
-      }
-    } catch (error) {
-      log.warn({ err: error }, "the outbox could not be read");
+    for (let more = true; more && !stopping.aborted; ) {
+      const expired = await expireOutbox(database, clock.now());
+      if (expired > 0) log.warn({ messages: expired }, "messages could not be delivered in time and were given up");
+      const rows = await claimFromOutbox(database, clock.now(), clock.now() + CLAIM_MS, AT_ONCE);
+      await Promise.all(rows.map((row) => this.#deliver(row, stopping)));
+      more = rows.length === AT_ONCE;
     }
   }
 
-  async #deliver(row: OutboxRow): Promise<void> {
+  async #deliver(row: OutboxRow, stopping: AbortSignal): Promise<void> {
     const { clock, database, secret } = this.#services;
     const opened = unseal(secret, row.sealed);
     if (opened === undefined) throw new Error("A message in the outbox was sealed under another key.");
     const message = JSON.parse(Buffer.from(opened).toString()) as Message;
     try {
-      await (message.medium === "email" ? this.#mail(message) : this.#text(message));
+      await (message.medium === "email" ? this.#mail(message) : this.#text(message, stopping));
     } catch (error) {
       const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** row.attempts);
       // What the other side says can hold the address: only the kind of failure is logged.
@@ -123,7 +113,7 @@ export class Outbox implements AsyncDisposable {
     await this.#mailer.sendMail({ from, to: { name: "", address: to }, subject, text, html, headers, list });
   }
 
-  async #text({ to, text }: Extract<Message, { medium: "msisdn" }>): Promise<void> {
+  async #text({ to, text }: Extract<Message, { medium: "msisdn" }>, stopping: AbortSignal): Promise<void> {
     const { url, authorization, body } = this.#services.config.sms;
     if (url === undefined) throw new Error("sms is not configured");
     const values: Readonly<Record<string, string>> = { to: `+${to}`, text };
@@ -136,7 +126,7 @@ export class Outbox implements AsyncDisposable {
       headers: { "content-type": "application/json", ...(authorization !== undefined && { authorization }) },
       body: JSON.stringify(Object.fromEntries(fields)),
       redirect: "error",
-      signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), this.#stopping.signal]),
+      signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), stopping]),
     });
     await answer.body?.cancel();
     if (!answer.ok) throw new Error(`the gateway answered ${answer.status}`);

@@ -1,7 +1,7 @@
 // Proving who one is by a password (client-server API, "Password-based").
 import type { Static } from "typebox";
 import type { AuthenticationData, UserIdentifier } from "../../spec/types/authentication.js";
-import { forbidden, missingParam, unknownError, userDeactivated, userLocked } from "../errors.js";
+import { accountExpired, forbidden, missingParam, unknownError, userDeactivated, userLocked } from "../errors.js";
 import { logger } from "../log.js";
 import { parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { canonicalAddress, canonicalPhoneNumber } from "../protocol/third-party-ids.js";
@@ -66,23 +66,23 @@ export async function checkPassword(context: AccountContext, userId: UserId | un
   const { database, limiter, passwords, servers } = context;
   const account =
     userId !== undefined && servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
-  if (userId !== undefined) await limiter.require("login_failure", userId);
+  // Counted before the slow hash: of guesses at the same time no more get through than of guesses one after the other.
+  if (userId !== undefined) await limiter.take("login_failure", userId);
   const matches = await passwords.verify(password, account?.password_hash ?? null);
-  if (!matches || account === undefined) {
-    if (userId !== undefined) await limiter.count("login_failure", userId);
-    throw wrong();
-  }
-  requireUsable(account);
+  if (!matches || account === undefined) throw wrong();
+  await limiter.giveBack("login_failure", account.user_id);
+  requireUsable(account, context.clock.now());
   if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
     await rehash(context, account, account.password_hash, password);
   }
   return account;
 }
 
-/** For accounts whose owner has proved to be that. Throws M_USER_DEACTIVATED, M_USER_LOCKED. */
-export function requireUsable(account: Account): void {
-  if (account.deactivated) throw userDeactivated();
-  if (account.locked) throw userLocked();
+/** For accounts whose owner has proved to be that. Throws M_USER_DEACTIVATED, M_USER_LOCKED, ORG_MATRIX_EXPIRED_ACCOUNT. */
+export function requireUsable({ deactivated, locked, valid_until_ts }: Account, now: number): void {
+  if (deactivated) throw userDeactivated();
+  if (locked) throw userLocked();
+  if (valid_until_ts !== null && valid_until_ts <= now) throw accountExpired();
 }
 
 async function rehash({ database, passwords }: AccountContext, account: Account, old: string, password: string): Promise<void> {

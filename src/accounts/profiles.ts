@@ -13,6 +13,13 @@ const MAX_PROFILE_BYTES = 65_536;
 /** Fixed fields, and names of the common namespaced identifier grammar. */
 const NAME = /^(?:avatar_url|displayname|m\.tz|[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_-]*)+)$/;
 
+/** Whose profile is changed. That of somebody shadow-banned does not follow them into their rooms. */
+interface ProfileOwner {
+  readonly user_id: UserId;
+  readonly user_nid: number;
+  readonly shadow_banned?: boolean | undefined;
+}
+
 /** What a change of a profile needs to be made known where the profile is copied to. */
 export interface ProfileChange {
   readonly user_id: UserId;
@@ -57,7 +64,7 @@ export async function getProfileField(context: ProfileContext, userId: UserId, n
  */
 export async function changeProfileField(
   context: AccountContext,
-  user: { readonly user_id: UserId; readonly user_nid: number },
+  user: ProfileOwner,
   name: string,
   body: JsonObject,
 ): Promise<ProfileChange> {
@@ -77,7 +84,7 @@ export async function changeProfileField(
       }
       await setProfileField(tx, user.user_nid, name, json);
     }
-    if (isCopied(name)) await requestMembershipUpkeep(tx, user.user_nid);
+    if (isCopied(name) && user.shadow_banned !== true) await requestMembershipUpkeep(tx, user.user_nid);
     appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
   });
   return { user_id: user.user_id, user_nid: user.user_nid, name, value: cleared ? undefined : value };
@@ -96,13 +103,13 @@ function requireValue(name: string, value: JsonValue): void {
 /** Deletes a field, if there is one. Gives the change. Throws M_INVALID_PARAM, M_KEY_TOO_LARGE. */
 export async function removeProfileField(
   context: AccountContext,
-  user: { readonly user_id: UserId; readonly user_nid: number },
+  user: ProfileOwner,
   name: string,
 ): Promise<ProfileChange> {
   requireName(name);
   await context.database.transaction(async (tx) => {
     if (await deleteProfileField(tx, user.user_nid, name)) {
-      if (isCopied(name)) await requestMembershipUpkeep(tx, user.user_nid);
+      if (isCopied(name) && user.shadow_banned !== true) await requestMembershipUpkeep(tx, user.user_nid);
       appendToLog(context, tx, [{ kind: "profile", user_nid: user.user_nid }]);
     }
   });

@@ -14,6 +14,7 @@ import {
   useRegistrationToken,
 } from "../storage/registration.js";
 import { setProfileField } from "../storage/profiles.js";
+import { type CaptchaContext, requireCaptcha } from "./captcha.js";
 import type { AccountContext } from "./context.js";
 import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
 import type { Requester } from "./requester.js";
@@ -83,10 +84,10 @@ export async function registerGuest(
 
 /**
  * Registers a user, after user-interactive authentication. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE,
- * M_WEAK_PASSWORD, M_MISSING_PARAM, or status 401 with what the client has to do.
+ * M_WEAK_PASSWORD, M_MISSING_PARAM, 502 M_UNKNOWN without answer of the captcha's provider, or status 401 with what the client has to do.
  */
 export async function registerUser(
-  context: AccountContext,
+  context: AccountContext & CaptchaContext,
   server: ServerName,
   body: Static<(typeof register)["body"]>,
   address: string,
@@ -192,17 +193,27 @@ function randomUserId(server: ServerName): UserId {
 }
 
 function registrationChallenge(
-  context: AccountContext,
+  context: AccountContext & CaptchaContext,
   server: ServerName,
   body: Static<(typeof register)["body"]>,
 ): Challenge {
   const { config, database, clock } = context;
-  const { terms, require_token, require_email } = config.registration;
+  const { captcha, terms, require_token, require_email } = config.registration;
   const stages: Record<string, Stage> = {
     "m.login.dummy": { check: () => Promise.resolve("") },
     ...thirdPartyChecks(context, server, "register"),
   };
   const flow: string[] = [];
+  if (captcha !== undefined) {
+    flow.push("m.login.recaptcha");
+    stages["m.login.recaptcha"] = {
+      check: async ({ response }) => {
+        await requireCaptcha(context, response);
+        return "";
+      },
+      params: { public_key: captcha.site_key },
+    };
+  }
   if (require_token) {
     flow.push("m.login.registration_token");
     stages["m.login.registration_token"] = {

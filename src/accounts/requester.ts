@@ -1,8 +1,8 @@
 // Who makes a request.
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
 
-/** What an administrator has done to an account ("Account locking" and "Account suspension"). */
-export type Restriction = "locked" | "suspended";
+/** What an administrator has done to an account ("Account locking" and "Account suspension"; "expired": its time is over). */
+export type Restriction = "locked" | "suspended" | "expired";
 
 /** The application service that acts as one of its users. */
 export interface ActingAppService {

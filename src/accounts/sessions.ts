@@ -1,7 +1,7 @@
 // Sessions: a device with its access token, opened by logging in and ended by logging out (client-server API, "Login",
 // "Refreshing access tokens", "Logout").
 import { randomInt } from "node:crypto";
-import { unknownToken, userLocked } from "../errors.js";
+import { forbidden, unknownToken, userLocked } from "../errors.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import {
   deleteTokensOfDevice,
@@ -12,10 +12,12 @@ import {
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
+import { forgetDeviceSignatures, isCrossSigningKey } from "../storage/cross-signing.js";
 import { deleteMessagesOfDevices } from "../storage/to-device.js";
 import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
+import { devicesChanged } from "./device-lists.js";
 
 /** The tokens as the client gets them. */
 export interface Tokens {
@@ -37,6 +39,8 @@ export interface SessionRequest {
 /** Account data that belongs to one device and goes with it (MSC3890). */
 const LOCAL_NOTIFICATION_SETTINGS = "org.matrix.msc3890.local_notification_settings";
 
+/** What a device id must not be taken for ("Cross-signing"). */
+const PUBLIC_KEY = /^[A-Za-z0-9+/]{43}$/;
 const DEVICE_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 function newDeviceId(): DeviceId {
@@ -44,7 +48,7 @@ function newDeviceId(): DeviceId {
   return letters.join("") as DeviceId;
 }
 
-/** Opens a session. A session that the device had ends. */
+/** Opens a session. A session that the device had ends. Throws M_FORBIDDEN for a device named after one of the user's own keys. */
 export async function openSession(
   context: AccountContext,
   tx: Tx,
@@ -52,6 +56,9 @@ export async function openSession(
 ): Promise<Tokens & { readonly device_id: DeviceId }> {
   const { user_nid, display_name, address: ip } = request;
   const device_id = request.device_id ?? newDeviceId();
+  if (PUBLIC_KEY.test(device_id) && (await isCrossSigningKey(tx, user_nid, device_id))) {
+    throw forbidden("A device cannot have the name of one of your keys.");
+  }
   const device = ensureDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now(), ip });
   if (request.device_id !== undefined && (await deleteTokensOfDevice(tx, user_nid, device_id))) {
     tokensChanged(context, tx, user_nid, device_id);
@@ -140,11 +147,9 @@ async function devicesDeleted(context: AccountContext, tx: Tx, devices: readonly
     devices.map(({ user_nid, device_id }) => ({ user_nid, type: `${LOCAL_NOTIFICATION_SETTINGS}.${device_id}` })),
   );
   for (const { user_nid, type } of settings) setAccountData(tx, user_nid, NO_ROOM, type, "{}");
-  const users = new Set(devices.map(({ user_nid }) => user_nid));
-  appendToLog(context, tx, [
-    ...[...users].map((user_nid) => ({ kind: "device_list", user_nid }) as const),
-    ...settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const),
-  ]);
+  appendToLog(context, tx, settings.map(({ user_nid }) => ({ kind: "account_data", user_nid }) as const));
+  await forgetDeviceSignatures(tx, devices);
+  devicesChanged(context, tx, devices);
   for (const { user_nid, device_id } of devices) tokensChanged(context, tx, user_nid, device_id);
 }
 

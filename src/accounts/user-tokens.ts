@@ -32,7 +32,7 @@ export async function useLoginToken({ clock, database }: AccountContext, token: 
   const userId = await database.transaction((tx) => takeUserToken(tx, "login", tokenDigest(token), clock.now()));
   const account = userId && (await findAccount(database, userId));
   if (account === undefined) throw forbidden("This login token is not known, was used, or has expired: ask for a new one.");
-  requireUsable(account);
+  requireUsable(account, clock.now());
   return account;
 }
 

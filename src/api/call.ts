@@ -4,7 +4,7 @@ import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Asserted } from "../appservice/acting.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, userLocked, userSuspended } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, accountExpired, userLocked, userSuspended } from "../errors.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
@@ -59,6 +59,7 @@ export async function requesterOf(edge: Edge, operation: Operation, caller: Call
   if (token === undefined) throw missingToken();
   const requester = await edge.authenticate(token, asserted);
   if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
+  if (requester.restriction === "expired" && operation.whileLocked !== true) throw accountExpired();
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
   if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
   if (requester.is_guest && operation.guests !== true) {

@@ -16,6 +16,12 @@ interface PageTexts {
   readonly tokenTitle: string;
   readonly token: string;
   readonly submit: string;
+  readonly emailTitle: string;
+  readonly email: string;
+  readonly sendLink: string;
+  readonly linkSent: string;
+  readonly linkNotOpened: string;
+  readonly captchaTitle: string;
   readonly doneTitle: string;
   readonly doneText: string;
   readonly loginTitle: string;
@@ -46,6 +52,12 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     tokenTitle: "Registration token",
     token: "Token",
     submit: "Submit",
+    emailTitle: "E-mail address",
+    email: "Your e-mail address",
+    sendLink: "Send the link",
+    linkSent: "We have sent you a link. Open it, and then go on here.",
+    linkNotOpened: "The link has not been opened yet.",
+    captchaTitle: "Are you a person?",
     doneTitle: "Done",
     doneText: "You can close this page and go on in your client.",
     loginTitle: "Log in",
@@ -74,6 +86,12 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     tokenTitle: "Código de registro",
     token: "Código",
     submit: "Enviar",
+    emailTitle: "Correo electrónico",
+    email: "Tu correo electrónico",
+    sendLink: "Enviar el enlace",
+    linkSent: "Te hemos enviado un enlace. Ábrelo y después sigue aquí.",
+    linkNotOpened: "El enlace aún no se ha abierto.",
+    captchaTitle: "¿Eres una persona?",
     doneTitle: "Listo",
     doneText: "Puedes cerrar esta página y seguir en tu cliente.",
     loginTitle: "Iniciar sesión",
@@ -102,6 +120,12 @@ export const PAGE_TEXTS: Readonly<Record<Language, PageTexts>> = {
     tokenTitle: "Código de registro",
     token: "Código",
     submit: "Enviar",
+    emailTitle: "E-mail",
+    email: "O seu e-mail",
+    sendLink: "Enviar o link",
+    linkSent: "Enviamos um link a você. Abra-o e depois continue aqui.",
+    linkNotOpened: "O link ainda não foi aberto.",
+    captchaTitle: "Você é uma pessoa?",
     doneTitle: "Pronto",
     doneText: "Você pode fechar esta página e continuar no seu cliente.",
     loginTitle: "Entrar",

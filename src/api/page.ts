@@ -35,18 +35,24 @@ export function page(options: {
   readonly title: string;
   readonly content: Html;
   readonly script?: string;
+  /** A script of somebody else, and the origins from which it loads what it shows. */
+  readonly foreign?: { readonly script: string; readonly sources: readonly string[] };
 }): Reply {
-  const { status = 200, language, title, content, script } = options;
+  const { status = 200, language, title, content, script, foreign } = options;
+  const sources = foreign === undefined ? "" : ` ${foreign.sources.join(" ")}`;
   const nonce = randomBytes(16).toString("base64");
   const text =
     `<!doctype html><html lang="${language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
     `<title>${htmlText(title)}</title><style nonce="${nonce}">${STYLE}</style></head>` +
     `<body><main><h1>${htmlText(title)}</h1>${content.text}</main>` +
-    `${script === undefined ? "" : `<script nonce="${nonce}">${script}</script>`}</body></html>`;
+    `${script === undefined ? "" : `<script nonce="${nonce}">${script}</script>`}` +
+    `${foreign === undefined ? "" : `<script nonce="${nonce}" src="${htmlText(foreign.script)}" async defer></script>`}</body></html>`;
   return new Reply(status, Buffer.from(text), {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy":
-      `default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'; connect-src 'self'; ` +
+      // What is drawn by the script of somebody else brings its styles along.
+      `default-src 'none'; style-src ${foreign === undefined ? `'nonce-${nonce}'` : "'unsafe-inline'"}; script-src 'nonce-${nonce}'${sources}; ` +
+      `connect-src 'self'${sources}; ${foreign === undefined ? "" : `frame-src${sources}; img-src${sources}; `}` +
       "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",

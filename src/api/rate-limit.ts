@@ -62,18 +62,11 @@ export class RateLimiter {
     if (!LEARNED_LATER.has(limit)) this.refuse((await learned)?.wait ?? 0);
   }
 
-  /** Rejects as `take` would, without counting: for limits that count only failures. */
-  async require(limit: RateLimit, caller: string): Promise<void> {
+  /** Takes back a call that `take` has counted: for limits that count only failures. */
+  async giveBack(limit: RateLimit, caller: string): Promise<void> {
     const buckets = this.buckets(limit, { user: caller, network: "" });
-    this.refuse(this.wait(buckets));
-    this.refuse((await this.ask("require", buckets))?.wait ?? 0);
-  }
-
-  /** Counts one call without refusing it. */
-  async count(limit: RateLimit, caller: string): Promise<void> {
-    const buckets = this.buckets(limit, { user: caller, network: "" });
-    this.add(buckets);
-    await this.ask("count", buckets);
+    for (const { key, interval } of buckets) this.fullAt.set(key, (this.fullAt.get(key) ?? 0) - interval);
+    await this.ask("give back", buckets);
   }
 
   private refuse(wait: number): void {

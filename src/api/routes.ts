@@ -14,12 +14,14 @@ import * as adminSpec from "../../spec/client/admin.js";
 import * as appserviceSpec from "../../spec/client/appservice.js";
 import * as capabilitiesSpec from "../../spec/client/capabilities.js";
 import * as createRoomSpec from "../../spec/client/create-room.js";
+import * as dehydratedDevicesSpec from "../../spec/client/dehydrated-devices.js";
 import * as delayedEventsSpec from "../../spec/client/delayed-events.js";
 import * as devicesSpec from "../../spec/client/devices.js";
 import * as directorySpec from "../../spec/client/directory.js";
 import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as keyBackupSpec from "../../spec/client/key-backup.js";
+import * as keysSpec from "../../spec/client/keys.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -39,6 +41,7 @@ import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
 import * as searchSpec from "../../spec/client/search.js";
 import * as sendSpec from "../../spec/client/send.js";
+import * as slidingSyncSpec from "../../spec/client/sliding-sync.js";
 import * as spacesSpec from "../../spec/client/spaces.js";
 import * as syncSpec from "../../spec/client/sync.js";
 import * as thirdPartySpec from "../../spec/client/third-party.js";
@@ -61,6 +64,7 @@ import * as federationLeavesSpec from "../../spec/federation/leaves.js";
 import * as federationJoinsSpec from "../../spec/federation/joins.js";
 import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationMediaSpec from "../../spec/federation/media.js";
+import * as federationDevicesSpec from "../../spec/federation/devices.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
@@ -80,12 +84,14 @@ import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
 import * as capabilities from "./client/capabilities.js";
 import * as createRoom from "./client/create-room.js";
+import * as dehydratedDevices from "./client/dehydrated-devices.js";
 import * as delayedEvents from "./client/delayed-events.js";
 import * as devices from "./client/devices.js";
 import * as directory from "./client/directory.js";
 import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
+import * as keys from "./client/keys.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -105,6 +111,7 @@ import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
 import * as search from "./client/search.js";
 import * as send from "./client/send.js";
+import * as slidingSync from "./client/sliding-sync.js";
 import * as spaces from "./client/spaces.js";
 import * as sync from "./client/sync.js";
 import * as thirdParty from "./client/third-party.js";
@@ -127,6 +134,7 @@ import * as federationLeaves from "./federation/leaves.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
 import * as federationMedia from "./federation/media.js";
+import * as federationDevices from "./federation/devices.js";
 import * as federationOpenid from "./federation/openid.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
@@ -149,13 +157,16 @@ export const routes: readonly Route[] = [
   bind(appserviceSpec, appservice),
   bind(capabilitiesSpec, capabilities),
   bind(createRoomSpec, createRoom),
+  bind(dehydratedDevicesSpec, dehydratedDevices),
   bind(delayedEventsSpec, delayedEvents),
   bind(devicesSpec, devices),
   bind(directorySpec, directory),
   bind(fallbackPagesSpec, fallbackPages),
+  bind(federationDevicesSpec, federationDevices),
   bind(federationOpenidSpec, federationOpenid),
   bind(filterSpec, filter),
   bind(keyBackupSpec, keyBackup),
+  bind(keysSpec, keys),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),
@@ -176,6 +187,7 @@ export const routes: readonly Route[] = [
   bind(searchSpec, search),
   bind(sendSpec, send),
   bind(spacesSpec, spaces),
+  bind(slidingSyncSpec, slidingSync),
   bind(syncSpec, sync),
   bind(thirdPartySpec, thirdParty),
   bind(thirdPartyIdentifiersSpec, thirdPartyIdentifiers),

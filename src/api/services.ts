@@ -20,7 +20,7 @@ import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeyOf } from "../storage/signing-keys.js";
 import type { EventCache } from "../rooms/event-cache.js";
-import type { SyncDependencies } from "../sync/sync.js";
+import type { SlidingDependencies } from "../sync/sliding/sliding-sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly adminTasks: AdminTasks;
@@ -39,7 +39,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly backfills: Backfills;
   readonly hierarchies: HierarchyCache;
   readonly searchIndex: SearchIndex;
-  readonly sync: SyncDependencies;
+  readonly sync: SlidingDependencies;
   readonly typing: Typing;
   readonly presence: Presence;
 }

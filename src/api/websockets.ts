@@ -122,12 +122,8 @@ export class WebSockets implements Upgrades, AsyncDisposable {
 
   /** Looks again at the tokens of users of whom the log says that something has changed. */
   #follow(follower: LogFollower): () => void {
-    let seen = follower.head;
-    return follower.subscribeToAll(() => {
-      const range = { after: seen, upTo: follower.head };
-      seen = range.upTo;
+    return follower.subscribeToEntries((entries) => {
       if (this.#ofUser.size === 0) return;
-      const entries = follower.allEntries(range);
       const changed = new Set<Socket>(entries === undefined ? this.#all : []);
       for (const { kind, user_nid } of entries ?? []) {
         if (kind !== "invalidation" || user_nid === undefined) continue;

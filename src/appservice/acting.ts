@@ -3,7 +3,7 @@
 import { requireUsable } from "../accounts/password-login.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Clock } from "../clock.js";
-import { exclusive, forbidden, invalidParam, MatrixError, missingToken, unknownToken } from "../errors.js";
+import { exclusive, forbidden, invalidParam, MatrixError, missingToken, unknownToken, userDeactivated } from "../errors.js";
 import { parseDeviceId, parseUserId, type RoomAlias, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { type Account, createAccount, findAccount } from "../storage/accounts.js";
 import type { Database } from "../storage/database.js";
@@ -26,7 +26,7 @@ export async function actingUser(database: Database, appservice: AppService, ass
   if (!coversUser(appservice, user_id)) throw forbidden(`${user_id} is not in the namespaces of this application service.`);
   const account = await findAccount(database, user_id);
   if (account === undefined) throw forbidden(`${user_id} is not registered: register the user first.`);
-  if (account.deactivated) requireUsable(account);
+  if (account.deactivated) throw userDeactivated();
   const { user_nid, is_admin, locked, suspended } = account;
   const device_id = asserted.device_id === undefined ? undefined : parseDeviceId(asserted.device_id);
   if (asserted.device_id !== undefined && (device_id === undefined || (await findDevice(database, user_nid, device_id)) === undefined)) {
@@ -52,11 +52,11 @@ export function requireAppService(appservices: AppServices, token: string | unde
 }
 
 /** The account as which an application service logs in. Throws M_EXCLUSIVE, M_FORBIDDEN, M_USER_DEACTIVATED, M_USER_LOCKED. */
-export async function requireOwnAccount(database: Database, appservice: AppService, user: UserId | undefined): Promise<Account> {
+export async function requireOwnAccount({ clock, database }: { readonly clock: Clock; readonly database: Database }, appservice: AppService, user: UserId | undefined): Promise<Account> {
   if (user !== undefined && !coversUser(appservice, user)) throw exclusive(`${user} is not in the namespaces of this application service.`);
   const account = user === undefined ? undefined : await findAccount(database, user);
   if (account === undefined) throw forbidden("There is no such user.");
-  requireUsable(account);
+  requireUsable(account, clock.now());
   return account;
 }
 

@@ -26,6 +26,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "redis.url": "redis://localhost",
   "internal.advertise": "10.0.0.5:8010",
   "registration.open": false,
+  "registration.captcha": { site_key: "of its provider", secret: "of its provider" },
   "registration.terms": { version: "1", name: "Terms of use", url: "https://example.org/terms" },
   "mail.host": "smtp.example.org",
   "mail.password": "a secret",

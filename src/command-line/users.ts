@@ -44,7 +44,7 @@ export async function withDatabase<Result>(
     // Running processes read the log every second: they need no word from here.
     bus: new MemoryBus(),
     // Whoever sits at the console may try as often as they like.
-    limiter: { take: () => Promise.resolve(), require: () => Promise.resolve(), count: () => Promise.resolve() },
+    limiter: { take: () => Promise.resolve(), giveBack: () => Promise.resolve() },
     outbox: { wake: () => undefined },
   });
 }

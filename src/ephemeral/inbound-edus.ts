@@ -1,5 +1,8 @@
 // What other servers tell us that is not in the room's history. A server speaks for its own users only, and in rooms only
 // where it may take part (server-server API, "EDUs", "Server Access Control Lists").
+import type { Config } from "../config.js";
+import { DEVICE_LIST_UPDATE, SIGNING_KEY_UPDATE } from "../encryption/device-list-edus.js";
+import { takeDeviceListUpdate, takeSigningKeyUpdate } from "../encryption/remote-device-lists.js";
 import { receiveToDevice } from "../encryption/to-device.js";
 import { parseRoomId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
@@ -19,6 +22,7 @@ const MAX_USERS = 500;
 const MAX_STATUS = 1_000;
 
 export interface InboundContext extends RoomContext {
+  readonly config: RoomContext["config"] & Pick<Config, "federation">;
   readonly typing: Typing;
   readonly presence: Presence;
 }
@@ -33,6 +37,8 @@ export function takeEdus(context: InboundContext): (sender: Sender, edu: JsonObj
     else if (type === "m.receipt") await takeReceipts(context, origin, content);
     else if (type === "m.presence") await takePresence(context, origin, content);
     else if (type === DIRECT_TO_DEVICE) await receiveToDevice(context, origin, content);
+    else if (type === DEVICE_LIST_UPDATE) await takeDeviceListUpdate(context, origin, content);
+    else if (type === SIGNING_KEY_UPDATE) await takeSigningKeyUpdate(context, origin, content);
   };
 }
 

@@ -1,6 +1,7 @@
 // What other servers are told of that is not in the room's history: typing at once; receipts and presence as the log says
 // (server-server API, "Typing Notifications", "Receipts", "Presence").
 import type { LocalServers } from "../config.js";
+import { deviceListEdus, type DeviceEduContext } from "../encryption/device-list-edus.js";
 import type { Federation } from "../federation/federation.js";
 import type { FederationSender, SenderOptions } from "../federation/sender.js";
 import { type RoomId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
@@ -14,7 +15,7 @@ import { MAIN_TIMELINE } from "../storage/threads.js";
 import { takeOutgoingMessages } from "../storage/to-device.js";
 import type { Presence } from "./presence.js";
 
-interface OutboundContext {
+interface OutboundContext extends DeviceEduContext {
   readonly servers: LocalServers;
   readonly federation: Federation;
   readonly presence: Presence;
@@ -28,6 +29,7 @@ export function owedEdus(context: OutboundContext): SenderOptions["edusOf"] {
     const owed = [
       ...(await receiptEdus(context, tx, reads, entries)),
       ...(await presenceEdus(context, reads, entries)),
+      ...(await deviceListEdus(context, tx, entries)),
       ...(await takeOutgoingMessages(tx, [...new Set(sent)])),
     ];
     return owed.filter(({ destination }) => context.federation.policy.allows(destination));

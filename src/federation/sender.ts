@@ -60,6 +60,8 @@ export interface SenderOptions {
   readonly process: () => number;
   /** Ephemeral messages that follow from entries of the log. */
   readonly edusOf: (tx: Tx, entries: readonly PositionedEntry[]) => Promise<readonly OwedEdu[]>;
+  /** What a server has to be told that nothing was kept for since a position. */
+  readonly missedEdus: (tx: Tx, server: ServerName, after: number) => Promise<readonly OwedEdu[]>;
 }
 
 /** An ephemeral message that is only worth something at once. */
@@ -224,7 +226,7 @@ export class FederationSender implements AsyncDisposable {
   /** Sends one transaction after the other until nothing is owed, or one fails. */
   async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after }: ClaimedDestination): Promise<void> {
     const { database, clock } = this.#options;
-    if (catch_up_after !== null) await catchUp(database, server, catch_up_after);
+    if (catch_up_after !== null) await this.#catchUp(server, catch_up_after);
     for (;;) {
       const owed = await nextOwed(database, server, { events: EVENTS, edus: EDUS });
       if (this.#stopped || owed.events.length + owed.edus.length === 0) {
@@ -244,6 +246,15 @@ export class FederationSender implements AsyncDisposable {
       }
       await noteSent(database, server, owed, clock.now() + HOLD_MS);
     }
+  }
+
+  /** Owes a server that was away what it missed. */
+  async #catchUp(server: ServerName, after: number): Promise<void> {
+    await this.#options.database.transaction(async (tx) => {
+      const edus = await this.#options.missedEdus(tx, server, after);
+      await catchUp(tx, server, after);
+      await owe(tx, [], edus, after);
+    });
   }
 
   async #send(server: ServerName, owed: Awaited<ReturnType<typeof nextOwed>>, timeoutMs = TIMEOUT_MS): Promise<void> {

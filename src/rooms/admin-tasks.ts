@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
+import { RepeatedWork } from "../repeated-work.js";
 import { addTask, cleanTasks, finishTask, noteProgress, takeTask, type AdminTask } from "../storage/admin-tasks.js";
 import { deleteRoom, NOTHING_DONE, type DeletionProgress, type RoomDeletion } from "./purge.js";
 import { purgeHistory, NOTHING_PURGED, type HistoryPurge, type PurgeProgress } from "./purge-history.js";
@@ -18,21 +19,19 @@ const KEPT_MS = 7 * 86_400_000;
 
 export class AdminTasks implements AsyncDisposable {
   readonly #context: ThirdPartyInviteContext;
-  readonly #timer: NodeJS.Timeout;
-  #running: Promise<void> | undefined;
-  #again = false;
-  #stopped = false;
+  readonly #work: RepeatedWork;
 
   constructor(context: ThirdPartyInviteContext) {
     this.#context = context;
-    this.#timer = setInterval(() => this.#wake(), LOOK_EVERY_MS).unref();
-    this.#wake();
+    this.#work = new RepeatedWork(
+      LOOK_EVERY_MS,
+      (stopping) => this.#doAll(stopping),
+      (error) => log.warn({ err: error }, "the work of administrators could not be gone on with"),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    await this.#running;
+    await this.#work[Symbol.asyncDispose]();
   }
 
   /** Asks for a room to be deleted; gives the id by which its progress can be asked for. */
@@ -55,39 +54,26 @@ export class AdminTasks implements AsyncDisposable {
     const id = randomBytes(12).toString("base64url");
     const task = { id, action, resource_id, params: JSON.stringify(params), result: JSON.stringify(result), created_ts: clock.now() };
     await database.transaction((tx) => addTask(tx, task));
-    this.#wake();
+    this.#work.wake();
     return id;
   }
 
-  #wake(): void {
-    this.#again = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#again && !this.#stopped) this.#wake();
-    });
-  }
-
-  async #run(): Promise<void> {
+  async #doAll(stopping: AbortSignal): Promise<void> {
     const { clock, database } = this.#context;
-    try {
-      while (this.#again && !this.#stopped) {
-        this.#again = false;
-        await cleanTasks(database, clock.now() - KEPT_MS);
-        for (let task = await takeTask(database); task !== undefined; task = this.#stopped ? undefined : await takeTask(database)) {
-          await this.#do(task);
-        }
-      }
-    } catch (error) {
-      log.warn({ err: error }, "the work of administrators could not be gone on with");
+    await cleanTasks(database, clock.now() - KEPT_MS);
+    while (!stopping.aborted) {
+      const task = await takeTask(database);
+      if (task === undefined) return;
+      await this.#do(task, stopping);
     }
   }
 
-  async #do(task: AdminTask): Promise<void> {
+  async #do(task: AdminTask, stopping: AbortSignal): Promise<void> {
     const { database } = this.#context;
     let result = task.result;
     const note = async (progress: object): Promise<void> => {
       result = JSON.stringify(progress);
-      if (this.#stopped) throw new Error("the server stops: another process goes on with this work");
+      if (stopping.aborted) throw new Error("the server stops: another process goes on with this work");
       await database.transaction((tx) => noteProgress(tx, task.id, result));
     };
     try {

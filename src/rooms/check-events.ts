@@ -1,8 +1,8 @@
 // The checks of events from other servers that need no room: format, hashes, signatures (server-server API, "Checks performed
 // on receipt of a PDU", 1 to 3).
 import type { KeyRing, WantedKeys } from "../federation/key-ring.js";
-import { isSignedBy, parseEvent, requiredSigners, signingKeyIds } from "../protocol/event-format.js";
-import type { RoomEvent } from "../protocol/event.js";
+import { isSignedBy, type ParsedEvent, parseEvent, requiredSigners, signingKeyIds } from "../protocol/event-format.js";
+import type { Malformed, RoomEvent } from "../protocol/event.js";
 import type { EventId, ServerName } from "../protocol/identifiers.js";
 import type { JsonValue } from "../protocol/json.js";
 import type { RoomVersion } from "../protocol/room-version.js";
@@ -12,12 +12,20 @@ export type CheckedEvent =
   | { readonly event: RoomEvent }
   | { readonly event_id: EventId | undefined; readonly refused: string; readonly because: "malformed" | "unsigned" };
 
-/**
- * Checks events in wire form, parsed with lexemes; one result for each, in their order. The keys of all servers are asked for
- * together, and signatures are checked on the thread pool.
- */
+/** Checks events in wire form, parsed with lexemes; one result for each, in their order. */
 export async function checkEvents(keyRing: KeyRing, version: RoomVersion, wire: readonly JsonValue[]): Promise<CheckedEvent[]> {
-  const parsed = wire.map((json) => parseEvent(version, json));
+  return await checkSignatures(keyRing, version, wire.map((json) => parseEvent(version, json)));
+}
+
+/**
+ * Checks the signatures of events whose format and hashes were checked; one result for each, in their order. The keys of all
+ * servers are asked for together, and signatures are checked on the thread pool.
+ */
+export async function checkSignatures(
+  keyRing: KeyRing,
+  version: RoomVersion,
+  parsed: readonly (ParsedEvent | Malformed)[],
+): Promise<CheckedEvent[]> {
   const wanted: WantedKeys[] = [];
   const signersOf = new Map<RoomEvent, readonly ServerName[]>();
   for (const result of parsed) {

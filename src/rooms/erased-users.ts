@@ -11,10 +11,9 @@ const log = logger("rooms");
 /** Reads who has been erased, and again whenever the log says that an account has changed. Gives what ends it. */
 export async function followErasedUsers(
   database: Database,
-  follower: Pick<LogFollower, "head" | "allEntries" | "subscribeToAll">,
+  follower: Pick<LogFollower, "subscribeToEntries">,
   events: EventCache,
 ): Promise<AsyncDisposable> {
-  let seen = follower.head;
   let stale = false;
   let reading: Promise<void> | undefined;
   const read = async (): Promise<void> => {
@@ -33,10 +32,7 @@ export async function followErasedUsers(
       })
       .finally(() => (reading = undefined));
   };
-  const unsubscribe = follower.subscribeToAll(() => {
-    const range = { after: seen, upTo: follower.head };
-    seen = range.upTo;
-    const entries = follower.allEntries(range);
+  const unsubscribe = follower.subscribeToEntries((entries) => {
     const changed = entries?.some(({ kind, user_nid, device }) => kind === "invalidation" && user_nid !== undefined && device === undefined);
     if (stale || changed !== false) wake();
   });

@@ -1,6 +1,7 @@
 // Takes guests of ours out of rooms that do not allow guests any more (client-server API, "Guest Access"). What is to be done
 // is seen from the state of the rooms: nothing has to be remembered, and two processes that do it at once do no harm.
 import { logger } from "../log.js";
+import { RepeatedWork } from "../repeated-work.js";
 import type { RoomId, UserId } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
 import { stateTuple } from "../protocol/state-map.js";
@@ -16,59 +17,33 @@ const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 
 export class GuestUpkeep implements AsyncDisposable {
   readonly #context: RoomContext & { readonly follower: LogFollower };
-  readonly #timer: NodeJS.Timeout;
+  readonly #work: RepeatedWork;
   readonly #unsubscribe: () => void;
   #tuple: number | undefined;
-  #seen: number;
-  #running: Promise<void> | undefined;
-  #again = false;
-  #stopped = false;
 
   constructor(context: RoomContext & { readonly follower: LogFollower }) {
     this.#context = context;
-    this.#seen = context.follower.head;
-    this.#unsubscribe = context.follower.subscribeToAll(() => this.#look());
-    this.#timer = setInterval(() => this.#wake(), LOOK_EVERY_MS).unref();
-    this.#wake();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    this.#unsubscribe();
-    await this.#running;
-  }
-
-  /** Wakes if the log says that a room's guest access has changed. */
-  #look(): void {
-    const { follower } = this.#context;
-    const range = { after: this.#seen, upTo: follower.head };
-    this.#seen = range.upTo;
-    const entries = follower.allEntries(range);
-    // The tuple has a number as soon as one room has it in its state.
-    const elsewhere = (tuple: number | undefined): boolean => this.#tuple !== undefined && tuple !== this.#tuple;
-    if (entries?.every(({ kind, tuple_nid }) => kind !== "state_change" || elsewhere(tuple_nid)) !== true) this.#wake();
-  }
-
-  #wake(): void {
-    this.#again = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#again && !this.#stopped) this.#wake();
+    this.#work = new RepeatedWork(
+      LOOK_EVERY_MS,
+      (stopping) => this.#takeOut(stopping),
+      (error) => log.warn({ err: error }, "guests could not be taken out of rooms"),
+    );
+    this.#unsubscribe = context.follower.subscribeToEntries((entries) => {
+      // The tuple has a number as soon as one room has it in its state.
+      const elsewhere = (tuple: number | undefined): boolean => this.#tuple !== undefined && tuple !== this.#tuple;
+      if (entries?.every(({ kind, tuple_nid }) => kind !== "state_change" || elsewhere(tuple_nid)) !== true) this.#work.wake();
     });
   }
 
-  async #run(): Promise<void> {
-    try {
-      while (this.#again && !this.#stopped) {
-        this.#again = false;
-        const guests = await this.#unwelcome();
-        for (let start = 0; start < guests.length && !this.#stopped; start += AT_ONCE) {
-          await Promise.all(guests.slice(start, start + AT_ONCE).map(({ room_id, user_id }) => this.#leave(room_id, user_id)));
-        }
-      }
-    } catch (error) {
-      log.warn({ err: error }, "guests could not be taken out of rooms");
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#unsubscribe();
+    await this.#work[Symbol.asyncDispose]();
+  }
+
+  async #takeOut(stopping: AbortSignal): Promise<void> {
+    const guests = await this.#unwelcome();
+    for (let start = 0; start < guests.length && !stopping.aborted; start += AT_ONCE) {
+      await Promise.all(guests.slice(start, start + AT_ONCE).map(({ room_id, user_id }) => this.#leave(room_id, user_id)));
     }
   }
 

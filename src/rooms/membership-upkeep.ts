@@ -1,8 +1,10 @@
 // Keeps the memberships of our users in line with their accounts: a new name or picture goes into the member events of all
 // joined rooms (client-server API, "Profiles"), and an account that has ended leaves its rooms.
 import { logger } from "../log.js";
+import { RepeatedWork } from "../repeated-work.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
+import type { Membership } from "../protocol/membership.js";
 import {
   extendMembershipUpkeep,
   finishMembershipUpkeep,
@@ -30,66 +32,38 @@ export interface UpkeepContext extends RoomContext {
 /** Does what membership changes accounts ask for, one account after the other, in whichever process comes first. */
 export class MembershipUpkeep implements AsyncDisposable {
   readonly #context: UpkeepContext;
-  readonly #timer: NodeJS.Timeout;
+  readonly #work: RepeatedWork;
   readonly #unsubscribe: () => void;
-  #seen: number;
-  #running: Promise<void> | undefined;
-  #again = false;
-  #stopped = false;
 
   constructor(context: UpkeepContext) {
     this.#context = context;
-    const { follower } = context;
-    this.#seen = follower.head;
-    this.#unsubscribe = follower.subscribeToAll(() => this.#look());
-    this.#timer = setInterval(() => this.#wake(), LOOK_EVERY_MS).unref();
-    this.#wake();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    this.#unsubscribe();
-    await this.#running;
-  }
-
-  /** Wakes if the log says that accounts have changed. */
-  #look(): void {
-    const { follower } = this.#context;
-    const range = { after: this.#seen, upTo: follower.head };
-    this.#seen = range.upTo;
-    const entries = follower.allEntries(range);
-    if (entries?.every(({ kind }) => kind !== "profile" && kind !== "invalidation") !== true) this.#wake();
-  }
-
-  #wake(): void {
-    this.#again = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-      if (this.#again && !this.#stopped) this.#wake();
+    this.#work = new RepeatedWork(
+      LOOK_EVERY_MS,
+      (stopping) => this.#alignAll(stopping),
+      // The claim runs out, and then whoever looks next does the rest.
+      (error) => log.warn({ err: error }, "memberships could not be brought in line with an account"),
+    );
+    this.#unsubscribe = context.follower.subscribeToEntries((entries) => {
+      if (entries?.every(({ kind }) => kind !== "profile" && kind !== "invalidation") !== true) this.#work.wake();
     });
   }
 
-  async #run(): Promise<void> {
-    try {
-      while (this.#again && !this.#stopped) {
-        this.#again = false;
-        for (let job = await this.#take(); job !== undefined; job = await this.#take()) {
-          if (await this.#align(job)) await finishMembershipUpkeep(this.#context.database, job);
-        }
-      }
-    } catch (error) {
-      // The claim runs out, and then whoever looks next does the rest.
-      log.warn({ err: error }, "memberships could not be brought in line with an account");
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#unsubscribe();
+    await this.#work[Symbol.asyncDispose]();
+  }
+
+  async #alignAll(stopping: AbortSignal): Promise<void> {
+    const { database } = this.#context;
+    while (!stopping.aborted) {
+      const job = await takeMembershipUpkeep(database);
+      if (job === undefined) return;
+      if (await this.#align(job, stopping)) await finishMembershipUpkeep(database, job);
     }
   }
 
-  async #take(): Promise<UpkeepJob | undefined> {
-    return this.#stopped ? undefined : await takeMembershipUpkeep(this.#context.database);
-  }
-
   /** Changes what differs; true when nothing does any more, false if something is left for another time. */
-  async #align(job: UpkeepJob): Promise<boolean> {
+  async #align(job: UpkeepJob, stopping: AbortSignal): Promise<boolean> {
     const { database } = this.#context;
     const profile = (await memberProfiles(this.#context, [job.user_id])).get(job.user_id) ?? {};
     const wanted: readonly number[] = job.deactivated
@@ -98,7 +72,7 @@ export class MembershipUpkeep implements AsyncDisposable {
     const rooms = (await membershipsOfUser(database, job.user_nid)).filter(({ membership }) => wanted.includes(membership));
     let complete = true;
     for (let start = 0; start < rooms.length; start += STEP) {
-      if (this.#stopped) return false;
+      if (stopping.aborted) return false;
       const step = rooms.slice(start, start + STEP);
       const events = await this.#context.events.get(
         database,
@@ -110,7 +84,7 @@ export class MembershipUpkeep implements AsyncDisposable {
       });
       const content = job.deactivated ? { membership: "leave" } : { ...profile, membership: "join" };
       for (let next = 0; next < due.length; next += AT_ONCE) {
-        const done = await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id }) => this.#submit(job, room_id, content)));
+        const done = await Promise.all(due.slice(next, next + AT_ONCE).map(({ room_id, membership }) => this.#submit(job, room_id, membership, content)));
         complete &&= !done.includes(false);
       }
       await extendMembershipUpkeep(database, job);
@@ -119,8 +93,10 @@ export class MembershipUpkeep implements AsyncDisposable {
   }
 
   /** Changes a membership; false if the room cannot be written to at the moment, which must not hold up the others. */
-  async #submit({ user_id }: UpkeepJob, roomId: RoomId, content: JsonObject): Promise<boolean> {
-    const draft = { type: "m.room.member", state_key: user_id, sender: user_id, content };
+  async #submit({ user_id }: UpkeepJob, roomId: RoomId, membership: number, content: JsonObject): Promise<boolean> {
+    // Who has left meanwhile must not be brought back.
+    const while_membership = (Object.keys(MEMBERSHIPS) as Membership[]).filter((name) => MEMBERSHIPS[name] === membership);
+    const draft = { type: "m.room.member", state_key: user_id, sender: user_id, content, while_membership };
     try {
       const [result] = await this.#context.owners.submit(roomId, [draft]);
       // A room may refuse it, having changed meanwhile: then that is how it is.

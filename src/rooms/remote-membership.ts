@@ -3,7 +3,7 @@
 import { FederationError } from "../federation/client.js";
 import { MatrixError, notFound, unknownError } from "../errors.js";
 import { logger } from "../log.js";
-import { buildEvent, parseEvent } from "../protocol/event-format.js";
+import { buildEvent, type ParsedEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseEventId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
@@ -14,7 +14,7 @@ import { type StateTuple, stateTuple } from "../protocol/state-map.js";
 import { eventsById } from "../storage/events.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { adoptRoom } from "../storage/rooms.js";
-import { checkEvents } from "./check-events.js";
+import { type CheckedEvent, checkSignatures } from "./check-events.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom } from "./current-state.js";
 import { inOrder } from "./event-order.js";
@@ -28,9 +28,9 @@ const STATE_MS = 300_000;
 const STATE_BYTES = 512 * 1024 * 1024;
 /** Servers that are tried for one join. */
 const MAX_TRIES = 10;
-/** Events that are checked, or written, at once: between them others have their turn. */
-const CHECK_AT_ONCE = 500;
-const WRITE_AT_ONCE = 1_000;
+/** Events that are read, or checked and written, at once: between them others have their turn. */
+const READ_AT_ONCE = 200;
+const WRITE_AT_ONCE = 500;
 
 /** A member event of ours, completed from what a server in the room offered. */
 interface Completed {
@@ -299,9 +299,10 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
   const { database, numbers, owners } = context;
   const unfit = (reason: string): FederationError => new FederationError(server, `the state of ${server} cannot be taken over: ${reason}`);
   const joined = signedBack(version, event, answer);
-  const state = await checked(context, version, roomId, listOf(answer, "state"));
-  const chain = await checked(context, version, roomId, listOf(answer, "auth_chain"));
-  const events = new Map([...chain, ...state].map((one) => [one.event_id, one]));
+  const events = new Map<EventId, ParsedEvent>();
+  await readInto(events, version, roomId, listOf(answer, "auth_chain"));
+  const stateIds = await readInto(events, version, roomId, listOf(answer, "state"));
+  const state = stateIds.flatMap((id) => events.get(id)?.event ?? []);
   const create = state.find(({ type, state_key }) => type === "m.room.create" && state_key === "");
   if (create === undefined) throw unfit("there is no create event");
   if ((ownString(create.content, "room_version") ?? "1") !== version.id) throw unfit("the room has another version than was said");
@@ -309,13 +310,7 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
 
   const known = await findRoom(database, roomId);
   if (known === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
-  // Where the room id implies the create event, nothing names it, and everything needs it.
-  const outliers = inOrder(events.values(), ({ auth_events }) => [...auth_events, create.event_id]);
-  for (let start = 0; start < outliers.length; start += WRITE_AT_ONCE) {
-    const some = outliers.slice(start, start + WRITE_AT_ONCE).map((one) => ({ event: one, as: "outlier" as const }));
-    await owners.receive(version, roomId, some);
-    log.info({ room: roomId, server, written: Math.min(start + WRITE_AT_ONCE, outliers.length), of: outliers.length }, "a room is being joined");
-  }
+  await writeOutliers(context, { server, version, roomId, create: create.event_id }, events);
   // What the rules do not allow is no state, whoever says so.
   const rows = await eventsById(database, state.map(({ event_id }) => event_id));
   const stateBefore = new Map<StateTuple, EventId>();
@@ -333,16 +328,49 @@ function signedBack(version: RoomVersion, event: RoomEvent, answer: JsonObject):
   return "malformed" in parsed || parsed.redacted || parsed.event.event_id !== event.event_id ? event : parsed.event;
 }
 
-/** Those of many events that pass the checks of what comes in and are of the room. */
-async function checked({ federation }: RoomContext, version: RoomVersion, roomId: RoomId, wire: readonly JsonValue[]): Promise<RoomEvent[]> {
-  const events: RoomEvent[] = [];
-  for (let start = 0; start < wire.length; start += CHECK_AT_ONCE) {
-    for (const result of await checkEvents(federation.keyRing, version, wire.slice(start, start + CHECK_AT_ONCE))) {
-      if ("event" in result && result.event.room_id === roomId) events.push(result.event);
-    }
-    await new Promise((resolve) => setImmediate(resolve));
+/**
+ * Reads those of many events that are well formed and of the room: their ids, in their order. Between some of them others have
+ * their turn.
+ */
+async function readInto(events: Map<EventId, ParsedEvent>, version: RoomVersion, roomId: RoomId, wire: readonly JsonValue[]): Promise<EventId[]> {
+  const ids: EventId[] = [];
+  for (const [index, json] of wire.entries()) {
+    if (index % READ_AT_ONCE === READ_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
+    const parsed = parseEvent(version, json);
+    if ("malformed" in parsed || parsed.event.room_id !== roomId) continue;
+    const { event_id } = parsed.event;
+    ids.push(event_id);
+    if (!events.has(event_id)) events.set(event_id, parsed);
   }
-  return events;
+  return ids;
+}
+
+interface Source {
+  readonly server: ServerName;
+  readonly version: RoomVersion;
+  readonly roomId: RoomId;
+  readonly create: EventId;
+}
+
+/**
+ * Writes those of many events whose signatures hold, each after those that authorise it. While some are written, the next are
+ * checked: the one is PostgreSQL's work, the other that of the thread pool.
+ */
+async function writeOutliers({ federation, owners }: RoomContext, { server, version, roomId, create }: Source, events: ReadonlyMap<EventId, ParsedEvent>): Promise<void> {
+  // Where the room id implies the create event, nothing names it, and everything needs it.
+  const order = inOrder([...events.values()].map(({ event }) => event), ({ auth_events }) => [...auth_events, create]);
+  const check = (start: number): Promise<CheckedEvent[]> =>
+    checkSignatures(federation.keyRing, version, order.slice(start, start + WRITE_AT_ONCE).flatMap(({ event_id }) => events.get(event_id) ?? []));
+  let next = check(0);
+  for (let start = 0; start < order.length; start += WRITE_AT_ONCE) {
+    const checked = await next;
+    next = check(start + WRITE_AT_ONCE);
+    // Whatever becomes of the writing, somebody has heard of this.
+    next.catch(() => undefined);
+    const outliers = checked.flatMap((result) => ("event" in result ? { event: result.event, as: "outlier" as const } : []));
+    await owners.receive(version, roomId, outliers);
+    log.info({ room: roomId, server, written: Math.min(start + WRITE_AT_ONCE, order.length), of: order.length }, "a room is being joined");
+  }
 }
 
 function listOf(answer: JsonObject, key: string): readonly JsonValue[] {

@@ -27,7 +27,7 @@ const MAX_LIMIT = 50;
 const DEFAULT_CONTEXT = 5;
 const MAX_CONTEXT = 20;
 /** The newest matches are ranked and counted, so many of them. */
-const RANKED = 500;
+const RANKED = 2_000;
 /** Matches that are read at once to see whether the searcher may see them. */
 const CHUNK = 50;
 /** Different words of results that are looked at for those to be highlighted. */

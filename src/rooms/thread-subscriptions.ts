@@ -80,7 +80,27 @@ export async function threadSubscriptions(
   const found = await changedThreadSubscriptions(database, userNid, before, after, limit + 1);
   const rows = found.slice(0, limit);
   const last = found.length > limit ? rows.at(-1) : undefined;
-  return { rows, end: last && `c${last.position}_${last.root}` };
+  return { rows, end: last && subscriptionPlace(last) };
+}
+
+type ByThread<Shown> = Record<string, Record<string, Shown>>;
+
+/** Changes of subscriptions by room and thread, as MSC4308 has them: what is empty is absent. */
+export function subscriptionsByRoom(rows: readonly ListedSubscription[]): {
+  subscribed?: ByThread<{ automatic: boolean; bump_stamp: number }>;
+  unsubscribed?: ByThread<{ bump_stamp: number }>;
+} {
+  const subscribed = byRoom(rows.filter((row) => row.subscribed), ({ automatic, position }) => ({ automatic, bump_stamp: position }));
+  const unsubscribed = byRoom(rows.filter((row) => !row.subscribed), ({ position }) => ({ bump_stamp: position }));
+  return { ...(subscribed !== undefined && { subscribed }), ...(unsubscribed !== undefined && { unsubscribed }) };
+}
+
+/** Rows by room and thread; undefined if there are none. */
+function byRoom<Shown>(rows: readonly ListedSubscription[], shown: (row: ListedSubscription) => Shown): ByThread<Shown> | undefined {
+  if (rows.length === 0) return undefined;
+  const rooms: ByThread<Shown> = {};
+  for (const row of rows) (rooms[row.room_id] ??= {})[row.event_id] = shown(row);
+  return rooms;
 }
 
 /** The event that a thread hangs on, or may come to hang on. Throws M_NOT_FOUND. */
@@ -100,6 +120,11 @@ async function positionInThread(context: RoomContext, reads: Reads, view: RoomVi
   const { read } = await requireEvent(context, reads, view, eventId);
   if (read.row.thread_root === root.row.nid) return read.row.position;
   throw new MatrixError(400, "IO.ELEMENT.MSC4306.M_NOT_IN_THREAD", "This event is not in the thread.");
+}
+
+/** The token of what is older in the list than a subscription. */
+export function subscriptionPlace({ position, root }: SubscriptionPlace): string {
+  return `c${position}_${root}`;
 }
 
 function placeIn(token: string): SubscriptionPlace {

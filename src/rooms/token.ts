@@ -30,11 +30,13 @@ export function formatToken(token: SyncToken | HistoryToken): string {
     : `t${token.depth}_${token.nid}_${token.position}`;
 }
 
+/** What a position of sliding sync has before the token of a sync that it ends with. */
+const CONNECTION = /^p[\d_]{1,64}~(?=s)/;
 const TOKEN = /^([st])(\d{1,16})_(\d{1,16})_(\d{1,16})(?:_(\d{1,16}))?$/;
 
-/** Reads a token; undefined for anything that formatToken did not write. */
+/** Reads a token, or that of a position of sliding sync; undefined for anything that formatToken did not write. */
 export function parseToken(text: string): SyncToken | HistoryToken | undefined {
-  const match = TOKEN.exec(text);
+  const match = TOKEN.exec(text.replace(CONNECTION, ""));
   if (match === null) return undefined;
   const numbers = match.slice(2).filter((part) => part !== undefined).map(Number);
   const [first, second, third, toDevice] = numbers;

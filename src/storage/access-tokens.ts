@@ -14,6 +14,7 @@ export interface StoredToken {
   readonly locked: boolean;
   readonly suspended: boolean;
   readonly shadow_banned: boolean;
+  readonly valid_until_ts: number | undefined;
   readonly messages_per_second: number | undefined;
   readonly burst_count: number | undefined;
   readonly expires_ts: number | undefined;
@@ -43,7 +44,7 @@ export interface NewToken {
 const FIND: Statement = {
   name: "access_tokens_find",
   // access_tokens_access_digest_key, accounts_pkey, users_pkey
-  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned,
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, valid_until_ts,
       messages_per_second, burst_count, expires_ts, replaces
     FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
     WHERE access_digest = $1 AND deactivated_ts IS NULL`,
@@ -92,6 +93,7 @@ export async function findAccessToken(database: Database, digest: Buffer): Promi
     locked: row["locked"] === true,
     suspended: row["suspended"] === true,
     shadow_banned: row["shadow_banned"] === true,
+    valid_until_ts: optionalNumber(row["valid_until_ts"]),
     messages_per_second: optionalNumber(row["messages_per_second"]),
     burst_count: optionalNumber(row["burst_count"]),
     expires_ts: optionalNumber(row["expires_ts"]),

@@ -13,12 +13,14 @@ export interface Account {
   readonly locked: boolean;
   readonly suspended: boolean;
   readonly deactivated: boolean;
+  /** Until when it may be used; null for good. */
+  readonly valid_until_ts: number | null;
 }
 
 const FIND: Statement = {
   name: "accounts_find",
   // users_user_id_key, then accounts_pkey
-  text: `SELECT user_nid, password_hash, is_admin, is_guest, locked, suspended, deactivated_ts IS NOT NULL AS deactivated
+  text: `SELECT user_nid, password_hash, is_admin, is_guest, locked, suspended, deactivated_ts IS NOT NULL AS deactivated, valid_until_ts
     FROM accounts JOIN users ON users.nid = accounts.user_nid WHERE users.user_id = $1`,
 };
 
@@ -65,6 +67,11 @@ const SET_SUSPENDED: Statement = {
   text: "UPDATE accounts SET suspended = $2 WHERE user_nid = $1",
 };
 
+const SET_VALIDITY: Statement = {
+  name: "accounts_set_validity",
+  text: "UPDATE accounts SET valid_until_ts = $2 WHERE user_nid = $1",
+};
+
 const DEACTIVATE: Statement = {
   name: "accounts_deactivate",
   text: `UPDATE accounts SET deactivated_ts = coalesce(deactivated_ts, $2), erased = erased OR $3,
@@ -87,6 +94,7 @@ function toAccount(userId: UserId, row: Row): Account {
     locked: row["locked"] === true,
     suspended: row["suspended"] === true,
     deactivated: row["deactivated"] === true,
+    valid_until_ts: typeof row["valid_until_ts"] === "number" ? row["valid_until_ts"] : null,
   };
 }
 
@@ -116,6 +124,11 @@ export async function upgradeGuest(tx: Tx, userNid: number, hash: string | null)
 
 export async function setPasswordHash(tx: Tx, userNid: number, hash: string): Promise<void> {
   await tx.query(SET_PASSWORD, [userNid, hash]);
+}
+
+/** Says until when an account may be used, in milliseconds. */
+export async function setValidity(tx: Tx, userNid: number, validUntilTs: number): Promise<void> {
+  await tx.query(SET_VALIDITY, [userNid, validUntilTs]);
 }
 
 /** Replaces a hash by another of the same password, unless the password was changed meanwhile. */

@@ -6,18 +6,21 @@ export interface AuthenticationSession {
   readonly id: string;
   /** Digest of what the session can be completed for. */
   readonly purpose: Buffer;
+  /** The operation, and the user or, where there is none yet, the server of who asks. */
+  readonly operation: string;
+  readonly asker: string;
   /** Completed stages; the value is what the stage left to be done. */
   readonly completed: ReadonlyMap<string, string>;
 }
 
 const FIND: Statement = {
   name: "authentication_sessions_find",
-  text: "SELECT purpose, completed FROM authentication_sessions WHERE id = $1 AND expires_ts > $2",
+  text: "SELECT purpose, operation, asker, completed FROM authentication_sessions WHERE id = $1 AND expires_ts > $2",
 };
 const PUT: Statement = {
   name: "authentication_sessions_put",
   // Two stages completed at once must both count.
-  text: `INSERT INTO authentication_sessions (id, purpose, completed, expires_ts) VALUES ($1, $2, $3, $4)
+  text: `INSERT INTO authentication_sessions (id, purpose, completed, expires_ts, operation, asker) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (id) DO UPDATE
       SET completed = (authentication_sessions.completed::jsonb || excluded.completed::jsonb)::text`,
 };
@@ -40,7 +43,7 @@ export async function findAuthenticationSession(
   const [row] = await database.read(FIND, [id, now]);
   if (row === undefined || !Buffer.isBuffer(row["purpose"])) return undefined;
   const completed = JSON.parse(String(row["completed"])) as Record<string, string>;
-  return { id, purpose: row["purpose"], completed: new Map(Object.entries(completed)) };
+  return { id, purpose: row["purpose"], operation: String(row["operation"]), asker: String(row["asker"]), completed: new Map(Object.entries(completed)) };
 }
 
 /** Stores a session, or adds the completed stages of one that is stored. Expired ones are dropped on the way. */
@@ -53,7 +56,7 @@ export async function putAuthenticationSession(
   const completed = JSON.stringify(Object.fromEntries(session.completed));
   await Promise.all([
     tx.query(CLEAN, [now]),
-    tx.query(PUT, [session.id, session.purpose, completed, expiresTs]),
+    tx.query(PUT, [session.id, session.purpose, completed, expiresTs, session.operation, session.asker]),
   ]);
 }
 

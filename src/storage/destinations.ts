@@ -269,8 +269,8 @@ export async function giveUpMessages(database: Database, since: number): Promise
 }
 
 /** Owes a server that was away the newest of what it missed after a position. */
-export async function catchUp(database: Database, server: ServerName, after: number): Promise<void> {
-  await database.write(CATCH_UP, [server, after]);
+export async function catchUp(tx: Queryable, server: ServerName, after: number): Promise<void> {
+  await tx.query(CATCH_UP, [server, after]);
 }
 
 /** Lets servers be tried at once. */

@@ -4,6 +4,9 @@ import type { Statement } from "./statement.js";
 
 const DELETIONS: readonly Statement[] = [
   { name: "ended_account_data", text: "DELETE FROM account_data WHERE user_nid = $1" },
+  { name: "ended_account_cross_signing_keys", text: "DELETE FROM cross_signing_keys WHERE user_nid = $1" },
+  { name: "ended_account_key_signatures", text: "DELETE FROM key_signatures WHERE user_nid = $1 OR signer_nid = $1" },
+  { name: "ended_account_signed_users", text: "DELETE FROM signed_users WHERE signer_nid = $1" },
   { name: "ended_account_filters", text: "DELETE FROM filters WHERE user_nid = $1" },
   { name: "ended_account_pushers", text: "DELETE FROM pushers WHERE user_nid = $1" },
   { name: "ended_account_push_rules", text: "DELETE FROM push_rules WHERE user_nid = $1" },

@@ -254,6 +254,19 @@ export class LogFollower {
   }
 
   /**
+   * Gives `take` the entries that appear, once they may have; undefined where it is not known what has changed, since memory does
+   * not reach back so far or the head was taken back. What it gives ends it.
+   */
+  subscribeToEntries(take: (entries: readonly PositionedEntry[] | undefined) => void): () => void {
+    let seen = this.#head;
+    return this.subscribeToAll(() => {
+      const range = { after: seen, upTo: this.#head };
+      seen = range.upTo;
+      take(this.allEntries(range));
+    });
+  }
+
+  /**
    * The entries of a room after a position and up to another, from memory; undefined if memory does not reach back so far:
    * then `readLog` has them; nor if the head was taken back.
    */

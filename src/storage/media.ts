@@ -352,9 +352,11 @@ const OF_USER: Statement<MediaRow> = {
 };
 const IN_ROOM: Statement<{ nid: number; uris: string[] }> = {
   name: "media_in_room", // events_depth
-  text: `WITH page AS (SELECT nid, tuple_nid FROM events WHERE room_nid = $1 AND nid > $2 ORDER BY nid LIMIT $3)
+  text: `WITH page AS (SELECT nid, tuple_nid, type_nid FROM events WHERE room_nid = $1 AND nid > $2 ORDER BY nid LIMIT $3)
     SELECT p.nid, ARRAY(SELECT DISTINCT found[1] FROM regexp_matches(
-        CASE WHEN p.tuple_nid IS NULL THEN (SELECT json FROM message_json m WHERE m.nid = p.nid)
+        -- The pictures of members are not the room's: they are theirs everywhere.
+        CASE WHEN p.type_nid = (SELECT nid FROM event_types WHERE type = 'm.room.member') THEN NULL
+          WHEN p.tuple_nid IS NULL THEN (SELECT json FROM message_json m WHERE m.nid = p.nid)
           ELSE (SELECT json FROM state_event_json s WHERE s.nid = p.nid) END,
         'mxc://([^"/\\\\]+/[A-Za-z0-9_-]+)', 'g') AS found) AS uris
     FROM page p ORDER BY p.nid`,

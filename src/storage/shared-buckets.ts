@@ -17,8 +17,8 @@ export interface Bucket {
   readonly burst: number;
 }
 
-/** `take`: count unless a bucket is empty; `require`: do not count; `count`: count in any case. */
-export type BucketUse = "take" | "require" | "count";
+/** `take`: count unless a bucket is empty; `give back`: take back what was counted. */
+export type BucketUse = "take" | "give back";
 
 /**
  * All buckets in one step: the milliseconds after which each will be full, behind the milliseconds to wait. Of a bucket the time at
@@ -33,9 +33,11 @@ for i, key in ipairs(KEYS) do
   full[i] = math.max(tonumber(redis.call('GET', key) or '0'), now)
   wait = math.max(wait, full[i] - now - (burst - 1) * interval)
 end
-if ARGV[1] == 'count' or (ARGV[1] == 'take' and wait <= 0) then
+local taken = 0
+if ARGV[1] == 'give back' then taken = -1 elseif wait <= 0 then taken = 1 end
+if taken ~= 0 then
   for i, key in ipairs(KEYS) do
-    full[i] = full[i] + ARGV[2 * i]
+    full[i] = math.max(full[i] + taken * ARGV[2 * i], now)
     redis.call('SET', key, string.format('%.3f', full[i]), 'PX', math.ceil(full[i] - now) + 1)
   end
 end

@@ -1,11 +1,13 @@
 // What a database needs done now and then, by whichever process comes to it.
 import type { Clock } from "../clock.js";
 import type { Database } from "./database.js";
+import { expireClaimedKeys } from "./device-keys.js";
 import { expireDelayed } from "./delayed-events.js";
 import { giveUpMessages } from "./destinations.js";
 import { keepLogPartitions } from "./log-upkeep.js";
 import { cutMessagePartition } from "./message-partitions.js";
 import { overwriteRedacted } from "./redacted-contents.js";
+import { expireConnections } from "./sliding-connections.js";
 import { collectSnapshots } from "./snapshot-upkeep.js";
 import { expireSentKeys } from "./to-device.js";
 import { expireTransactionIds } from "./transaction-ids.js";
@@ -33,6 +35,8 @@ export async function keepHouse(database: Database, clock: Clock, { redactedCont
   await giveUpMessages(database, clock.now() - GIVE_UP_MS);
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireConnections(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireClaimedKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);
   if (redactedContentDays === undefined) return;
   const grace = redactedContentDays * SECONDS_PER_DAY;

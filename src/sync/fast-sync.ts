@@ -9,9 +9,10 @@ import { isIgnored } from "../rooms/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
-import { ENCRYPTION, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
+import { sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
 import { followsGap } from "./room-window.js";
 import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import { encryptionText, namesInOrder, type KeysLeft } from "./device-lists.js";
 import { toDeviceSection, toDeviceText, type ToDeviceSection } from "./to-device.js";
 import type { TurnLoader } from "./turn-loader.js";
 import type { WatchedUser, WatchedUsers } from "./watched-users.js";
@@ -23,6 +24,7 @@ export interface FastServices extends SyncServices {
   /** Presence of one user. */
   readonly presences: TurnLoader<number, SideEvent>;
   readonly users: WatchedUsers;
+  readonly keysLeft: KeysLeft;
   readonly members: CurrentMembers;
 }
 
@@ -32,6 +34,8 @@ interface News {
   readonly presences: Set<number>;
   /** Something was sent to the reader's device. */
   toDevice: boolean;
+  /** Users whose devices changed, whoever they are. */
+  readonly devices: Set<number>;
 }
 
 interface RoomNews {
@@ -40,7 +44,7 @@ interface RoomNews {
   receipts: boolean;
 }
 
-const NOTHING: News = { rooms: new Map(), presences: new Set(), toDevice: false };
+const NOTHING: News = { rooms: new Map(), presences: new Set(), toDevice: false, devices: new Set() };
 const NO_MESSAGES: ToDeviceSection = { events: [], toDevice: undefined };
 
 /** Above this many entries since the token the rooms of the user are looked up one by one instead. */
@@ -78,6 +82,10 @@ export async function fastSync(
   const presences = changed.size === 0 ? "" : sideEvents(await presencesOf(services, watched, changed), filter.presence);
   const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
   const messages = news.toDevice ? await toDeviceSection(services.database, reader, since, upTo) : NO_MESSAGES;
+  const changedDevices: number[] = [];
+  for (const other of news.devices) if (await services.users.shareRoom(watched, other)) changedDevices.push(other);
+  const lists = { changed: await namesInOrder(services, changedDevices), left: [] };
+  const keysLeft = await services.keysLeft.text(reader);
   const next: SyncToken = {
     kind: "sync",
     epoch: request.epoch,
@@ -85,8 +93,8 @@ export async function fastSync(
     ephemeral: typingSerial,
     ...(messages.toDevice !== undefined && { toDevice: messages.toDevice }),
   };
-  const text = `{"next_batch":${JSON.stringify(formatToken(next))}${body}${presence},${toDeviceText(messages)},${ENCRYPTION}}`;
-  return { text, empty: body === "" && presence === "" && messages.events.length === 0, next };
+  const text = `{"next_batch":${JSON.stringify(formatToken(next))}${body}${presence},${toDeviceText(messages)},${encryptionText(lists, keysLeft)}}`;
+  return { text, empty: body === "" && presence === "" && messages.events.length + lists.changed.length === 0, next };
 }
 
 /** What happened in the user's rooms; undefined if anything else happened to the user, or if memory does not reach back. */
@@ -102,14 +110,15 @@ function newsOf(
   const all = follower.allEntries(range);
   if (all === undefined) return undefined;
   const own = follower.userEntries(user_nid, range) ?? [];
-  if (own.some(({ kind, room_nid }) => !(kind === "presence" || kind === "to_device" || (room_nid !== undefined && (kind === "event" || kind === "receipt"))))) {
+  if (own.some(({ kind, room_nid, device }) => !(kind === "presence" || (kind === "key" && device !== undefined) || kind === "to_device" || (room_nid !== undefined && (kind === "event" || kind === "receipt"))))) {
     return undefined;
   }
   const toDevice = own.some(({ kind, device }) => kind === "to_device" && device === device_id);
-  const news: News = { rooms: new Map(), presences: new Set(), toDevice };
+  const news: News = { rooms: new Map(), presences: new Set(), toDevice, devices: new Set() };
   const take = (entry: PositionedEntry): boolean => {
     const { room_nid, user_nid: other, kind, reference } = entry;
     if (kind === "presence" && other !== undefined) news.presences.add(other);
+    if (kind === "device_list" && other !== undefined) news.devices.add(other);
     if (room_nid === undefined) return true;
     if (!rooms.has(room_nid)) return true;
     let room = news.rooms.get(room_nid);
@@ -124,7 +133,10 @@ function newsOf(
   for (const room of rooms.keys()) {
     for (const entry of follower.roomEntries(room, range) ?? []) if (!take(entry)) return undefined;
   }
-  for (const { kind, user_nid: other } of all) if (kind === "presence" && other !== undefined) news.presences.add(other);
+  for (const { kind, user_nid: other } of all) {
+    if (kind === "presence" && other !== undefined) news.presences.add(other);
+    if (kind === "device_list" && other !== undefined) news.devices.add(other);
+  }
   return news;
 }
 

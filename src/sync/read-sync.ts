@@ -1,6 +1,6 @@
 // One answer of /sync, read from the database as of one position (client-server API, "Syncing"). Everything is read inside
 // one snapshot, with a constant number of statements whatever the number of rooms.
-import { completeEvent, strippedEvent } from "../protocol/client-event.js";
+import { completeEvent } from "../protocol/client-event.js";
 import type { EventTest } from "../protocol/filter.js";
 import { isState } from "../protocol/event.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
@@ -11,9 +11,6 @@ import { aggregationsOf } from "../rooms/aggregations.js";
 import { eventContext, NO_CONTEXT, shownEvent, type EventReader } from "../rooms/client-event.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
-import { inviteFilters } from "../rooms/invite-filter.js";
-import { STRIPPED } from "../rooms/stripped-state.js";
-import { offeredStates } from "../storage/outside-memberships.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import type { VisibilityServices } from "../rooms/visibility.js";
 import type { Database } from "../storage/database.js";
@@ -25,7 +22,6 @@ import {
   CHANGED_ROOMS,
   CURRENT_MEMBERS,
   CURRENT_STATE,
-  CURRENT_STATE_OF_TYPES,
   CURRENT_STATE_WITHOUT_MEMBERS,
   HEAD,
   MEMBERSHIPS_OF_USER,
@@ -46,7 +42,9 @@ import {
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import { strippedRooms } from "./stripped-rooms.js";
 import type { SyncFilter } from "./sync-filter.js";
+import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS, type DeviceLists } from "./device-lists.js";
 import { toDeviceSection, toDeviceText } from "./to-device.js";
 
 export interface SyncServices extends VisibilityServices {
@@ -143,12 +141,14 @@ class SyncRead {
 
     const windows = await this.#windows(rooms);
     const range = { after: this.#after, upTo: this.#upTo };
-    const [sections, accountData, presence, waiting, toDevice] = await Promise.all([
+    const [sections, accountData, presence, waiting, toDevice, lists, keysLeft] = await Promise.all([
       this.#sections(windows),
       streams.accountData(this.#reads, this.#reader.user_nid, range),
       streams.presence(this.#reads, this.#reader.user_nid, range, metIn(windows)),
       this.#invitesAndKnocks(rooms),
       toDeviceSection(this.#reads, this.#reader, since, this.#upTo),
+      this.#deviceLists(),
+      keysLeftText(this.#reads, this.#reader),
     ]);
     const roomText = await this.#rooms(rooms, sections, accountData.rooms, typingSerial, waiting);
 
@@ -165,9 +165,17 @@ class SyncRead {
     if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
     const accountText = sideEvents(accountData.global, filter.accountData);
     if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
-    const empty = since !== undefined && parts.length === 1 && toDevice.events.length === 0;
-    parts.push(toDeviceText(toDevice), ENCRYPTION);
+    const quiet = toDevice.events.length + lists.changed.length + lists.left.length === 0;
+    const empty = since !== undefined && parts.length === 1 && quiet;
+    parts.push(toDeviceText(toDevice), encryptionText(lists, keysLeft));
     return { text: `{${parts.join(",")}}`, empty, next };
+  }
+
+  /** Whose devices the reader has to look at again. Who begins asks for what it needs. */
+  async #deviceLists(): Promise<DeviceLists> {
+    const { since, resync } = this.#request;
+    if (since === undefined && !resync) return NO_DEVICE_LISTS;
+    return await deviceLists(this.#services, this.#reads, this.#reader.user_nid, resync ? undefined : this.#after);
   }
 
   /** The user's rooms. That a room was left is news for other devices also where it was forgotten at once. */
@@ -407,44 +415,13 @@ class SyncRead {
         (this.#request.fullState || this.#request.resync || position > this.#after),
     );
     if (waiting.length === 0) return { invite: "", knock: "" };
-    const nids = waiting.map(({ room_nid }) => room_nid);
-    const own = await this.#services.events.get(
-      this.#reads,
-      waiting.map(({ event_nid }) => event_nid),
-    );
-    const inviters = waiting.flatMap(({ room_nid, event_nid, membership }) => {
-      const read = own.get(event_nid);
-      return read && membership === MEMBERSHIPS.invite ? [[room_nid, read.row.sender_nid] as const] : [];
-    });
-    const rows = [
-      ...(await this.#reads.read(CURRENT_STATE_OF_TYPES, [nids, STRIPPED])),
-      ...(await this.#members(inviters)),
-    ];
-    const events = await this.#services.events.get(
-      this.#reads,
-      rows.map(({ event_nid }) => event_nid),
-    );
-    // Of rooms that none of ours is in, what their servers said.
-    const known = new Set(rows.map((row) => row.room_nid));
-    const offered = await offeredStates(this.#reads, this.#reader.user_nid, nids.filter((nid) => !known.has(nid)));
+    const stripped = await strippedRooms(this.#services, this.#reads, this.#reader.user_nid, waiting);
     const texts = { invite: [] as string[], knock: [] as string[] };
-    const { user_nid } = this.#reader;
-    const verdict = await inviteFilters(this.#reads, inviters.length === 0 ? [] : [user_nid]);
-    for (const { room_nid, room_id, event_nid, membership } of waiting) {
-      const invite = membership === MEMBERSHIPS.invite ? own.get(event_nid) : undefined;
-      if (invite !== undefined && verdict(user_nid, invite.event.sender) !== "allow") continue;
-      const shown = new Map<number, ReadEvent>();
-      for (const row of rows) {
-        const read = row.room_nid === room_nid ? events.get(row.event_nid) : undefined;
-        if (read !== undefined) shown.set(read.row.nid, read);
-      }
-      const mine = own.get(event_nid);
-      if (mine !== undefined) shown.set(event_nid, mine);
-      const stripped = [...shown.values()].map(({ event }) => event).filter(isState).map(strippedEvent);
-      const said = offered.get(room_nid)?.slice(1, -1) ?? "";
-      if (said !== "") stripped.unshift(said);
+    for (const { room_nid, room_id, membership } of waiting) {
+      const events = stripped.get(room_nid);
+      if (events === undefined) continue;
       const key = membership === MEMBERSHIPS.invite ? "invite" : "knock";
-      texts[key].push(`${JSON.stringify(room_id)}:{"${key}_state":{"events":[${stripped.join(",")}]}}`);
+      texts[key].push(`${JSON.stringify(room_id)}:{"${key}_state":{"events":[${events.join(",")}]}}`);
     }
     return { invite: texts.invite.join(","), knock: texts.knock.join(",") };
   }
@@ -633,11 +610,6 @@ function metIn(windows: readonly RoomWindow[]): Met {
   return { fresh: nids(true), changed: nids(false) };
 }
 
-/** Until there are keys of devices, these say so. */
-export const ENCRYPTION =
-  `"device_lists":{"changed":[],"left":[]},` +
-  `"device_one_time_keys_count":{},"device_unused_fallback_key_types":[]`;
-
 const QUIET: Timeline = { events: [], limited: false, prevBatch: undefined };
 
 function quietWindow(room_nid: number, room_id: string, after: number, upTo: number): RoomWindow {
@@ -677,5 +649,6 @@ export function unreadText(counts: UnreadCounts | undefined, threads: boolean): 
   const text = `"unread_notifications":{"notification_count":${notification_count},"highlight_count":${highlight_count}}`;
   if (!threads) return text;
   const perThread = Object.fromEntries(counts?.threads ?? []);
+  if (Object.keys(perThread).length === 0) return text;
   return `${text},"unread_thread_notifications":${JSON.stringify(perThread)}`;
 }

@@ -46,6 +46,8 @@ const ROUNDS = 6;
 /** Which events of a timeline a client wants, and how many at most. */
 export interface TimelineFilter {
   readonly limit: number;
+  /** Smaller limits of single rooms. */
+  readonly limits?: ReadonlyMap<number, number>;
   readonly test: EventTest | undefined;
   readonly related: RelatedFilter | undefined;
 }
@@ -76,15 +78,16 @@ export async function readTimelines(
   wanted: TimelineFilter,
 ): Promise<Map<number, Timeline>> {
   const { limit } = wanted;
+  const limitOf = ({ room_nid }: RoomWindow): number => wanted.limits?.get(room_nid) ?? limit;
   const readings = windows.map(
     (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined, seen: [] }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
     await readOlder(services, reads, reader, open, chunk, wanted);
-    open = open.filter(({ exhausted, shown }) => !exhausted && shown.length <= limit);
+    open = open.filter(({ window, exhausted, shown }) => !exhausted && shown.length <= limitOf(window));
   }
-  return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limit)]));
+  return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limitOf(reading.window))]));
 }
 
 async function readOlder(

@@ -33,13 +33,15 @@ export async function toDeviceSection(
   { user_nid, device_id }: Reader,
   since: SyncToken | undefined,
   upTo: number,
+  most = MOST,
 ): Promise<ToDeviceSection> {
   if (device_id === undefined) return NONE;
+  const limit = Math.min(most, MOST);
   // A token of an answer that left messages out says how far it came, whatever its position is.
   const after = since === undefined || since.toDevice !== undefined ? 0 : since.position;
-  const found = await waitingMessages(reads, user_nid, device_id, { after, upTo, afterNid: since?.toDevice ?? 0, limit: MOST + 1 });
-  const shown = found.slice(0, MOST);
-  return { events: shown.map(({ event }) => event), toDevice: found.length > MOST ? shown.at(-1)?.nid : undefined };
+  const found = await waitingMessages(reads, user_nid, device_id, { after, upTo, afterNid: since?.toDevice ?? 0, limit: limit + 1 });
+  const shown = found.slice(0, limit);
+  return { events: shown.map(({ event }) => event), toDevice: found.length > limit ? shown.at(-1)?.nid : undefined };
 }
 
 /** JSON text of the section. */

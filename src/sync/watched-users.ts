@@ -4,6 +4,7 @@ import { logger } from "../log.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
+import type { PositionedEntry } from "../storage/log-entry.js";
 import { joinedRooms, membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 
@@ -98,13 +99,11 @@ export class WatchedUsers implements Disposable {
   /** Users whose presence changed and whose acquaintances have not been woken for it. */
   readonly #presences = new Set<number>();
   #presenceTimer: NodeJS.Timeout | undefined;
-  #seen: number;
 
   constructor(database: Database, follower: LogFollower) {
     this.#database = database;
     this.#follower = follower;
-    this.#seen = follower.head;
-    this.#unsubscribe = follower.subscribeToAll(() => this.#moved());
+    this.#unsubscribe = follower.subscribeToEntries((entries) => this.#moved(entries));
     this.#sweep = setInterval(() => this.#dropIdle(), SWEEP_MS).unref();
   }
 
@@ -171,19 +170,18 @@ export class WatchedUsers implements Disposable {
   }
 
   /** The head of the log moved: wakes whom the new entries concern. */
-  #moved(): void {
-    const range = { after: this.#seen, upTo: this.#follower.head };
-    this.#seen = range.upTo;
-    const entries = this.#follower.allEntries(range);
+  #moved(entries: readonly PositionedEntry[] | undefined): void {
     if (entries === undefined) {
       for (const watched of this.#users.values()) this.#outdated(watched);
       return;
     }
     const woken = new Set<WatchedUser>();
+    const devices = new Set<number>();
     for (const { kind, room_nid, user_nid, reference } of entries) {
       for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) woken.add(user);
       if (user_nid === undefined) continue;
       if (kind === "presence") this.#presenceChanged(user_nid);
+      if (kind === "device_list") devices.add(user_nid);
       const watched = this.#users.get(user_nid);
       if (watched === undefined || kind === "presence") continue;
       // Data of the account as a whole: it may be the list of ignored users.
@@ -191,6 +189,8 @@ export class WatchedUsers implements Disposable {
       else woken.add(watched.user);
     }
     for (const user of woken) user.wake();
+    if (devices.size === 0) return;
+    this.#wakeAcquaintances([...devices]).catch((error: unknown) => log.warn({ err: error }, "changes of devices could not be told"));
   }
 
   /** Presence is told in company: in a large room someone's changes all the time, and each would wake everybody. */

@@ -332,6 +332,26 @@ describe("accounts", () => {
       expect((await limited.anonymous.post(`${V3}/login`, loginBody("guessed"))).status).to.equal(200);
     });
 
+    it("lets no more guesses through at the same time, and counts no right password", async () => {
+      await using limited = await startTestServer({
+        rate_limits: { login: { burst: 100 }, login_failure: { per_second: 0.001, burst: 3 } },
+      });
+      await limited.register("guessed");
+      for (let i = 0; i < 6; i++) expect((await limited.anonymous.post(`${V3}/login`, loginBody("guessed"))).status).to.equal(200);
+      const guess = loginBody("guessed", { password: "wrong" });
+      const guesses = await Promise.all(Array.from({ length: 8 }, () => limited.anonymous.post(`${V3}/login`, guess)));
+      expect(guesses.filter(({ status }) => status === 403)).to.have.lengthOf(3);
+      expect(guesses.filter(({ status }) => status === 429)).to.have.lengthOf(5);
+    });
+
+    it("takes null for what a client has no device of", async () => {
+      const { user_id } = await server.register("login_null");
+      const answer = await anonymous.post(`${V3}/login`, loginBody("login_null", { device_id: null, initial_device_display_name: null }));
+      expect(answer.status).to.equal(200);
+      expect(answer.body).to.include({ user_id });
+      expect(answer.body["device_id"]).to.match(/^[A-Z]{10}$/);
+    });
+
     it("tells clients where the server is, if that is configured", async () => {
       const policy_server_key = "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s";
       const public_base_url = "https://matrix.example.org";

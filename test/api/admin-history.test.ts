@@ -134,6 +134,14 @@ describe("the admin API for history and shadow bans", () => {
     expect(objectAt(told, "rooms")).not.to.have.property("invite");
     expect(JSON.stringify(told)).not.to.include("spam");
     expect(await bodies(alice, room)).to.deep.equal([]);
+    const upgraded = await mallory.post(`${V3}/rooms/${enc(own)}/upgrade`, { new_version: "12" });
+    expect([upgraded.status, upgraded.body["replacement_room"]]).to.satisfy(([status, id]: unknown[]) => status === 200 && id !== own && String(id).startsWith("!"));
+    expect((await mallory.get(`${V3}/rooms/${enc(own)}/state/m.room.tombstone`)).status).to.equal(404);
+    for (const user of [mallory, bob]) await user.put(`${V3}/profile/${user.user_id}/displayname`, { displayname: "another" });
+    const nameIn = async (user: TestClient): Promise<unknown> =>
+      (await alice.get(`${V3}/rooms/${enc(room)}/state/m.room.member/${user.user_id}`)).body["displayname"];
+    await eventually("bob's name is in the room", async () => (await nameIn(bob)) === "another");
+    expect(await nameIn(mallory)).to.equal(undefined);
     expect((await root.delete(ban)).body).to.deep.equal({});
     await say(mallory, room, "sorry");
     expect(await bodies(alice, room)).to.deep.equal(["sorry"]);

@@ -122,6 +122,24 @@ describe("the admin API", function () {
       expect(refusal(await root.get(`${ADMIN}/v1/username_available?username=dave`))).to.deep.equal([400, "M_USER_IN_USE"]);
     });
 
+    it("lets accounts be used until a time", async () => {
+      const gone = await server.register("gone");
+      const validity = (more: object): Promise<Answer> => root.post(`${ADMIN}/v1/account_validity/validity`, { user_id: gone.user_id, ...more });
+      expect((await validity({ expiration_ts: Date.now() - 1 })).status).to.equal(200);
+      const whoami = async (): Promise<[number, unknown]> => refusal(await gone.get(`${V3}/account/whoami`));
+      await eventually("it has expired", async () => (await whoami())[0] === 403);
+      expect(await whoami()).to.deep.equal([403, "ORG_MATRIX_EXPIRED_ACCOUNT"]);
+      const login = { type: "m.login.password", identifier: { type: "m.id.user", user: "gone" }, password: passwordOf("gone") };
+      expect(refusal(await server.anonymous.post(`${V3}/login`, login))).to.deep.equal([403, "ORG_MATRIX_EXPIRED_ACCOUNT"]);
+      expect(refusal(await server.anonymous.post(`${V3}/login`, { ...login, password: "guess" }))).to.deep.equal([403, "M_FORBIDDEN"]);
+      const { body } = await validity({});
+      expect(Number(body["expiration_ts"]) - Date.now()).to.be.within(364 * 86_400_000, 365 * 86_400_000);
+      await eventually("it is back", async () => (await whoami())[0] === 200);
+      expect(refusal(await validity({ expiration_ts: "soon" }))).to.deep.equal([400, "M_BAD_JSON"]);
+      expect(refusal(await validity({ user_id: "@nobody:localhost" }))).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect(refusal(await validity({ user_id: root.user_id, expiration_ts: 1 }))).to.deep.equal([403, "M_FORBIDDEN"]);
+    });
+
     it("tells what a user has", async () => {
       const erin = await server.register("erin");
       const room = await createRoom(erin, { invite: ["@bob:localhost"] });
@@ -197,6 +215,11 @@ describe("the admin API", function () {
     await root.post(path(`unquarantine/localhost/${second}`));
     expect(objectAt((await root.get(path(`localhost/${second}`))).body, "media_info")).to.include({ quarantined_by: null });
     await root.post(path(`unprotect/${first}`));
+    // What a room shows is its own: a member's picture is theirs everywhere.
+    await alice.put(`${V3}/profile/${alice.user_id}/avatar_url`, { avatar_url: `mxc://localhost/${first}` });
+    const room = encodeURIComponent(await createRoom(alice));
+    await alice.put(`${V3}/rooms/${room}/send/m.room.message/file`, { msgtype: "m.file", body: "a.txt", url: `mxc://localhost/${second}` });
+    expect((await root.get(`${ADMIN}/v1/room/${room}/media`)).body).to.deep.equal({ local: [`mxc://localhost/${second}`], remote: [] });
     const uses = await root.get(`${ADMIN}/v1/statistics/users/media?order_by=media_length&dir=b`);
     expect(objectsAt(uses.body, "users")[0]).to.include({ user_id: alice.user_id, media_count: 2, media_length: 7 });
     expect((await root.delete(path(`localhost/${first}`))).body).to.deep.equal({ deleted_media: [first], total: 1 });

@@ -103,7 +103,7 @@ describe("accounts that have ended", () => {
       passwords: new Passwords(config.passwords),
       tokens: new AccessTokens(database, systemClock),
       bus: new MemoryBus(),
-      limiter: { take: () => Promise.resolve(), require: () => Promise.resolve(), count: () => Promise.resolve() },
+      limiter: { take: () => Promise.resolve(), giveBack: () => Promise.resolve() },
       outbox: { wake: () => undefined },
     };
     await reactivate(context, row?.nid ?? 0, "a new password");

@@ -96,9 +96,11 @@ describe("RateLimiter", () => {
     const all = await Promise.all(Array.from({ length: 20 }, (_, index) => wait(index % 2 === 0 ? first : second, "a")));
     expect(passed(all)).to.equal(4);
     expect(Math.max(...all)).to.be.within(99_000, 400_000);
-    await first.require("login_failure", "@a:h");
-    for (let count = 0; count < 10; count++) await first.count("login_failure", "@a:h");
-    expect(await second.require("login_failure", "@a:h").catch((error: unknown) => error)).to.be.instanceOf(MatrixError);
+    for (let count = 0; count < 10; count++) await first.take("login_failure", "@a:h");
+    expect(await second.take("login_failure", "@a:h").catch((error: unknown) => error)).to.be.instanceOf(MatrixError);
+    await first.giveBack("login_failure", "@a:h");
+    await first.take("login_failure", "@a:h");
+    expect(await first.take("login_failure", "@a:h").catch((error: unknown) => error)).to.be.instanceOf(MatrixError);
     close();
   });
 

@@ -46,6 +46,20 @@ describe("membership upkeep", () => {
     await eventually(left, bob, { membership: "leave" });
   });
 
+  it("does not bring back who leaves at once after a change", async () => {
+    const dora = await server.register("dora");
+    const [stays, leaves] = [await roomOf(alice, { preset: "public_chat" }), await roomOf(alice, { preset: "public_chat" })];
+    await dora.post(`${V3}/join/${stays}`);
+    for (let round = 0; round < 8; round += 1) {
+      await dora.post(`${V3}/join/${leaves}`);
+      const displayname = `Dora ${round}`;
+      await dora.put(`${V3}/profile/${encodeURIComponent(dora.user_id)}/displayname`, { displayname });
+      await dora.post(`${V3}/rooms/${leaves}/leave`);
+      await eventually(stays, dora, { displayname, membership: "join" });
+      await eventually(leaves, dora, { membership: "leave" });
+    }
+  });
+
   it("leaves the rooms of an account that has ended, and declines its invitations", async () => {
     const carol = await server.register("carol");
     const joined = await roomOf(alice, { preset: "public_chat" });

@@ -2,9 +2,11 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startMailbox, type Mailbox } from "../support/mailbox.js";
 import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { startWebServer } from "../support/web-server.js";
 
 const V3 = "/_matrix/client/v3";
 const BASE = "https://matrix.example.org";
@@ -263,6 +265,37 @@ describe("third-party identifiers", () => {
     expect(refusal(bad)).to.deep.equal([400, "M_INVALID_PARAM"]);
   });
 
+  it("resets a forgotten password by a text message", async () => {
+    const hugo = await server.register("hugo");
+    const phone = { country: "GB", phone_number: "07700 900456", send_attempt: 1 };
+    const submit = "/_hansa/client/v1/validate/msisdn/submit_token";
+    const prove = async (path: string): Promise<JsonObject> => {
+      const client_secret = newSecret();
+      const before = gateway.received.length;
+      const answer = await ask(path, { ...phone, client_secret });
+      expect(answer.status, JSON.stringify(answer.body)).to.equal(200);
+      await eventually("the message has come", async () => gateway.received.length > before);
+      const token = /\d{6}/.exec(stringAt(gateway.received.at(-1)?.body, "message") ?? "")?.[0];
+      const credentials = { sid: stringAt(answer.body, "sid"), client_secret };
+      expect((await server.anonymous.post(submit, { ...credentials, token })).body).to.deep.equal({ success: true });
+      return credentials;
+    };
+    const unknown = await ask("/account/password/msisdn/requestToken", { ...phone, client_secret: newSecret() });
+    expect(refusal(unknown)).to.deep.equal([400, "M_THREEPID_NOT_FOUND"]);
+    const added = await prove("/account/3pid/msisdn/requestToken");
+    expect((await hugo.post(`${V3}/account/3pid/add`, { ...added, auth: passwordAuth("hugo") })).status).to.equal(200);
+    const credentials = await prove("/account/password/msisdn/requestToken");
+    const change = { new_password: "a new long one", logout_devices: false };
+    const session = (await server.anonymous.post(`${V3}/account/password`, change)).body["session"];
+    const wrong = { type: "m.login.email.identity", session, threepid_creds: credentials };
+    expect((await server.anonymous.post(`${V3}/account/password`, { ...change, auth: wrong })).status, "not by mail").to.equal(401);
+    const auth = { ...wrong, type: "m.login.msisdn" };
+    expect((await server.anonymous.post(`${V3}/account/password`, { ...change, auth })).status).to.equal(200);
+    expect((await hugo.get(`${V3}/account/whoami`)).status, "its sessions stay").to.equal(200);
+    const login = { type: "m.login.password", identifier: { type: "m.id.user", user: "hugo" }, password: change.new_password };
+    expect((await server.anonymous.post(`${V3}/login`, login)).status).to.equal(200);
+  });
+
   it("are no business of identity servers, and need a configured way to be reached", async () => {
     const gina = await server.register("gina");
     const bind = { client_secret: "x", id_server: "id.example.org", id_access_token: "x", sid: "x" };
@@ -342,5 +375,74 @@ describe("pages of user-interactive authentication", () => {
     expect(await hostile.text()).to.not.contain("<script>alert");
     const login = await fetch(`${server.url}/_matrix/static/client/login/`);
     expect(await login.text()).to.contain("window.matrixLogin.onLogin(response)");
+  });
+
+  it("send a link to an address, and go on once it was opened", async () => {
+    await using mailbox = await startMailbox();
+    await using server = await startTestServer({
+      servers: [{ name: "localhost", public_base_url: BASE }],
+      registration: { open: true, require_email: true },
+      mail: { host: "127.0.0.1", port: mailbox.port, security: "none", from: "Hansa <noreply@example.org>" },
+    });
+    const post = async (session: string, fields: Record<string, string>): Promise<{ status: number; text: string }> => {
+      const url = `${server.url}${V3}/auth/m.login.email.identity/fallback/web?session=${encodeURIComponent(session)}`;
+      const answer = await fetch(url, { method: "POST", body: new URLSearchParams(fields) });
+      return { status: answer.status, text: await answer.text() };
+    };
+    const body = { username: "mia", password: "long enough" };
+    const session = stringAt((await server.anonymous.post(`${V3}/register`, body)).body, "session") ?? "";
+    expect((await post(session, { email: "nonsense" })).status).to.equal(400);
+    expect((await post("unknown", { email: "mia@example.org" })).status).to.equal(403);
+    const sent = await post(session, { email: "mia@example.org" });
+    expect(sent.status).to.equal(200);
+    const hidden = (name: string): string => new RegExp(`name="${name}" value="([^"]+)"`).exec(sent.text)?.[1] ?? "";
+    const credentials = { sid: hidden("sid"), client_secret: hidden("client_secret") };
+    const early = await post(session, credentials);
+    expect([early.status, early.text.includes("onAuthDone")], "before the link was opened").to.deep.equal([200, false]);
+    await mailbox.until(1);
+    const link = (/https:\S+/.exec(mailbox.mails[0]?.text ?? "")?.[0] ?? "").slice(BASE.length);
+    expect((await fetch(server.url + link, { method: "POST" })).status).to.equal(200);
+    const done = await post(session, credentials);
+    expect([done.status, done.text.includes("onAuthDone")]).to.deep.equal([200, true]);
+    const registered = await server.anonymous.post(`${V3}/register`, { ...body, auth: { session } });
+    expect(registered.status, JSON.stringify(registered.body)).to.equal(200);
+    const mia = server.client({ access_token: stringAt(registered.body, "access_token") });
+    expect(objectsAt((await mia.get(`${V3}/account/3pid`)).body, "threepids").map(({ address }) => address)).to.deep.equal(["mia@example.org"]);
+    // A session of an operation that asks for no address.
+    const other = stringAt((await mia.post(`${V3}/account/deactivate`, {})).body, "session") ?? "";
+    expect((await post(other, { email: "mia2@example.org" })).status).to.equal(403);
+  });
+
+  it("show a captcha, whose provider says whether it was solved", async () => {
+    const asked: string[] = [];
+    await using provider = await startWebServer({
+      "/verify": (response, request) => {
+        request.setEncoding("utf8").once("data", (body: string) => {
+          asked.push(body);
+          if (body.includes("broken")) response.writeHead(500).end();
+          else response.end(JSON.stringify({ success: new URLSearchParams(body).get("response") === "a person" }));
+        });
+      },
+    });
+    const captcha = { site_key: "site", secret: "canary", verify_url: `${provider.url}/verify` };
+    await using server = await startTestServer({ registration: { open: true, captcha }, outgoing: { allowed_addresses: ["127.0.0.0/8"] } });
+    const body = { username: "cap", password: "long enough" };
+    const first = await server.anonymous.post(`${V3}/register`, body);
+    expect(first.body["flows"]).to.deep.equal([{ stages: ["m.login.recaptcha"] }]);
+    expect(objectAt(first.body, "params", "m.login.recaptcha")).to.deep.equal({ public_key: "site" });
+    const session = stringAt(first.body, "session") ?? "";
+    const submit = (more: object): Promise<Answer> => server.anonymous.post(`${V3}/register`, { ...body, auth: { type: "m.login.recaptcha", session, ...more } });
+    expect(refusal(await submit({}))).to.deep.equal([401, "M_CAPTCHA_NEEDED"]);
+    expect(refusal(await submit({ response: "a machine" }))).to.deep.equal([401, "M_CAPTCHA_INVALID"]);
+    expect(refusal(await submit({ response: "broken" }))).to.deep.equal([502, "M_UNKNOWN"]);
+    const page = `${server.url}${V3}/auth/m.login.recaptcha/fallback/web?session=${encodeURIComponent(session)}`;
+    const shown = await fetch(page);
+    expect(await shown.text()).to.contain('data-sitekey="site"').and.contain('src="https://www.google.com/recaptcha/api.js"').and.not.contain("canary");
+    expect(shown.headers.get("content-security-policy")).to.contain("frame-src https://www.google.com");
+    const solve = async (response: string): Promise<number> =>
+      (await fetch(page, { method: "POST", body: new URLSearchParams({ "g-recaptcha-response": response }) })).status;
+    expect([await solve("a machine"), await solve("a person")]).to.deep.equal([400, 200]);
+    expect((await server.anonymous.post(`${V3}/register`, { ...body, auth: { session } })).status).to.equal(200);
+    expect(asked).to.include("secret=canary&response=a+person");
   });
 });

@@ -16,6 +16,14 @@ describe("getVersions", () => {
     expect(answer.body).to.have.property("versions").that.includes("v1.1");
   });
 
+  it("tells of the WebSocket where there is one", async () => {
+    expect((await server.anonymous.get("/_matrix/client/versions")).body["unstable_features"]).to.include({ "org.hansa.websocket": true });
+    await using without = await startTestServer({ limits: { sockets_per_user: 0 } });
+    const { body } = await without.anonymous.get("/_matrix/client/versions");
+    expect(body["unstable_features"]).to.include({ "org.matrix.msc3391": true }).and.not.have.property("org.hansa.websocket");
+    expect(body["versions"]).to.include("v1.1");
+  });
+
   it("refuses a token that is not known, though it needs none", async () => {
     const answer = await server.client({ access_token: "nonsense" }).get("/_matrix/client/versions");
     expect([answer.status, answer.body["errcode"]]).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type JsonObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { WrongAnswer, type User } from "./client.js";
 import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
-import { PASSWORD, type Target } from "./target.js";
+import { FILLED_VOCABULARY, PASSWORD, SEARCHER, type Target } from "./target.js";
 import { Vocabulary, type WordClass } from "./vocabulary.js";
 
 export type Numbers = Readonly<Record<string, number>>;
@@ -336,6 +336,21 @@ const searching: Scenario = {
   },
 };
 
+/** The same in what fill.ts has put there; nothing to measure where it has not. */
+const searchingFilled: Scenario = {
+  name: "search in a filled database",
+  async run(target) {
+    let user: User;
+    try {
+      user = await target.client.login(SEARCHER, PASSWORD);
+    } catch (error) {
+      if (error instanceof WrongAnswer) return {};
+      throw error;
+    }
+    return await searchMix(target, user, new Vocabulary(FILLED_VOCABULARY));
+  },
+};
+
 /** The mix of searches, on whatever the user can see of messages of the vocabulary. */
 async function searchMix(target: Target, user: User, vocabulary: Vocabulary): Promise<Numbers> {
   const samples: number[] = [];
@@ -418,7 +433,9 @@ export const SCENARIOS: readonly Scenario[] = [
   initialSync(1_000),
   hierarchy(50),
   hierarchy(500),
+  hierarchy(1_000),
   searching,
+  searchingFilled,
   fanOut(100),
   fanOut(500),
   fanOut(1_000),

@@ -8,6 +8,9 @@ import { listenerOf, ProcessGroup, type Usage } from "./processes.js";
 const SETUP_WIDTH = 8;
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
 export const PASSWORD = "bench-password";
+/** Who may search in what `fill.ts` has said, and the seed of its words. */
+export const SEARCHER = "bench-searcher";
+export const FILLED_VOCABULARY = "filled";
 
 export interface Cost {
   /** Per 1,000 operations; absent when the target is not local. */

@@ -9,10 +9,11 @@ const MAX_LENGTH = 13;
 export type WordClass = "rare" | "medium" | "common";
 
 // The word of rank r stands in a message of ten words with a chance of about 10 / (r ln 50,000).
-const RANKS: Readonly<Record<WordClass, readonly [number, number]>> = { rare: [1_500, 20_000], medium: [12, 900], common: [1, 8] };
+const RANKS: Readonly<Record<WordClass, readonly [number, number]>> = { rare: [1_500, 20_000], medium: [12, 900], common: [2, 8] };
 
 export class Vocabulary {
   readonly #seed: string;
+  readonly #words = new Map<number, string>();
   #drawn = 0;
 
   /** Another seed makes other words. */
@@ -26,9 +27,13 @@ export class Vocabulary {
   }
 
   #word(rank: number): string {
+    const known = this.#words.get(rank);
+    if (known !== undefined) return known;
     // Letters only, and no endings that a dictionary would take for a form of another word.
     const hash = createHash("sha256").update(`${this.#seed} word ${rank}`).digest();
-    return `${Array.from(hash.subarray(0, 7), (byte) => "bcdfghjklmnpqrstvwxz"[byte % 20] ?? "").join("")}k`;
+    const word = `${Array.from(hash.subarray(0, 7), (byte) => "bcdfghjklmnpqrstvwxz"[byte % 20] ?? "").join("")}k`;
+    this.#words.set(rank, word);
+    return word;
   }
 
   message(): string {

@@ -26,6 +26,17 @@ import { annotationsBy, eventsHavingChildren, lastChildren, relatedEvents, relat
 import { isPublished, publishedRooms, serversOfRoom } from "../../src/storage/room-directory.js";
 import { roomOwner, roomsById, roomsByNid } from "../../src/storage/rooms.js";
 import { searchMatches } from "../../src/storage/search.js";
+import { findConnection } from "../../src/storage/sliding-connections.js";
+import {
+  accountDataOfRooms,
+  createEvents,
+  lastOfTypes,
+  listRooms,
+  roomsReadOn,
+  stateOfTuples,
+  stateOfTypes,
+  tagsOfRooms,
+} from "../../src/storage/sliding-rooms.js";
 import type { Statement } from "../../src/storage/statement.js";
 import {
   currentState,
@@ -105,6 +116,9 @@ const FILL = [
    SELECT 'd' || i, 1 + i % 20000, '!r1', 'm', '{}', 1, i, i, CASE WHEN i % 3 > 0 THEN i END FROM generate_series(1, 60000) i`,
   `INSERT INTO thread_subscriptions SELECT 1 + i % 20000, i, 1 + i % ${ROOMS}, true, true, i FROM generate_series(1, 100000) i`,
   `INSERT INTO owed_edus SELECT 's' || i % 5000, 'm.direct_to_device', 'k' || i, i, 'x', '{}' FROM generate_series(1, 50000) i`,
+  `INSERT INTO sliding_connections (user_nid, device_id, conn_id, base) SELECT 1 + i % 20000, 'D', 'c' || i, 1 FROM generate_series(1, 40000) i`,
+  `INSERT INTO sliding_rooms SELECT 1 + i % 40000, i / 40000, 1, NULL, 1, 1, 1, 0, false, '{}' FROM generate_series(1, 200000) i`,
+  `INSERT INTO account_data SELECT 1 + i % 20000, i / 20000, 'm.tag', '{}', i FROM generate_series(1, 60000) i`,
   `INSERT INTO log_cursors VALUES ('x', 1)`,
 ];
 
@@ -198,6 +212,15 @@ describe("plans of hot queries", () => {
     await stateChanges(explaining, [5, 6], range);
     await stateChangedSince(explaining, [5, 6], 50);
     await membershipsOfUser(explaining, 77);
+    await findConnection(explaining, 77, 1);
+    await listRooms(explaining, 77, 60_000);
+    await stateOfTuples(explaining, [[5, 42], [6, 20_001]]);
+    await stateOfTypes(explaining, [[5, 3], [6, 4]]);
+    await createEvents(explaining, [5, 6, 7], 20_001);
+    await tagsOfRooms(explaining, 77);
+    await accountDataOfRooms(explaining, 77, [1, 2]);
+    await lastOfTypes(explaining, [5, 6, 7], [1, 2, 3]);
+    await roomsReadOn(explaining, 77, 60_000, EVENTS);
     await membershipInRoom(explaining, 77, "!r5");
     await roomsById(explaining, ["!r5", "!r6"]);
     await roomsByNid(explaining, [5, 6]);
@@ -259,7 +282,7 @@ describe("plans of hot queries", () => {
     await devicesOfUsers(explaining, Array.from({ length: 100 }, (_, index) => index + 1));
     await isSent(explaining, "00".repeat(16));
     await messagesAt(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, position: index + 1 })));
-    await nextOwed(explaining as never, "s5" as never, { events: 50, edus: 100 });
+    await nextOwed(explaining, "s5" as never, { events: 50, edus: 100 });
     expect(await keysOfBackup(explaining, 5, 1, {})).to.have.length(5);
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never });
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never, session_id: "s4" });

@@ -4,6 +4,7 @@ import { parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
 import { EventCache } from "../../src/rooms/event-cache.js";
 import { MemoryBus, type Bus } from "../../src/storage/bus.js";
 import { LogFollower } from "../../src/storage/log.js";
+import { KeysLeft } from "../../src/sync/device-lists.js";
 import { CurrentMembers } from "../../src/sync/current-members.js";
 import type { SyncReader } from "../../src/sync/read-sync.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
@@ -37,9 +38,11 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
   const users = new WatchedUsers(database, follower);
   const events = new EventCache(16 * 1024 * 1024);
   const members = new CurrentMembers(database);
+  const keysLeft = new KeysLeft(database);
   const unsubscribe = follower.subscribeToAll(() => {
     events.forgetAll();
     members.forgetAll();
+    keysLeft.forgetAll();
   });
   const services: SyncDependencies = {
     ...rooms,
@@ -49,6 +52,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     members,
     streams: QUIET,
     sentMembers: new SentMembers(),
+    keysLeft,
     acknowledgements: new Acknowledgements(database, follower),
     unread: {
       whole: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),

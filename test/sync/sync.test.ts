@@ -2,10 +2,12 @@
 // happens in what order.
 import { randomInt } from "node:crypto";
 import { expect } from "chai";
+import { devicesChanged } from "../../src/accounts/device-lists.js";
 import { sendToDevice } from "../../src/encryption/to-device.js";
-import type { EventId, UserId } from "../../src/protocol/identifiers.js";
+import { type EventId, parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
 import { accepted } from "../../src/rooms/draft.js";
 import { parseToken } from "../../src/rooms/token.js";
+import { MemoryBus } from "../../src/storage/bus.js";
 import { logHead } from "../../src/storage/log.js";
 import { membershipsOfUser } from "../../src/storage/memberships.js";
 import { fastSync } from "../../src/sync/fast-sync.js";
@@ -255,6 +257,17 @@ describe("sync", () => {
       await database.write({ name: "test_device", text: "INSERT INTO devices (user_nid, device_id, created_ts) VALUES ($1, $2, 0), ($1, 'OTHER', 0)" }, [nid, `D${n}`]);
     }
     const toDevices = { ...process.services, servers: { isLocal: () => true } };
+    const numbers = await interning.users(people);
+    const changeDevice = async (who: UserId): Promise<void> => {
+      const user_nid = numbers.get(who) ?? 0;
+      const device_id = parseDeviceId("OTHER");
+      if (device_id === undefined) return;
+      await database.transaction((tx) => {
+        devicesChanged({ bus: new MemoryBus() }, tx, [{ user_nid, device_id }]);
+        return Promise.resolve();
+      });
+      for (const chain of chains) chain.changed.add(who);
+    };
     let told = 0;
     const tell = async (who: UserId, other: UserId, device: string): Promise<void> => {
       const from = { user_id: who, device_id: undefined };
@@ -306,11 +319,16 @@ describe("sync", () => {
         for (let n = random(5) === 0 ? 120 : 1 + random(3); n > 0; n -= 1) await tell(who, other, device);
         await syncing.services.follower.reached(await logHead(database), 5_000);
       }
+      if (random(4) === 0) {
+        await changeDevice(other);
+        await syncing.services.follower.reached(await logHead(database), 5_000);
+      }
       const position = Math.max(0, ...results.map((result) => ("error" in result ? 0 : result.position)));
       await syncing.services.follower.reached(position, 5_000);
       for (const chain of chains) {
         if (random(3) === 0) continue;
         compared += await chain.step(syncing, random(2) === 0 ? 1 + random(3) : 50);
+        await chain.checkDevices(process);
       }
     }
     for (const chain of chains) for (let n = 0; n < 1 + told / 100; n += 1) await chain.step(syncing, 50);
@@ -344,6 +362,11 @@ class Chain {
   readonly #timelines = new Map<string, { ids: string[]; gaps: boolean }>();
   readonly #state = new Map<string, Map<string, string>>();
   readonly #faults: string[] = [];
+  /** Users whose devices changed since the last step, whether or not they are to be told of. */
+  readonly changed = new Set<string>();
+  /** With whom the user shared a room at the last step. */
+  #shared: ReadonlySet<string> | undefined;
+  #devices: JsonObject = {};
 
   constructor(who: UserId, reader: SyncReader) {
     this.#who = who;
@@ -373,6 +396,7 @@ class Chain {
 
   #take(body: JsonObject): void {
     this.#since = stringAt(body, "next_batch");
+    this.#devices = objectAt(body, "device_lists");
     for (const event of objectsAt(body, "to_device", "events")) this.messages.push(objectAt(event, "content")["told"]);
     for (const section of ["join", "leave"]) {
       for (const [roomId, room] of Object.entries(objectAt(body, "rooms", section))) {
@@ -391,6 +415,36 @@ class Chain {
         if (objectAt(part, "timeline")["limited"] === true) known.gaps = true;
       }
     }
+  }
+
+  /** Whether the last answer told of everybody whose devices are to be looked at again, and of nobody else's. */
+  async checkDevices({ database }: TestProcess): Promise<void> {
+    const rows = await database.read<{ user_id: string }>(
+      {
+        name: "test_sharing",
+        text: `SELECT DISTINCT u.user_id FROM users me JOIN current_state mine ON mine.user_nid = me.nid AND mine.membership = 1
+          JOIN current_state other ON other.room_nid = mine.room_nid AND other.membership = 1 JOIN users u ON u.nid = other.user_nid WHERE me.user_id = $1`,
+      },
+      [this.#who],
+    );
+    const now = new Set(rows.map(({ user_id }) => user_id));
+    const before = this.#shared;
+    this.#shared = now;
+    const [changed, left] = ["changed", "left"].map((field) => {
+      const users = this.#devices[field];
+      return new Set(Array.isArray(users) ? users.map(String) : []);
+    });
+    const due = [...now, this.#who].filter((user) => this.changed.has(user) || (user !== this.#who && before?.has(user) === false));
+    this.changed.clear();
+    if (before === undefined || changed === undefined || left === undefined) return;
+    const fault = (what: string, users: string[]): void => {
+      if (users.length > 0) this.#faults.push(`devices of ${users.join()}: ${what}`);
+    };
+    fault("nobody told of them", due.filter((user) => !changed.has(user)));
+    fault("told of though they share no room", [...changed].filter((user) => !now.has(user) && user !== this.#who));
+    const gone = [...before].filter((user) => !now.has(user) && user !== this.#who);
+    fault("left without a word", gone.filter((user) => !left.has(user)));
+    fault("said to have left", [...left].filter((user) => !gone.includes(user)));
   }
 
   /** What is wrong with what was told, against what the database holds. */

@@ -1,7 +1,7 @@
 // Synapse's admin API, "User Admin API": the devices of users.
 import type * as spec from "../../../spec/admin/devices.js";
 import { anyAccountOf } from "../../accounts/administration.js";
-import { appendToLog } from "../../accounts/context.js";
+import { devicesChanged } from "../../accounts/device-lists.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
 import type { UserId } from "../../protocol/identifiers.js";
@@ -28,7 +28,7 @@ export const adminCreateDevice: Handler<typeof spec.adminCreateDevice> = async (
   const { device_id, display_name } = body;
   await services.database.transaction(async (tx) => {
     const made = await ensureDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now(), ip: undefined });
-    if (made) appendToLog(services, tx, [{ kind: "device_list", user_nid }]);
+    if (made) devicesChanged(services, tx, [{ user_nid, device_id }]);
   });
   return {};
 };
@@ -46,7 +46,7 @@ export const adminRenameDevice: Handler<typeof spec.adminRenameDevice> = async (
   if (name === undefined) return {};
   await services.database.transaction(async (tx) => {
     if (!(await renameDevice(tx, user_nid, params.deviceId, name))) throw notFound("The user has no such device.");
-    appendToLog(services, tx, [{ kind: "device_list", user_nid }]);
+    devicesChanged(services, tx, [{ user_nid, device_id: params.deviceId }]);
   });
   return {};
 };

@@ -11,7 +11,7 @@ import {
   userDetails,
   type UserDetails,
 } from "../../accounts/administration.js";
-import { restrict, restrictableAccount } from "../../accounts/moderation.js";
+import { renew, restrict, restrictableAccount } from "../../accounts/moderation.js";
 import { requireAvailable } from "../../accounts/registration.js";
 import { forbidden, notFound } from "../../errors.js";
 import { parseRoomId, type UserId } from "../../protocol/identifiers.js";
@@ -104,6 +104,11 @@ export const adminSuspendUser: Handler<typeof spec.adminSuspendUser> = async (se
   const account = await restrictableAccount(services, auth.user_id, params.userId);
   await restrict(services, account, "suspended", body.suspend);
   return { [`user_${params.userId}_suspended`]: body.suspend };
+};
+
+export const adminSetValidity: Handler<typeof spec.adminSetValidity> = async (services, { auth, body }) => {
+  const account = await restrictableAccount(services, auth.user_id, body.user_id);
+  return { expiration_ts: await renew(services, account, body.expiration_ts) };
 };
 
 export const adminResetPassword: Handler<typeof spec.adminResetPassword> = async (services, { params, body }) => {

@@ -1,7 +1,7 @@
 // Client-server API, "Device Management".
 import type * as spec from "../../../spec/client/devices.js";
 import type { BodyOf } from "../../../spec/operation.js";
-import { appendToLog } from "../../accounts/context.js";
+import { devicesChanged } from "../../accounts/device-lists.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
 import type { Requester } from "../../accounts/requester.js";
@@ -38,14 +38,14 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
       const created_ts = services.clock.now();
       const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts, ip: undefined };
       if (await ensureDevice(tx, device)) {
-        appendToLog(services, tx, [{ kind: "device_list", user_nid: auth.user_nid }]);
+        devicesChanged(services, tx, [device]);
         return true;
       }
     }
     if (display_name === undefined) return (await findDevice(database, auth.user_nid, params.deviceId)) !== undefined;
     const renamed = await renameDevice(tx, auth.user_nid, params.deviceId, display_name);
     // Others see the names of devices.
-    if (renamed) appendToLog(services, tx, [{ kind: "device_list", user_nid: auth.user_nid }]);
+    if (renamed) devicesChanged(services, tx, [{ user_nid: auth.user_nid, device_id: params.deviceId }]);
     return renamed;
   });
   if (!found) throw notFound("You have no device of this id.");

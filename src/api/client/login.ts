@@ -31,7 +31,7 @@ async function accountOf(
   switch (body.type) {
     case "m.login.application_service": {
       const appservice = requireAppService(services.appservices, token);
-      return await requireOwnAccount(services.database, appservice, await namedUser(services, body, appservice.server));
+      return await requireOwnAccount(services, appservice, await namedUser(services, body, appservice.server));
     }
     case "m.login.password":
       if (body.password === undefined) throw missingParam('"password" is missing.');
@@ -49,8 +49,8 @@ export const login: Handler<typeof spec.login> = async (services, { body, server
   const session = await services.database.transaction((tx) =>
     openSession(services, tx, {
       user_nid,
-      device_id: body.device_id,
-      display_name: body.initial_device_display_name,
+      device_id: body.device_id ?? undefined,
+      display_name: body.initial_device_display_name ?? undefined,
       address,
       refresh: body.refresh_token === true,
     }),

@@ -31,6 +31,7 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.hansa.websocket": ["websocketSync"],
+  "org.matrix.msc3814": ["putDehydratedDevice", "getDehydratedDeviceEvents"],
   "org.matrix.msc4140": ["scheduleDelayedEvent", "updateDelayedEvent"],
   "org.matrix.msc4155": ["inviteUser"],
   "org.matrix.msc4380": ["inviteUser"],
@@ -49,6 +50,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3981": ["getRelatingEvents"],
   "org.matrix.msc4028": ["getPushRules"],
   "org.matrix.msc4222": ["sync"],
+  "org.matrix.simplified_msc3575": ["slidingSync"],
   "org.matrix.msc3026.busy_presence": ["setPresence"],
   "org.matrix.msc3391": ["deleteAccountData"],
   "uk.tcpip.msc4133": ["deleteProfileField"],
@@ -67,6 +69,9 @@ export function supported(existing: ReadonlySet<string>): { versions: string[]; 
 // Some operations between servers have the same names.
 const forClients = operations.filter(({ paths: [path] }) => !/^\/_matrix\/(?:federation|key)\//.test(path));
 
-const answer = supported(new Set(forClients.map(({ operationId }) => operationId)));
+const existing = new Set(forClients.map(({ operationId }) => operationId));
+const withSockets = supported(existing);
+existing.delete("websocketSync");
+const withoutSockets = supported(existing);
 
-export const getVersions: Handler<typeof spec.getVersions> = async () => answer;
+export const getVersions: Handler<typeof spec.getVersions> = async ({ config }) => (config.limits.sockets_per_user > 0 ? withSockets : withoutSockets);

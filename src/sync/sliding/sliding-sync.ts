@@ -1,0 +1,144 @@
+// Simplified sliding sync (MSC4186): answers at once if there is something to tell, else waits until there is.
+import { invalidParam, limitExceeded, unknownError } from "../../errors.js";
+import { parseToken, type SyncToken } from "../../rooms/token.js";
+import { isPositionValid } from "../../storage/epoch.js";
+import type { PositionedEntry } from "../../storage/log-entry.js";
+import type { SyncReader } from "../read-sync.js";
+import type { SyncDependencies } from "../sync.js";
+import type { WatchedUser } from "../watched-users.js";
+import { type Connections, formatPosition, NO_CONNECTION, parsePosition, type Position, unknownPosition } from "./connection.js";
+import { readSliding, type SlidingAnswer, type SlidingRead, type SlidingServices } from "./read-sliding.js";
+import type { SlidingRequest } from "./request.js";
+import type { RoomTypes } from "./room-list.js";
+
+export interface SlidingDependencies extends SyncDependencies {
+  readonly connections: Connections;
+  readonly roomTypes: RoomTypes;
+}
+
+/** Longer a client cannot make us hold its request. */
+const MAX_TIMEOUT_MS = 10 * 60_000;
+/** How long a position that another process gave out may be ahead of us. */
+const LAG_MS = 5_000;
+/** When a client that has too many open may try again. */
+const RETRY_MS = 1_000;
+
+/**
+ * The body of an answer, as JSON text. Waits at most `timeoutMs` for something to happen, never without a position; an
+ * aborted signal ends the wait. Throws M_UNKNOWN_POS for a position that is not known, M_INVALID_PARAM for what is no token,
+ * M_UNKNOWN 503 while this process does not know what happens, M_LIMIT_EXCEEDED when the reader has too many open.
+ */
+export async function slidingSync(
+  services: SlidingDependencies,
+  reader: SyncReader,
+  request: SlidingRequest,
+  { pos, timeoutMs }: { readonly pos: string | undefined; readonly timeoutMs: number },
+  signal: AbortSignal,
+): Promise<string> {
+  const { follower, users, clock, connections } = services;
+  if (!follower.healthy) throw unknownError(503, "This process has lost sight of what happens: try again.");
+  const owner = { user_nid: reader.user_nid, device_id: reader.device_id, conn_id: request.conn_id };
+  const since = await positionOf(services, pos, signal);
+  const connection = since === undefined ? NO_CONNECTION : await connections.find(since, owner);
+  const toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
+  const epoch = follower.epochs.at(-1)?.epoch ?? 0;
+  const deadline = clock.monotonic() + (since === undefined ? 0 : Math.min(timeoutMs, MAX_TIMEOUT_MS));
+  const user = await users.watch(reader.user_nid);
+  if (!user.enter(reader.device_id, services.limits)) {
+    users.release(user);
+    throw limitExceeded(RETRY_MS);
+  }
+  try {
+    for (;;) {
+      const version = user.version;
+      const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
+      const answer = await readSliding(services, reader, read);
+      if (!answer.empty || deadline <= clock.monotonic() || signal.aborted) return await answered(services, owner, read, answer);
+      if (!(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
+    }
+  } finally {
+    user.leave(reader.device_id);
+    users.release(user);
+  }
+}
+
+/** Notes what the answer sends, and puts the position that says so in front of it. */
+async function answered(
+  { connections }: SlidingDependencies,
+  owner: Parameters<Connections["advance"]>[1],
+  { connection: from, request }: SlidingRead,
+  { text, sent, token, begun }: SlidingAnswer,
+): Promise<string> {
+  const { connection, state } = await connections.advance(from, owner, sent);
+  const transaction = request.txn_id === undefined ? "" : `"txn_id":${JSON.stringify(request.txn_id)},`;
+  return `{"pos":${JSON.stringify(formatPosition({ connection, state, begun, token }))},${transaction}${text}}`;
+}
+
+/** Waits until something happens that could be told; false when the time is over or the client has gone. */
+async function somethingHappened(
+  { follower, streams, clock }: SlidingServices & Pick<SlidingDependencies, "follower" | "clock">,
+  user: WatchedUser,
+  { extensions }: SlidingRequest,
+  { token }: SlidingAnswer,
+  version: number,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (let seen = version; ; ) {
+    const left = deadline - clock.monotonic();
+    if (left <= 0 || signal.aborted) return false;
+    await user.woken(seen, left, signal);
+    if (user.version === seen) return false;
+    seen = user.version;
+    if (streams.typingSerial() !== token.ephemeral) return true;
+    if (follower.head <= token.position) continue;
+    const entries = follower.allEntries({ after: token.position, upTo: follower.head });
+    const { rooms } = user;
+    const told = { receipts: extensions.receipts?.enabled === true, deviceLists: extensions.e2ee?.enabled === true };
+    // What memory does not know the database does.
+    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, told))) return true;
+  }
+}
+
+/** Whether an entry of the log may be something to tell a user: the presence of others is not. */
+function concerns(
+  { kind, room_nid, user_nid }: PositionedEntry,
+  userNid: number,
+  rooms: ReadonlyMap<number, string>,
+  told: { readonly receipts: boolean; readonly deviceLists: boolean },
+): boolean {
+  if (kind === "presence") return false;
+  // Whether they share a room the database knows.
+  if (kind === "device_list") return told.deviceLists;
+  if (user_nid === userNid) return true;
+  return room_nid !== undefined && rooms.has(room_nid) && (kind !== "receipt" || told.receipts);
+}
+
+/** The position that a client shows, once this process has come as far. Throws M_UNKNOWN_POS. */
+async function positionOf({ follower }: SlidingDependencies, pos: string | undefined, signal: AbortSignal): Promise<Position | undefined> {
+  if (pos === undefined || pos === "") return undefined;
+  const position = parsePosition(pos);
+  if (position === undefined || !(await isKnown(follower, position.token, signal))) throw unknownPosition();
+  return position;
+}
+
+/** The token from which on messages to the device are asked for; those before it are forgotten. */
+async function toDeviceTokenOf(
+  services: SlidingDependencies,
+  reader: SyncReader,
+  { extensions: { to_device } }: SlidingRequest,
+  signal: AbortSignal,
+): Promise<SyncToken | undefined> {
+  if (to_device?.enabled !== true || to_device.since === undefined || to_device.since === "") return undefined;
+  const token = parseToken(to_device.since);
+  if (token?.kind !== "sync") throw invalidParam('"since" of the extension to_device is no token of it.');
+  if (!(await isKnown(services.follower, token, signal))) return undefined;
+  await services.acknowledgements.note(reader, token);
+  return token;
+}
+
+/** Whether a token is of the history that we know, once we have come as far as another process may have been. */
+async function isKnown(follower: SlidingDependencies["follower"], { epoch, position }: SyncToken, signal: AbortSignal): Promise<boolean> {
+  if (!isPositionValid(follower.epochs, epoch, position)) return false;
+  return position <= follower.head || (await follower.reached(position, LAG_MS, signal));
+}
