@@ -122,6 +122,14 @@ describe("sliding sync over processes", () => {
           await client.step(body);
         }
       }
+      // At last, to clients that have everything, something that brings no room into a window.
+      for (const [index, { client }] of clients.entries()) await client.step({ ...everything, conn_id: `c${index}` });
+      for (const room of rooms) {
+        await at(y, 0).put(`${V3}/user/${y.user_id}/rooms/${room}/account_data/org.example.data`, { last: true });
+        const [event] = objectsAt((await at(z, 0).get(`${V3}/rooms/${room}/messages?dir=b&limit=1`)).body, "chunk");
+        await at(z, 0).post(`${V3}/rooms/${room}/receipt/m.read/${eventId(event ?? {})}`);
+      }
+      for (const [index, { client, usual }] of clients.entries()) await client.step({ ...usual, conn_id: `c${index}` });
       for (const [index, { client }] of clients.entries()) {
         const body = { ...everything, conn_id: `c${index}` };
         client.use(at(y, index));
