@@ -8,7 +8,7 @@ import { isObject, type JsonValue, ownString } from "../protocol/json.js";
 import { accountDataSet, findAccountData } from "../storage/account-data.js";
 import type { CommitItem, Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
-import { eventsById, type StoredEvent } from "../storage/events.js";
+import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
 import { badgeOwed } from "../storage/push-outbox.js";
 import { type Receipt, receiptPlace, receiptSet, receiptsChanged } from "../storage/receipts.js";
@@ -65,7 +65,7 @@ export async function markRead(
     marks.map(async (mark): Promise<CommitItem | undefined> => {
       const event = eventOf(mark.event_id);
       if (mark.type === "m.fully_read") return await fullyRead(database, user_nid, event);
-      const thread = threadOf(event, mark.thread_id, events);
+      const thread = await threadOf(database, event, mark.thread_id, events);
       const ordinal = event.ordinal ?? 0;
       const receipt: Receipt = { room_nid, user_nid, thread, kind: mark.type, event_nid: event.nid, ordinal, ts: context.clock.now() };
       const before = await receiptPlace(database, receipt);
@@ -107,10 +107,22 @@ export async function noteTold({ database, committer }: ReceiptContext, room_nid
   });
 }
 
-/** The thread of a receipt on an event. Throws M_INVALID_PARAM if the event is not in the thread that is named. */
-function threadOf(event: StoredEvent, threadId: string | undefined, events: ReadonlyMap<string, StoredEvent>): number {
+/** Relations that are followed to the root of a thread, as many as clients are asked to follow ("Threaded read receipts"). */
+const MAX_HOPS = 3;
+
+/**
+ * The thread of a receipt on an event. One that only relates to what relates to the root is in the main timeline, but says how far
+ * the thread was read as well. Throws M_INVALID_PARAM if the event is not related to the thread that is named.
+ */
+async function threadOf(database: Database, event: StoredEvent, threadId: string | undefined, events: ReadonlyMap<string, StoredEvent>): Promise<number> {
   const thread = threadIn(event, threadId, events);
   if (thread !== undefined) return thread;
+  const root = threadId === undefined ? undefined : events.get(threadId);
+  let target = event.thread_root === null ? event.relates_to : null;
+  for (let hop = 0; root !== undefined && target !== null && hop < MAX_HOPS; hop += 1) {
+    if (target === root.nid) return root.nid;
+    target = (await eventsByNid(database, [target])).get(target)?.relates_to ?? null;
+  }
   throw invalidParam(threadId === "main" ? "The event is not in the main timeline." : "The event is not in this thread.");
 }
 

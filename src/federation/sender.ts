@@ -80,6 +80,7 @@ export class FederationSender implements AsyncDisposable {
   #reading: Promise<void> | undefined;
   #claiming: Promise<void> | undefined;
   #soon: NodeJS.Timeout | undefined;
+  #readAt = 0;
   #again = false;
   /** Tells messages of no position apart: other than positions, also after a restart and in another process. */
   #serial = -Math.floor(Math.random() * 2 ** 52);
@@ -147,12 +148,13 @@ export class FederationSender implements AsyncDisposable {
     await Promise.allSettled([this.#reading, this.#claiming, ...this.#sending.values(), ...this.#told]);
   }
 
-  /** Reads on in a moment, with whatever else has happened by then: the cursor costs a transaction. */
+  /** Reads on at once, after that in a moment with whatever else has happened by then: the cursor costs a transaction. */
   #readSoon(): void {
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
+      this.#readAt = performance.now();
       this.#read();
-    }, TOGETHER_MS).unref();
+    }, Math.max(0, this.#readAt + TOGETHER_MS - performance.now())).unref();
   }
 
   /** Reads on in the log. */

@@ -69,8 +69,23 @@ export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerL
 export function singledOut(event: Pick<RoomEvent, "type" | "content"> & { readonly state_key?: string | undefined }): readonly string[] {
   const mentions = own(event.content, "m.mentions");
   const listed = isObject(mentions) ? own(mentions, "user_ids") : undefined;
-  const users = Array.isArray(listed) ? listed.filter((user) => typeof user === "string") : [];
+  const users = Array.isArray(listed) ? listed.filter((user) => typeof user === "string") : namedInBody(event.content);
   return event.type === "m.room.member" && event.state_key !== undefined ? [...users, event.state_key] : users;
+}
+
+const USER_ID = /@[\w.=/+-]+:[a-z0-9.-]*[a-z0-9](?::\d{1,5})?/gi;
+const MAX_NAMED = 50;
+
+/** The user ids in the text of a message that does not say whom it mentions, at most 50. */
+function namedInBody(content: JsonObject): readonly string[] {
+  const body = ownString(content, "body");
+  if (body === undefined || !body.includes("@") || own(content, "m.mentions") !== undefined) return [];
+  const named = new Set<string>();
+  for (const [id] of body.matchAll(USER_ID)) {
+    named.add(id);
+    if (named.size === MAX_NAMED) break;
+  }
+  return [...named];
 }
 
 type Test = (facts: EventFacts, member: Member | undefined) => boolean;
@@ -137,6 +152,7 @@ function outcomeOf(rule: PushRule): Notification {
 function testsOf(kind: PushRuleKind, rule: PushRule): (Test | undefined)[] {
   switch (kind) {
     case "content":
+      if (rule.pattern === OWN_USER_ID) return [({ event }, member) => member !== undefined && namedInBody(event.content).includes(member.user_id)];
       return [rule.pattern === undefined ? undefined : bodyMatches(compileGlob(rule.pattern))];
     case "room":
       return [(facts) => facts.event.room_id === rule.rule_id];

@@ -79,7 +79,8 @@ export const DEFAULT_RULES: PushRuleset = {
     // Clients that decide for themselves about what is encrypted switch it on (MSC4028).
     rule(".org.matrix.msc4028.encrypted_event", [match("type", "m.room.encrypted")], ["notify"], false),
   ],
-  content: [],
+  // A rule of our own: bots and bridges still write ids without saying whom they mention.
+  content: [{ rule_id: ".org.hansa.rule.contains_user_id", default: true, enabled: true, actions: ["notify", sound("default"), HIGHLIGHT], pattern: OWN_USER_ID }],
   room: [],
   sender: [],
   underride: [
@@ -119,7 +120,8 @@ export function userRules(
     const defaults = DEFAULT_RULES[kind].map((predefined) => {
       const { enabled = predefined.enabled, actions = predefined.actions } = changes.get(predefined.rule_id) ?? {};
       const conditions = predefined.conditions?.map((condition) => named(condition, user));
-      return { ...predefined, enabled, actions, conditions };
+      const pattern = predefined.pattern === OWN_USER_ID ? (user ?? OWN_USER_ID) : predefined.pattern;
+      return { ...predefined, enabled, actions, conditions, pattern };
     });
     const first = kind === "override" ? 1 : 0;
     return [...defaults.slice(0, first), ...(own[kind] ?? []), ...defaults.slice(first)];

@@ -34,7 +34,8 @@ export function verifyRequest(request: SignedRequest, publicKey: string, signatu
 }
 
 function textOf({ method, uri, origin, destination, content }: SignedRequest): string {
-  return signedText({ method, uri, origin, destination, ...(content !== undefined && { content }) });
+  // Events of old room versions have numbers that are written as they came; what they may be is judged event by event.
+  return signedText({ method, uri, origin, destination, ...(content !== undefined && { content }) }, { lexemes: true });
 }
 
 // RFC 9110, section 11.4: `name=token` or `name="quoted"`. Colons are allowed without quotes, as older servers send them.

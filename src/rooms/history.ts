@@ -92,10 +92,17 @@ async function gappedPage(
   const nearest = first === undefined ? undefined : crossed.find((gap) => !isBeyond(first.read.row, dir, gap));
   const behind = due.filter((gap) => !isCrossed(gap));
   // Pages forwards end where what there is ends: the gap is behind, not ahead.
-  const end = page.next ?? (dir === "b" && gaps.length > 0 ? page.reached : undefined);
+  // A filtered page that has found something does not say that it was the last: clients take that for the beginning of the room.
+  const mayGoOn = gaps.length > 0 || (page.shown.length > 0 && narrows(filter));
+  const end = page.next ?? (dir === "b" && mayGoOn ? page.reached : undefined);
   if (nearest === undefined) return { ...page, next: end, ahead: [], behind };
   const shown = page.shown.filter(({ read }) => !isBeyond(read.row, dir, nearest));
   return { shown, next: placeAt(nearest, shown.at(-1)), reached: page.reached, ahead: [], behind: [] };
+}
+
+/** Whether a filter keeps events out. */
+function narrows({ limit: _limit, lazy_load_members: _lazy, include_redundant_members: _redundant, ...conditions }: RoomEventFilter): boolean {
+  return Object.values(conditions).some((condition) => condition !== undefined);
 }
 
 function placeAt({ depth, nid }: Gap, last: ShownEvent | undefined): Place {

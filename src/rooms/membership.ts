@@ -1,4 +1,5 @@
 // Joining, leaving, inviting, removing (client-server API, "Room membership").
+import { setTimeout as sleep } from "node:timers/promises";
 import { badState, forbidden, guestsForbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
 import type { RoomEvent } from "../protocol/event.js";
 import {
@@ -45,6 +46,8 @@ const GUEST_ACCESS = stateTuple("m.room.guest_access", "");
 const REMOVABLE: readonly Membership[] = ["join", "invite", "knock"];
 /** Servers of a room that are asked to let a user in where we may not. */
 const MAX_SERVERS = 10;
+/** After this they are asked once more, if they refuse. */
+const AGAIN_MS = 500;
 
 /** What a client may add to a change of membership. */
 export interface MembershipOptions {
@@ -85,8 +88,10 @@ export async function joinRoom(
   context: RoomContext,
   user: RoomUser,
   roomId: RoomId,
-  { reason, content = {}, via = [], transaction, origin_server_ts }: MembershipOptions = {},
+  options: MembershipOptions = {},
+  again = false,
 ): Promise<EventId> {
+  const { reason, content = {}, via = [], transaction, origin_server_ts } = options;
   const { database } = context;
   const { user_id } = user;
   const { join_authorised_via_users_server: _ours, ...given } = content;
@@ -126,7 +131,16 @@ export async function joinRoom(
     if (!(error instanceof MatrixError) || !error.errcode.startsWith("M_UNABLE")) throw error;
     // Another server in the room may know more rooms, or have somebody who may invite.
     const others = (await serversOfRoom(database, room.nid, MAX_SERVERS)).filter((server) => !context.servers.isLocal(server));
-    if (others.length > 0) return await elsewhere(others);
+    if (others.length > 0) {
+      try {
+        return await elsewhere(others);
+      } catch (refusal) {
+        if (again || !(refusal instanceof MatrixError) || refusal.status !== 403) throw refusal;
+        // They may not have heard yet of the room that the user joined here a moment ago, nor we of who may invite.
+        await sleep(AGAIN_MS);
+        return await joinRoom(context, user, roomId, options, true);
+      }
+    }
     throw forbidden(error.message);
   }
   const eventId = await submitMember(context, roomId, {

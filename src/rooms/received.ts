@@ -205,9 +205,10 @@ export async function persistReceived(
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
     const auths = authorisers(memory, event).flatMap((id) => known.get(id) ?? []);
-    if (unjudged !== true && event.auth_events.some((id) => !known.has(id))) continue;
+    const foreign = event.auth_events.some((id) => (loaded.get(id)?.room_nid ?? memory.nid) !== memory.nid);
+    if (unjudged !== true && !foreign && event.auth_events.some((id) => !known.has(id))) continue;
     if (given.has(event.event_id) && given.get(event.event_id) === undefined) continue;
-    let allowed = unjudged === true || allowedByAuthEvents(memory, event, auths);
+    let allowed = unjudged === true || (!foreign && allowedByAuthEvents(memory, event, auths));
     const placed = (id: EventId): Known | undefined => {
       const found = known.get(id);
       return found === undefined || (found.flags & FLAGS.outlier) !== 0 ? undefined : found;

@@ -83,14 +83,14 @@ export function forgetRoom(userNid: number, roomNid: number): BoundStatement {
 
 const JOINED_AMONG: Statement<{ visible: number; joined: number }> = {
   name: "memberships_joined_among", // rooms_room_id_key, current_state_pkey, current_state_membership
-  text: `SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM current_state o JOIN accounts a ON a.user_nid = o.user_nid
-        WHERE o.room_nid = r.nid AND o.membership = 1))::integer AS visible,
-      count(*) FILTER (WHERE c.membership = 1)::integer AS joined
-    FROM rooms r LEFT JOIN current_state c ON c.room_nid = r.nid AND c.tuple_nid = $2
-    WHERE r.room_id = ANY ($1::text[])`,
+  text: `SELECT count(*) FILTER (WHERE visible)::integer AS visible, count(*) FILTER (WHERE visible AND joined)::integer AS joined
+    FROM (SELECT c.membership = 1 AS joined, EXISTS (SELECT FROM current_state o JOIN accounts a ON a.user_nid = o.user_nid
+        WHERE o.room_nid = r.nid AND o.membership = 1) AS visible
+      FROM rooms r LEFT JOIN current_state c ON c.room_nid = r.nid AND c.tuple_nid = $2
+      WHERE r.room_id = ANY ($1::text[])) AS seen`,
 };
 
-/** How many of some rooms have a member of ours, and in how many the user with this member tuple is joined. */
+/** How many of some rooms have a member of ours, so that we know who is in them, and in how many of these the user with this member tuple is. */
 export async function joinedAmong(
   reads: Reads,
   rooms: readonly RoomId[],

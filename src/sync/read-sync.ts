@@ -649,5 +649,6 @@ export function unreadText(counts: UnreadCounts | undefined, threads: boolean): 
   const text = `"unread_notifications":{"notification_count":${notification_count},"highlight_count":${highlight_count}}`;
   if (!threads) return text;
   const perThread = Object.fromEntries(counts?.threads ?? []);
+  if (Object.keys(perThread).length === 0) return text;
   return `${text},"unread_thread_notifications":${JSON.stringify(perThread)}`;
 }

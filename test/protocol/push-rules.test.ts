@@ -48,8 +48,18 @@ describe("push rules", () => {
       ...["start_one_to_one", "start", "end_one_to_one", "end"].map((name) => `.org.matrix.msc3930.rule.poll_${name}`),
     ]);
     const forClients = JSON.stringify(userRules({}, new Map(), CAROL));
-    expect(forClients.split(JSON.stringify(CAROL))).to.have.lengthOf(3);
+    expect(forClients.split(JSON.stringify(CAROL))).to.have.lengthOf(4);
     expect(forClients).to.not.contain("\\u0000");
+  });
+
+  it("users named by their whole id in a text that does not say whom it mentions are notified", () => {
+    const named = (body: string, more: Record<string, unknown> = {}): string | undefined => ruleId(message({ body, ...more }), DEFAULT_RULES, { user_id: CAROL });
+    for (const body of [`Hello ${CAROL}!`, `${CAROL}: come`, `(${CAROL}.)`]) expect(named(body)).to.equal(".org.hansa.rule.contains_user_id");
+    expect(named(`Hello ${CAROL}`, { "m.mentions": {} })).to.equal(".m.rule.message");
+    expect(named(`Hello ${CAROL}.net`)).to.equal(".m.rule.message");
+    expect(named(`Hello ${CAROL}`, { msgtype: "m.notice" })).to.equal(undefined);
+    expect(singledOut({ type: "m.room.message", content: { body: `${CAROL} ${BOB} ${CAROL}` } })).to.deep.equal([CAROL, BOB]);
+    expect(singledOut({ type: "m.room.message", content: { body: "@a:b.example ".repeat(10) + "@".repeat(50_000) } })).to.have.length(1);
   });
 
   it("do what they say", () => {
