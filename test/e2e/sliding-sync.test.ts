@@ -122,6 +122,10 @@ describe("sliding sync over processes", () => {
           await client.step(body);
         }
       }
+      for (const room of rooms) {
+        await at(x, 0).post(`${V3}/rooms/${room}/unban`, { user_id: y.user_id });
+        for (const who of [y, z]) await done(at(who, 0).post(`${V3}/join/${room}`));
+      }
       // At last, to clients that have everything, something that brings no room into a window.
       for (const [index, { client }] of clients.entries()) await client.step({ ...everything, conn_id: `c${index}` });
       for (const room of rooms) {
