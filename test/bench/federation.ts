@@ -1,13 +1,15 @@
 // Measures what a server does for other servers: many small servers of this process take part in a room of the target.
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { EventId } from "../../src/protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../../src/protocol/json.js";
 import { eventually } from "../support/eventually.js";
 import { startPeer, TLS, type Peer } from "../support/peer.js";
 import { joinAsPeer } from "../support/peer-room.js";
+import { residentRoom } from "../support/resident-room.js";
 import { seeded } from "../support/rooms.js";
 import { WrongAnswer } from "./client.js";
-import { closedLoop, inParallel, openLoop } from "./measure.js";
+import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
 import type { Numbers } from "./scenarios.js";
 import { Target } from "./target.js";
 
@@ -156,9 +158,33 @@ async function dead(target: Target): Promise<Numbers> {
   };
 }
 
+/** Somebody joins a room of another server that has many members; how long others wait for an answer meanwhile. */
+async function joining(target: Target, members: number): Promise<Numbers> {
+  const [joins, waits] = [await target.user(), await target.user()];
+  return await withPeers(1, async ([peer]) => {
+    if (peer === undefined) throw new Error("no server");
+    const { roomId, events } = residentRoom(peer, members);
+    const path = `/_matrix/client/v3/join/${encodeURIComponent(roomId)}?server_name=${encodeURIComponent(peer.name)}`;
+    const begun = performance.now();
+    let joined: number | undefined;
+    const join = target.client.request("POST", path, joins.token, {}).then(() => (joined = performance.now() - begun));
+    const others: number[] = [];
+    while (joined === undefined) {
+      const asked = performance.now();
+      await Promise.race([join, target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token)]);
+      others.push(performance.now() - asked);
+      await sleep(5);
+    }
+    await join;
+    return { events, join_ms: joined, ...latencyOf(others) };
+  });
+}
+
 const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> = {
   "inbound, 1 origin": async (target) => await inbound(target, 1),
   "inbound, 20 origins": async (target) => await inbound(target, 20),
+  "join of a room with 1000 members": async (target) => await joining(target, 1_000),
+  "join of a room with 10000 members": async (target) => await joining(target, 10_000),
   [`outbound to ${DESTINATIONS} destinations`]: outbound,
   [`${DEAD} dead destinations`]: dead,
 };
