@@ -66,7 +66,7 @@ function isUnnamedCreate(version: RoomVersion, type: string, stateKey: JsonValue
 }
 
 function isTooLong(version: RoomVersion, field: string): boolean {
-  return Buffer.byteLength(field) > MAX_FIELD_LENGTH && (version.fieldsInBytes || [...field].length > MAX_FIELD_LENGTH);
+  return Buffer.byteLength(field) > MAX_FIELD_LENGTH && (version.fieldsInBytes || Array.from(field).length > MAX_FIELD_LENGTH);
 }
 
 /** Whether an event keeps to what the specification says for all versions, as those that we make do. */
