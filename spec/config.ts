@@ -657,6 +657,12 @@ export const ConfigSchema = Type.Object(
           default: 67_108_864,
           description: "Memory for events that were read lately, in bytes.",
         }),
+        rooms_bytes: Type.Integer({
+          minimum: 1_048_576,
+          maximum: 68_719_476_736,
+          default: 134_217_728,
+          description: "Memory for the rooms that are written to, in bytes.",
+        }),
       },
       closed,
     ),

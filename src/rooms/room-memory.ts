@@ -70,6 +70,22 @@ export interface RoomMemory {
   rulesVersion: number;
 }
 
+/** Bytes of one entry of the parts of a room's memory, by what heaps were seen to grow. */
+const BYTES = { room: 8_192, extremity: 2_500, slot: 2_500, known: 250, thread: 150, member: 1_500 } as const;
+
+/** What a room's memory takes, in bytes: an estimate that costs nothing. */
+export function bytesOf({ extremities, state, known, threads, counting }: RoomMemory): number {
+  const members = counting === undefined ? 0 : counting.members.size + counting.pushed.size;
+  return (
+    BYTES.room +
+    extremities.length * BYTES.extremity +
+    state.size * BYTES.slot +
+    known.size * BYTES.known +
+    threads.size * BYTES.thread +
+    members * BYTES.member
+  );
+}
+
 /** A room that does not exist yet. */
 export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion, owner: number): RoomMemory {
   return {
