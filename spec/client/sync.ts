@@ -42,6 +42,7 @@ export const sync = operation({
               summary: Type.Optional(JsonObject),
               state: Type.Optional(events),
               state_after: Type.Optional(events),
+              "org.matrix.msc4222.state_after": Type.Optional(events),
               timeline: Type.Optional(timeline),
               ephemeral: Type.Optional(simple),
               account_data: Type.Optional(simple),
@@ -62,6 +63,7 @@ export const sync = operation({
             Type.Object({
               state: Type.Optional(events),
               state_after: Type.Optional(events),
+              "org.matrix.msc4222.state_after": Type.Optional(events),
               timeline: Type.Optional(timeline),
               account_data: Type.Optional(simple),
             }),

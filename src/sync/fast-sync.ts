@@ -206,11 +206,11 @@ async function roomText(
   const ephemeralText = sideEvents(ephemeral, filter.ephemeral);
   if (ephemeralText !== "") parts.push(`"ephemeral":{"events":[${ephemeralText}]}`);
   const stateTexts = states
-    .filter(({ event, room_id }) => (stateAfter || !shown.some((read) => read.event === event)) && filter.state?.({ ...event, room_id }) !== false)
+    .filter(({ event, room_id }) => (stateAfter !== undefined || !shown.some((read) => read.event === event)) && filter.state?.({ ...event, room_id }) !== false)
     .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, request.now - read.event.origin_server_ts)}}` }));
   if (filter.lazyLoadMembers) stateTexts.push(...(await lazyMembers(services, reader, request, room_nid, shown, upTo)));
-  if (stateTexts.length > 0 || (stateAfter && parts.length > 0)) {
-    parts.push(`"${stateAfter ? "state_after" : "state"}":{"events":[${stateTexts.join(",")}]}`);
+  if (stateTexts.length > 0 || (stateAfter !== undefined && parts.length > 0)) {
+    parts.push(`"${stateAfter ?? "state"}":{"events":[${stateTexts.join(",")}]}`);
   }
   if (parts.length === 0) return "";
   const pair = { user_nid: reader.user_nid, room_nid };

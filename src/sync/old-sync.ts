@@ -28,7 +28,7 @@ export async function initialSync(
   signal: AbortSignal,
 ): Promise<JsonObject> {
   const filter = compileSyncFilter({ room: { include_leave: archived, timeline: { limit } } });
-  const text = await sync(services, user, { since: undefined, filter, fullState: true, stateAfter: true, timeoutMs: 0 }, signal);
+  const text = await sync(services, user, { since: undefined, filter, fullState: true, stateAfter: "state_after", timeoutMs: 0 }, signal);
   const body: JsonValue = JSON.parse(text);
   const end = member(body, "next_batch") ?? "";
   const rooms: JsonObject[] = [];
@@ -69,7 +69,7 @@ export async function eventsSince(context: OldSyncContext, user: RoomUser, reque
     if (!joined) return await watchRoom(context, user, { room_id, nid: room.nid }, since, timeout, signal);
   }
   const filter = compileSyncFilter({ room: { timeline: { limit: 1_000 }, ...(room_id !== undefined && { rooms: [room_id] }) } });
-  const query = { since: start, filter, fullState: false, stateAfter: false, timeoutMs: timeout };
+  const query = { since: start, filter, fullState: false, stateAfter: undefined, timeoutMs: timeout };
   const body: JsonValue = JSON.parse(await sync(services, user, query, signal));
   const rooms = member(body, "rooms");
   const chunk: JsonValue[] = [];

@@ -59,6 +59,9 @@ export interface SyncReader {
   readonly device_id: DeviceId | undefined;
 }
 
+/** What a client calls the state at the end of a timeline that it asked for instead of the state at its start. */
+export type StateAfter = "state_after" | "org.matrix.msc4222.state_after";
+
 export interface SyncRequest {
   /** Absent: an initial sync. */
   readonly since: SyncToken | undefined;
@@ -66,7 +69,7 @@ export interface SyncRequest {
   readonly resync: boolean;
   readonly filter: SyncFilter;
   readonly fullState: boolean;
-  readonly stateAfter: boolean;
+  readonly stateAfter: StateAfter | undefined;
   readonly epoch: number;
   readonly now: number;
 }
@@ -299,8 +302,8 @@ class SyncRead {
       const timeline = timelineOf(window);
       const state = window.fullState
         ? wholeStates.get(window.room_nid) ?? new Map<number, number>()
-        : changedState(changes.get(window.room_nid) ?? [], window, timeline, stateAfter);
-      const atStart = window.fullState && !stateAfter ? stateAtStart(state, timeline, tuples) : state;
+        : changedState(changes.get(window.room_nid) ?? [], window, timeline, stateAfter !== undefined);
+      const atStart = window.fullState && stateAfter === undefined ? stateAtStart(state, timeline, tuples) : state;
       return { window, timeline, state: atStart };
     });
   }
@@ -481,8 +484,8 @@ class SyncRead {
       const timelinePart = `"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`;
       if (hasTimeline) parts.push(timelinePart);
       const stateText = this.#stateText(states.get(room_nid) ?? new Map(), contents);
-      const name = this.#request.stateAfter ? "state_after" : "state";
-      const noState = stateText === "" && !this.#request.stateAfter;
+      const name = this.#request.stateAfter ?? "state";
+      const noState = stateText === "" && this.#request.stateAfter === undefined;
       const account = sideEvents(accountData.get(room_nid) ?? [], filter.roomAccountData);
       // A client that begins has nothing to compare with: it is told where there is none.
       if (account !== "" || (section === "join" && this.#after === 0)) parts.push(`"account_data":{"events":[${account}]}`);
@@ -499,7 +502,7 @@ class SyncRead {
         typingRooms.has(room_nid) ? streams.typing(room_nid) : undefined,
       );
       if (ephemeral !== "" || this.#after === 0) parts.push(`"ephemeral":{"events":[${ephemeral}]}`);
-      if (stateText !== "" || (parts.length > 0 && this.#request.stateAfter)) {
+      if (stateText !== "" || (parts.length > 0 && this.#request.stateAfter !== undefined)) {
         parts.push(`"${name}":{"events":[${stateText}]}`);
       }
       const summary = summaries.get(room_nid);
@@ -566,7 +569,7 @@ class SyncRead {
       if (state === undefined || timeline === undefined || user_nid === null || state.has(tuple_nid)) continue;
       const inTimeline = timeline.events.find(({ read }) => read.event.type === MEMBER && read.row.nid === event_nid);
       // A member event that the timeline shows is not shown before; what it replaced is, so that names are right.
-      const nid = inTimeline === undefined || this.#request.stateAfter ? event_nid : inTimeline.read.row.replaces;
+      const nid = inTimeline === undefined || this.#request.stateAfter !== undefined ? event_nid : inTimeline.read.row.replaces;
       if (nid === null) continue;
       const known =
         !filter.includeRedundantMembers &&

@@ -4,7 +4,7 @@ import { invalidParam, limitExceeded, unknownError } from "../errors.js";
 import { parseToken, type SyncToken } from "../rooms/token.js";
 import { isPositionValid } from "../storage/epoch.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
-import { readSync, type SyncReader, type SyncRequest } from "./read-sync.js";
+import { readSync, type StateAfter, type SyncReader, type SyncRequest } from "./read-sync.js";
 import type { SyncFilter } from "./sync-filter.js";
 import type { Acknowledgements } from "./to-device.js";
 import type { SyncLimits, WatchedUsers } from "./watched-users.js";
@@ -21,7 +21,7 @@ export interface SyncQuery {
   readonly since: string | undefined;
   readonly filter: SyncFilter;
   readonly fullState: boolean;
-  readonly stateAfter: boolean;
+  readonly stateAfter: StateAfter | undefined;
   readonly timeoutMs: number;
 }
 

@@ -26,7 +26,7 @@ interface Asked {
   readonly since?: string | undefined;
   readonly filter?: SyncFilter;
   readonly fullState?: boolean;
-  readonly stateAfter?: boolean;
+  readonly stateAfter?: "state_after" | "org.matrix.msc4222.state_after";
   readonly timeoutMs?: number;
 }
 
@@ -53,7 +53,7 @@ describe("sync", () => {
         since: asked.since,
         filter: asked.filter ?? NO_FILTER,
         fullState: asked.fullState ?? false,
-        stateAfter: asked.stateAfter ?? false,
+        stateAfter: asked.stateAfter,
         timeoutMs: asked.timeoutMs ?? 0,
       },
       new AbortController().signal,
@@ -102,9 +102,11 @@ describe("sync", () => {
     const before = room(await ask(ALICE, { since, filter }), "join", room_id);
     expect(bodies(before)).to.deep.equal(["b", "m.room.topic"]);
     expect(ids(before, "state")).to.have.members([one, name]);
-    const after = room(await ask(ALICE, { since, filter, stateAfter: true }), "join", room_id);
-    expect(ids(after, "state_after")).to.have.members([two, name]);
-    expect(after).not.to.have.property("state");
+    for (const stateAfter of ["state_after", "org.matrix.msc4222.state_after"] as const) {
+      const after = room(await ask(ALICE, { since, filter, stateAfter }), "join", room_id);
+      expect(ids(after, stateAfter)).to.have.members([two, name]);
+      expect(after).not.to.have.property("state");
+    }
   });
 
   it("invite, join, leave, ban: each appears once, in its section, and nothing after leaving", async () => {
@@ -381,7 +383,7 @@ class Chain {
       resync: false,
       filter: compileSyncFilter({ room: { timeline: { limit } } }),
       fullState: false,
-      stateAfter: false,
+      stateAfter: undefined,
       epoch: services.follower.epochs.at(-1)?.epoch ?? 0,
       now: 0,
     };

@@ -4,6 +4,7 @@ import type * as spec from "../../../spec/client/sync.js";
 import { Filter } from "../../../spec/types/filter.js";
 import { loadFilter } from "../../accounts/filters.js";
 import { parseJson } from "../../protocol/json.js";
+import type { StateAfter } from "../../sync/read-sync.js";
 import { NO_FILTER, compileSyncFilter, type SyncFilter } from "../../sync/sync-filter.js";
 import { sync as answerSync } from "../../sync/sync.js";
 import { Reply, type Handler } from "../handler.js";
@@ -21,7 +22,7 @@ export const sync: Handler<typeof spec.sync> = async (services, { auth, query, s
         since: query.since,
         filter,
         fullState: query.full_state ?? false,
-        stateAfter: query.use_state_after ?? query["org.matrix.msc4222.use_state_after"] ?? false,
+        stateAfter: stateAfterOf(query),
         timeoutMs: query.timeout ?? 0,
       },
       signal,
@@ -31,6 +32,12 @@ export const sync: Handler<typeof spec.sync> = async (services, { auth, query, s
     gone();
   }
 };
+
+/** Who asks by the name from before it was specified is answered by that name: such clients know no other. */
+function stateAfterOf(query: { readonly use_state_after?: boolean; readonly "org.matrix.msc4222.use_state_after"?: boolean }): StateAfter | undefined {
+  if (query.use_state_after !== undefined) return query.use_state_after ? "state_after" : undefined;
+  return query["org.matrix.msc4222.use_state_after"] === true ? "org.matrix.msc4222.state_after" : undefined;
+}
 
 const compiled = new LRUCache<string, SyncFilter>({ max: 2_000 });
 /** Longer inline filters are compiled each time: they would fill the cache. */
