@@ -53,7 +53,7 @@ describe("a hostile server", () => {
       const { wire } = at.event();
       const altered = (change: JsonObject): JsonObject => at.sign({ ...wire, ...change });
       const deep: JsonValue = Array.from({ length: 20_000 }).reduce<JsonValue>((inner) => [inner], 1);
-      const long = "é".repeat(128);
+      const long = "é".repeat(256);
       const many = (count: number): JsonValue => Array.from({ length: count }, (_, index) => `$${String(index).padStart(43, "A")}`);
       const bad: Record<string, JsonValue> = {
         "a number": 7,
@@ -62,8 +62,8 @@ describe("a hostile server", () => {
         "11 auth events": altered({ auth_events: many(11) }),
         "negative depth": altered({ depth: -1 }),
         "depth as text": altered({ depth: "1" }),
-        "a type of 256 bytes": altered({ type: long }),
-        "a state key of 256 bytes": altered({ state_key: long }),
+        "a type of 256 characters": altered({ type: long }),
+        "a state key of 256 characters": altered({ state_key: long }),
         "content that is a list": altered({ content: [] }),
         "65,537 bytes": altered({ content: { body: "x".repeat(65_536) } }),
         "a float": { ...wire, content: { body: "float", number: new NumberLexeme("1.5") } },
