@@ -214,6 +214,22 @@ const DelayedEvents = Type.Object(
   { ...closed, description: "Events that users let be sent later." },
 );
 
+const Oauth = Type.Object(
+  {
+    enabled: Type.Boolean({
+      default: true,
+      description: "Clients log in through web pages of this server (OAuth 2.0), where servers.public_base_url is set. The older ways stay.",
+    }),
+    browser_session_seconds: Type.Integer({
+      minimum: 60,
+      maximum: 31_536_000,
+      default: 86_400,
+      description: "How long a browser stays logged in to those pages.",
+    }),
+  },
+  { ...closed, description: "Login through web pages, and the page where users manage their accounts." },
+);
+
 const Voip = Type.Object(
   {
     turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
@@ -475,6 +491,7 @@ export const ConfigSchema = Type.Object(
     ),
     passwords: Type.Object(
       {
+        enabled: Type.Boolean({ default: true, description: "false: nobody logs in with a password, nor registers with one on our pages." }),
         min_length: Type.Integer({ minimum: 1, maximum: 128, default: 8, description: "In characters." }),
         memory_kib: Type.Integer({ minimum: 8, maximum: 1_048_576, default: 19_456, description: "Cost of argon2id: memory." }),
         iterations: Type.Integer({ minimum: 1, maximum: 20, default: 2, description: "Cost of argon2id: rounds." }),
@@ -684,6 +701,7 @@ export const ConfigSchema = Type.Object(
     url_previews: UrlPreviews,
     push: Push,
     delayed_events: DelayedEvents,
+    oauth: Oauth,
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

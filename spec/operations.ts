@@ -12,6 +12,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
@@ -30,6 +31,7 @@ import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
+import * as oauth from "./client/oauth.js";
 import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -77,6 +79,7 @@ import { notify } from "./push/notify.js";
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
+  accountPages,
   accountData,
   admin,
   adminDevices,
@@ -106,6 +109,7 @@ export const operations: readonly Operation[] = [
   membership,
   mutualRooms,
   notifications,
+  oauth,
   oldSync,
   openid,
   presence,

@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/federation"],
   ["src/rooms"],
   ["src/accounts"],
+  ["src/oauth"],
   ["src/encryption"],
   ["src/ephemeral"],
   ["src/media"],

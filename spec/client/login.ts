@@ -12,7 +12,7 @@ export const getLoginFlows = operation({
   auth: "none",
   limit: "login",
   summary: "The ways to log in.",
-  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()) })) }),
+  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()), oauth_aware_preferred: Type.Optional(Type.Boolean()) })) }),
 });
 
 export const login = operation({

@@ -6,20 +6,26 @@ import { checkPassword, namedUser, passwordChallenge } from "../../accounts/pass
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
 import { requireAppService, requireOwnAccount } from "../../appservice/acting.js";
-import { missingParam, unknownError, unrecognized } from "../../errors.js";
+import { publicAddress } from "../../oauth/addresses.js";
+import { forbidden, missingParam, unknownError, unrecognized } from "../../errors.js";
 import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
 import type { Account } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }) => ({
-  flows: [
-    { type: "m.login.password" },
-    ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
-    ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : []),
-  ],
-});
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }, { server }) => {
+  const pages = publicAddress(config, server) !== undefined;
+  return {
+    flows: [
+      // "OAuth 2.0 aware clients": these offer nothing else.
+      ...(pages ? [{ type: "m.login.sso", oauth_aware_preferred: true }] : []),
+      ...(config.passwords.enabled ? [{ type: "m.login.password" }] : []),
+      ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
+      ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
+    ],
+  };
+};
 
 /** The account that a login proves to own. */
 async function accountOf(
@@ -34,6 +40,7 @@ async function accountOf(
       return await requireOwnAccount(services, appservice, await namedUser(services, body, appservice.server));
     }
     case "m.login.password":
+      if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
       if (body.password === undefined) throw missingParam('"password" is missing.');
       return await checkPassword(services, await namedUser(services, body, server), body.password);
     case "m.login.token":
