@@ -64,6 +64,7 @@ import * as wellknown from "./client/wellknown.js";
 import * as federationDevices from "./federation/devices.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationHierarchy from "./federation/hierarchy.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
@@ -141,6 +142,7 @@ export const operations: readonly Operation[] = [
   wellknown,
   federationDirectory,
   federationEvents,
+  federationHierarchy,
   federationInvites,
   federationJoins,
   federationLeaves,

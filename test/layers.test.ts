@@ -85,6 +85,12 @@ describe("layers", () => {
     expect(wrong).to.deep.equal([]);
   });
 
+  it("every module of the contract that the routes bind is among its operations", () => {
+    const modulesIn = (file: string): string[] => (graph.get(file) ?? []).filter((target) => /^spec\/(?:client|federation|admin|appservice|push)\//.test(target));
+    const listed = new Set(modulesIn("spec/operations"));
+    expect(modulesIn("src/api/routes").filter((module) => !listed.has(module))).to.deep.equal([]);
+  });
+
   it("process.env is read only by config", () => {
     const wrong = files.filter(
       (file) => !/^src\/config(\/|\.ts)/.test(file) && readFileSync(file, "utf8").includes("process.env"),
