@@ -9,6 +9,7 @@ import { groupBy, mapLimit } from "./collections.js";
 import type { EncryptionContext } from "./context.js";
 import { ownObject } from "./cross-signing.js";
 import { namedUsers, timeoutOf } from "./key-query.js";
+import { askPersistently } from "./persistent-question.js";
 import { failureOf } from "./remote-device-lists.js";
 
 const MAX_CLAIMED = 10_000;
@@ -53,7 +54,7 @@ export async function claimKeysOfUsers(
   asked: AskedKeys,
   timeoutMs: number | undefined,
 ): Promise<{ readonly one_time_keys: GivenKeys; readonly failures: Record<string, JsonObject> }> {
-  const { federation, servers } = context;
+  const { servers } = context;
   const users = namedUsers(asked);
   const isOurs = (user: UserId): boolean => servers.isLocal(serverNameOf(user));
   const one_time_keys = await claimLocalKeys(context, users.filter(isOurs), asked);
@@ -62,15 +63,8 @@ export async function claimKeysOfUsers(
   await mapLimit([...elsewhere], AT_ONCE, async ([destination, theirs]) => {
     const wanted = Object.fromEntries(theirs.map((user) => [user, asked[user] ?? {}]));
     try {
-      const answer = await federation.client.request({
-        origin: servers.names[0],
-        destination,
-        method: "POST",
-        uri: "/_matrix/federation/v1/user/keys/claim",
-        body: { one_time_keys: wanted },
-        timeoutMs: timeoutOf(timeoutMs),
-        maxBytes: MAX_BYTES,
-      });
+      const question = { destination, method: "POST", uri: "/_matrix/federation/v1/user/keys/claim", body: { one_time_keys: wanted }, maxBytes: MAX_BYTES } as const;
+      const answer = await askPersistently(context, question, timeoutOf(timeoutMs));
       const given = ownObject(answer, "one_time_keys") ?? {};
       for (const user of theirs) {
         const devices = Object.entries(ownObject(given, user) ?? {}).flatMap(([device, keys]) =>

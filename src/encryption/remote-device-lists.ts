@@ -25,6 +25,7 @@ import {
 } from "../storage/remote-device-lists.js";
 import { groupBy, mapLimit } from "./collections.js";
 import type { EncryptionContext, NumberedUser } from "./context.js";
+import { askPersistently } from "./persistent-question.js";
 import { ownObject, toldOwnKey } from "./cross-signing.js";
 import { shownUsers, type ShownUser } from "./shown-keys.js";
 import { flawOfDeviceKeys, keyText, withoutUnsigned } from "./signatures.js";
@@ -93,20 +94,13 @@ async function shownTold({ database }: EncryptionContext, told: readonly ToldLis
 
 /** Asks a server for keys of its users, and keeps those of whoever shares a room with us. Throws FederationError. */
 async function askKeys(context: EncryptionContext, server: ServerName, users: readonly NumberedUser[], timeoutMs: number): Promise<ToldList[]> {
-  const { database, federation, servers } = context;
+  const { database, servers } = context;
   const followed = await sharingWithUs(database, users.map(({ user_nid }) => user_nid), servers.names);
   const head = await logHead(database);
   const changes = followed.size === 0 ? new Map<number, number>() : await beginFetch(database, [...followed]);
   const device_keys = Object.fromEntries(users.map(({ user_id }) => [user_id, []]));
-  const answer = await federation.client.request({
-    origin: servers.names[0],
-    destination: server,
-    method: "POST",
-    uri: "/_matrix/federation/v1/user/keys/query",
-    body: { device_keys },
-    timeoutMs,
-    maxBytes: MAX_BYTES,
-  });
+  const question = { destination: server, method: "POST", uri: "/_matrix/federation/v1/user/keys/query", body: { device_keys }, maxBytes: MAX_BYTES } as const;
+  const answer = await askPersistently(context, question, timeoutMs);
   const told = users.flatMap((user) => {
     const devices = ownObject(ownObject(answer, "device_keys") ?? {}, user.user_id);
     if (devices === undefined) return [];
