@@ -158,7 +158,7 @@ export async function expectReadable(clients: readonly MatrixClient[], roomId: s
 }
 
 /** What a device makes of an event, for messages about failed tests. */
-function describeEvent(client: MatrixClient, roomId: string, eventId: string): string {
+export function describeEvent(client: MatrixClient, roomId: string, eventId: string): string {
   const event = client.getRoom(roomId)?.findEventById(eventId);
   if (event === undefined) return "not there";
   return event.isDecryptionFailure() ? String(event.decryptionFailureReason) : "there";
