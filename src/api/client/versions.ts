@@ -31,6 +31,13 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
 /** Features that clients look for by their names from before they were specified, and the operations they need. */
 const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.hansa.websocket": ["websocketSync"],
+  "fi.mau.msc2246.stable": ["createContent", "uploadContentToMXC"],
+  "fi.mau.msc2659.stable": ["pingAppservice"],
+  "org.matrix.e2e_cross_signing": ["uploadCrossSigningKeys", "uploadCrossSigningSignatures"],
+  "org.matrix.msc2285.stable": ["postReceipt", "setReadMarker"],
+  "org.matrix.msc2432": ["getLocalAliases"],
+  "org.matrix.msc3827.stable": ["queryPublicRooms"],
+  "org.matrix.msc4306": ["putThreadSubscription", "getThreadSubscriptions"],
   "org.matrix.msc3814": ["putDehydratedDevice", "getDehydratedDeviceEvents"],
   "org.matrix.msc4140": ["scheduleDelayedEvent", "updateDelayedEvent"],
   "org.matrix.msc4155": ["inviteUser"],
