@@ -230,6 +230,33 @@ const Oauth = Type.Object(
   { ...closed, description: "Login through web pages, and the page where users manage their accounts." },
 );
 
+/** Filled in with what a provider says of a user: {name} is its claim of that name. */
+const claimTemplate = (standard: string, description: string) => Type.String({ default: standard, maxLength: 500, description });
+
+const IdentityProviders = Type.Array(
+  Type.Object(
+    {
+      id: Type.String({ pattern: "^[a-z0-9_-]{1,100}$", description: "Never changed: accounts are found by it." }),
+      name: Type.String({ minLength: 1, description: "What the button says." }),
+      icon: Type.Optional(Type.String({ pattern: "^mxc://" })),
+      brand: Type.Optional(Type.String({ minLength: 1, description: "apple, facebook, github, gitlab, google, twitter, or another that clients know." })),
+      issuer: Type.String({ format: "http-url", description: "Where the provider is discovered. In a private network: also in outgoing.allowed_addresses." }),
+      client_id: Type.String({ minLength: 1 }),
+      client_secret: Type.Optional(Type.String({ minLength: 1, description: "client_secret_file names a file that holds it. Absent: a public client." })),
+      scopes: Type.Array(Type.String({ minLength: 1 }), { default: ["openid", "profile", "email"] }),
+      localpart: claimTemplate("{preferred_username}", "The user name of a new account."),
+      display_name: claimTemplate("{name}", "Its display name."),
+      create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+      allow_existing_users: Type.Boolean({
+        default: false,
+        description: "Whether somebody is taken for the owner of an account that is there because the user name is the same. Only for providers that give names out as this server does.",
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  { default: [], description: "Other providers of identities (OpenID Connect) through which users log in. Their redirect address is PUBLIC_BASE_URL/_hansa/account/sso/ID/callback." },
+);
+
 const Voip = Type.Object(
   {
     turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
@@ -702,6 +729,7 @@ export const ConfigSchema = Type.Object(
     push: Push,
     delayed_events: DelayedEvents,
     oauth: Oauth,
+    identity_providers: IdentityProviders,
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -38,6 +38,7 @@ import { cacheReported } from "./metrics.js";
 import { remoteMedia } from "./media/fetch-remote.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
+import { IdentityProviders } from "./oauth/identity-providers.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -310,20 +311,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
+  const accounts = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox };
   const services: Services = {
-    ...engine,
+    ...accounts,
+    identityProviders: new IdentityProviders(accounts, outgoing),
     adminTasks,
     delayedEvents,
     appservices,
     appserviceClient,
-    config,
-    clock,
-    servers,
-    secret,
-    passwords,
-    tokens,
-    limiter,
-    outbox,
     signingKeyOf,
     outgoing,
     federation,

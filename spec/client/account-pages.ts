@@ -160,6 +160,58 @@ export const redirectToSSO = operation({
   response: Page,
 });
 
+export const redirectToIdP = operation({
+  operationId: "redirectToIdP",
+  method: "GET",
+  paths: clientPaths("/login/sso/redirect/{idpId}"),
+  auth: "none",
+  limit: "lookup",
+  summary: "The same, by the identity provider of this id where the user has to log in.",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  query: Sso,
+  response: Page,
+});
+
+export const beginProviderLogin = operation({
+  operationId: "beginProviderLogin",
+  method: "GET",
+  paths: ["/_hansa/account/sso/{idpId}"],
+  auth: "none",
+  limit: "login",
+  summary: "Sends the browser to an identity provider.",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  query: Type.Object({ next: Text }),
+  response: Page,
+});
+
+export const endProviderLogin = operation({
+  operationId: "endProviderLogin",
+  method: "GET",
+  paths: ["/_hansa/account/sso/{idpId}/callback"],
+  auth: "none",
+  limit: "login",
+  summary: "Where the identity provider sends it back.",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  query: Type.Object({ code: Text, state: Text, iss: Text, error: Text, error_description: Text, session_state: Text }),
+  response: Page,
+});
+
+export const logOutByProvider = operation({
+  operationId: "logOutByProvider",
+  method: "POST",
+  paths: ["/_hansa/account/sso/{idpId}/logout"],
+  auth: "none",
+  limit: "login",
+  summary: "Ends what came about through a session at an identity provider, when that ends (OpenID Connect Back-Channel Logout).",
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  body: Type.Object({ logout_token: Type.Optional(Type.String({ maxLength: 16_384 })) }),
+  form: true,
+  response: Type.Object({}),
+});
+
 export const decideSSO = operation({
   operationId: "decideSSO",
   method: "POST",

@@ -13,6 +13,7 @@ export const PATHS = {
   account: "/_hansa/account",
   login: "/_hansa/account/login",
   signUp: "/_hansa/account/register",
+  sso: "/_hansa/account/sso",
 } as const;
 
 /** The public address of a server without a slash at its end; undefined where it offers no OAuth. */

@@ -3,6 +3,7 @@
 import { newToken, tokenDigest } from "../accounts/access-tokens.js";
 import type { AccountContext } from "../accounts/context.js";
 import { putCode } from "../storage/oauth.js";
+import type { BrowserUser } from "./browser-sessions.js";
 import { type Client, mayRedirect, requireClient } from "./clients.js";
 import { invalidRequest } from "./oauth-error.js";
 import { parseScope, type Scope } from "./scope.js";
@@ -63,10 +64,10 @@ export async function checkAuthorisation(context: AccountContext, given: Authori
 }
 
 /** Lets a client in: where the browser goes with the code. */
-export async function grantAuthorisation(context: AccountContext, request: AuthorisationRequest, userNid: number): Promise<string> {
+export async function grantAuthorisation(context: AccountContext, request: AuthorisationRequest, { user_nid, external }: BrowserUser): Promise<string> {
   const code = newToken("code");
   const { client, device_id, scope, redirect_uri, code_challenge, nonce } = request;
-  const stored = { client_id: client.client_id, user_nid: userNid, device_id, scope, redirect_uri, code_challenge, nonce };
+  const stored = { client_id: client.client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce, external };
   await putCode(context.database, tokenDigest(code), stored, context.clock.now() + CODE_MS);
   return callback(request, { code });
 }

@@ -9,6 +9,8 @@ import { deleteBrowserSession, findBrowserSession, putBrowserSession } from "../
 export interface BrowserUser {
   readonly user_nid: number;
   readonly user_id: UserId;
+  /** The session at another provider through which the login came about. */
+  readonly external: number | undefined;
 }
 
 /** A browser. It has a cookie before anybody logs in, for the form of the login. */
@@ -50,10 +52,10 @@ export function cookieHeader(cookie: string, secure: boolean, seconds?: number):
 }
 
 /** Logs a user in, with another cookie than before; gives that. */
-export async function logBrowserIn({ database, clock, config }: AccountContext, userNid: number): Promise<string> {
+export async function logBrowserIn({ database, clock, config }: AccountContext, userNid: number, external?: number): Promise<string> {
   const cookie = newToken("browser");
   const now = clock.now();
-  await putBrowserSession(database, tokenDigest(cookie), userNid, now, now + config.oauth.browser_session_seconds * 1000);
+  await putBrowserSession(database, tokenDigest(cookie), userNid, now, now + config.oauth.browser_session_seconds * 1000, external);
   return cookie;
 }
 

@@ -5,6 +5,7 @@ import { newToken, tokenDigest } from "../accounts/access-tokens.js";
 import type { AccountContext } from "../accounts/context.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import { decideDeviceCode, findDeviceCode, putDeviceCode } from "../storage/oauth.js";
+import type { BrowserUser } from "./browser-sessions.js";
 import { type Client, DEVICE_GRANT, requireClient } from "./clients.js";
 import { OauthError } from "./oauth-error.js";
 import { parseScope } from "./scope.js";
@@ -54,6 +55,6 @@ export async function typedCode(context: AccountContext, code: string): Promise<
 }
 
 /** Notes what the user has decided; false if there is nothing to decide any more. */
-export async function decideTypedCode(context: AccountContext, code: string, allowed: boolean, userNid: number): Promise<boolean> {
-  return await decideDeviceCode(context.database, typed(code), allowed, userNid, context.clock.now());
+export async function decideTypedCode(context: AccountContext, code: string, allowed: boolean, user: BrowserUser): Promise<boolean> {
+  return await decideDeviceCode(context.database, typed(code), allowed, user, context.clock.now());
 }

@@ -7,6 +7,7 @@ import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
 import type { Tx } from "../storage/database.js";
+import { noteExternalDevice } from "../storage/external-identities.js";
 import { lockCode, lockDeviceCode, notePoll, spentTokenOwner, takeDeviceCode, tokenOwner, useClient, useCode } from "../storage/oauth.js";
 import { type Client, clientName, DEVICE_GRANT, requireClient } from "./clients.js";
 import { identityToken } from "./identity-token.js";
@@ -74,13 +75,16 @@ interface Granted {
   readonly device_id: DeviceId;
   readonly scope: string;
   readonly nonce?: string | undefined;
+  readonly external: number | undefined;
 }
 
-async function open(context: AccountContext, tx: Tx, client: Client, { user_nid, device_id, scope }: Granted, address: string): Promise<TokenAnswer> {
+async function open(context: AccountContext, tx: Tx, client: Client, { user_nid, device_id, scope, external }: Granted, address: string): Promise<TokenAnswer> {
   const { client_id } = client;
   if (!(await useClient(tx, client_id, context.clock.now()))) throw invalidClient();
   const display_name = clientName(client, "en");
-  return answerOf(await openSession(context, tx, { user_nid, device_id, display_name, address, refresh: true, oauth: { client_id, scope } }), scope);
+  const tokens = await openSession(context, tx, { user_nid, device_id, display_name, address, refresh: true, oauth: { client_id, scope } });
+  await noteExternalDevice(tx, user_nid, device_id, external);
+  return answerOf(tokens, scope);
 }
 
 async function withIdentity(context: AccountContext, client: Client, answer: TokenAnswer, { user_id: subject, nonce }: Granted, { issuer }: Asker): Promise<TokenAnswer> {
@@ -145,7 +149,7 @@ async function forDeviceCode(context: AccountContext, client: Client, code: stri
     const found = await lockDeviceCode(tx, digest);
     if (found === undefined || found.client_id !== client.client_id) return invalidGrant("This code is not known.");
     if (found.expires_ts <= now) return new OauthError("expired_token", "The user has not decided in time: begin again.");
-    const { allowed, user_nid, user_id, interval_seconds, asked_ts, device_id, scope } = found;
+    const { allowed, user_nid, user_id, interval_seconds, asked_ts, device_id, scope, external } = found;
     if (allowed === null) {
       const hasty = now - asked_ts < interval_seconds * 1000;
       await notePoll(tx, digest, now, hasty ? interval_seconds + MORE_SECONDS : interval_seconds);
@@ -153,7 +157,7 @@ async function forDeviceCode(context: AccountContext, client: Client, code: stri
     }
     await takeDeviceCode(tx, digest);
     if (!allowed || user_nid === null || user_id === null) return new OauthError("access_denied", "The user has refused.");
-    const granted = { user_nid, user_id, device_id, scope };
+    const granted = { user_nid, user_id, device_id, scope, external: external ?? undefined };
     return { granted, answer: await open(context, tx, client, granted, asker.address) };
   });
   if (result instanceof OauthError) throw result;

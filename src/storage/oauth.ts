@@ -31,12 +31,12 @@ const USE_CLIENT: Statement = {
 };
 const PUT_CODE: Statement = {
   name: "oauth_codes_put",
-  text: `INSERT INTO oauth_codes (digest, client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce, expires_ts)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+  text: `INSERT INTO oauth_codes (digest, client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce, expires_ts, external_session)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 };
-const LOCK_CODE: Statement<Omit<StoredCode, "nonce"> & { nonce: string | null }> = {
+const LOCK_CODE: Statement<Omit<StoredCode, "nonce" | "external"> & { nonce: string | null; external: number | null }> = {
   name: "oauth_codes_lock", // oauth_codes_pkey
-  text: `SELECT client_id, user_nid, user_id, device_id, scope, redirect_uri, code_challenge, nonce, used
+  text: `SELECT client_id, user_nid, user_id, device_id, scope, redirect_uri, code_challenge, nonce, used, external_session AS external
     FROM oauth_codes JOIN users ON users.nid = user_nid WHERE digest = $1 AND expires_ts > $2 FOR UPDATE OF oauth_codes`,
 };
 const USE_CODE: Statement = { name: "oauth_codes_use", text: "UPDATE oauth_codes SET used = true WHERE digest = $1" };
@@ -51,12 +51,12 @@ const FIND_DEVICE_CODE: Statement<{ client_id: string; device_id: DeviceId; scop
 };
 const DECIDE_DEVICE_CODE: Statement = {
   name: "oauth_device_codes_decide", // oauth_device_codes_user_code_key
-  text: `UPDATE oauth_device_codes SET allowed = $2, user_nid = $3
-    WHERE user_code = $1 AND allowed IS NULL AND expires_ts > $4 RETURNING user_code`,
+  text: `UPDATE oauth_device_codes SET allowed = $2, user_nid = $3, external_session = $4
+    WHERE user_code = $1 AND allowed IS NULL AND expires_ts > $5 RETURNING user_code`,
 };
 const LOCK_DEVICE_CODE: Statement<StoredDeviceCode> = {
   name: "oauth_device_codes_lock", // oauth_device_codes_pkey
-  text: `SELECT client_id, device_id, scope, interval_seconds, asked_ts, allowed, user_nid, user_id, expires_ts
+  text: `SELECT client_id, device_id, scope, interval_seconds, asked_ts, allowed, user_nid, user_id, external_session AS external, expires_ts
     FROM oauth_device_codes LEFT JOIN users ON users.nid = user_nid WHERE digest = $1 FOR UPDATE OF oauth_device_codes`,
 };
 const ASKED_DEVICE_CODE: Statement = {
@@ -109,6 +109,8 @@ export interface NewCode {
   readonly redirect_uri: string;
   readonly code_challenge: string;
   readonly nonce: string | undefined;
+  /** The session at another provider through which the user was logged in. */
+  readonly external: number | undefined;
 }
 
 export interface StoredCode extends NewCode {
@@ -118,14 +120,14 @@ export interface StoredCode extends NewCode {
 
 /** Stores an authorisation code. */
 export async function putCode(database: Database, digest: Buffer, code: NewCode, expiresTs: number): Promise<void> {
-  const { client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce } = code;
-  await database.write(PUT_CODE, [digest, client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce ?? null, expiresTs]);
+  const { client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce, external } = code;
+  await database.write(PUT_CODE, [digest, client_id, user_nid, device_id, scope, redirect_uri, code_challenge, nonce ?? null, expiresTs, external ?? null]);
 }
 
 /** An authorisation code that has not expired, used or not, locked. */
 export async function lockCode(tx: Tx, digest: Buffer, now: number): Promise<StoredCode | undefined> {
   const [row] = await tx.query(LOCK_CODE, [digest, now]);
-  return row && { ...row, user_id: fromText(row.user_id) as UserId, nonce: row.nonce ?? undefined };
+  return row && { ...row, user_id: fromText(row.user_id) as UserId, nonce: row.nonce ?? undefined, external: row.external ?? undefined };
 }
 
 /** Marks a code as used. */
@@ -147,6 +149,7 @@ export interface StoredDeviceCode extends Omit<NewDeviceCode, "user_code"> {
   readonly allowed: boolean | null;
   readonly user_nid: number | null;
   readonly user_id: UserId | null;
+  readonly external: number | null;
 }
 
 /** Stores a device authorisation; false if its user code is taken. */
@@ -161,8 +164,8 @@ export async function findDeviceCode(database: Database, userCode: string, now: 
 }
 
 /** Notes what a user has decided; false if there is nothing to decide any more. */
-export async function decideDeviceCode(database: Database, userCode: string, allowed: boolean, userNid: number, now: number): Promise<boolean> {
-  return (await database.write(DECIDE_DEVICE_CODE, [userCode, allowed, userNid, now])).length > 0;
+export async function decideDeviceCode(database: Database, userCode: string, allowed: boolean, user: { readonly user_nid: number; readonly external: number | undefined }, now: number): Promise<boolean> {
+  return (await database.write(DECIDE_DEVICE_CODE, [userCode, allowed, user.user_nid, user.external ?? null, now])).length > 0;
 }
 
 /** The device authorisation of a device code, expired or not, locked. */

@@ -9,15 +9,17 @@ import { create, requireAvailable } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { giveLoginToken } from "../../accounts/user-tokens.js";
 import { forbidden, invalidParam, MatrixError, missingParam, notFound } from "../../errors.js";
-import { PATHS } from "../../oauth/addresses.js";
+import { PATHS, publicAddress } from "../../oauth/addresses.js";
 import { type AuthorisationParameters, type AuthorisationRequest, callback, checkAuthorisation, grantAuthorisation } from "../../oauth/authorisation.js";
 import { type BrowserUser, logBrowserIn, logBrowserOut, requireOwnForm } from "../../oauth/browser-sessions.js";
 import { type Client, clientHost, clientName, clientText } from "../../oauth/clients.js";
 import { decideTypedCode, typedCode } from "../../oauth/device-authorisation.js";
+import type { IdentityProvider } from "../../oauth/identity-providers.js";
+import { OauthError } from "../../oauth/oauth-error.js";
 import { parseDeviceId, parseUserId, serverNameOf } from "../../protocol/identifiers.js";
 import { findAccount } from "../../storage/accounts.js";
 import { type Device, findDevice, listDevices } from "../../storage/devices.js";
-import type { Handler, Reply } from "../handler.js";
+import { type Handler, Reply } from "../handler.js";
 import { html, type Html } from "../page.js";
 import { canRegister, formTarget, go, hidden, nextPage, onPage, type Place, show, through } from "./browser-page.js";
 
@@ -86,7 +88,7 @@ export const decideAuthorisation: Handler<typeof spec.decideAuthorisation> = (se
     const { user } = place.visitor;
     if (user === undefined) return through(place, "login", PATHS.authorize, given);
     if (decided !== "allow") return go(place, callback(asked, { error: "access_denied", error_description: "The user has refused." }));
-    return go(place, await grantAuthorisation(services, asked, user.user_nid));
+    return go(place, await grantAuthorisation(services, asked, user));
   });
 
 export const showDeviceLink: Handler<typeof spec.showDeviceLink> = (services, request) =>
@@ -113,24 +115,67 @@ export const decideDeviceLink: Handler<typeof spec.decideDeviceLink> = (services
     requireOwnForm(visitor, csrf);
     if (visitor.user === undefined) return through(place, "login", PATHS.link, { user_code });
     const allowed = decided === "allow";
-    if (!(await decideTypedCode(services, user_code, allowed, visitor.user.user_nid))) throw notFound(texts.codeUnknown);
+    if (!(await decideTypedCode(services, user_code, allowed, visitor.user))) throw notFound(texts.codeUnknown);
     return show(place, { title: allowed ? texts.linkedTitle : texts.refusedTitle, content: html`<p>${texts.closePage}</p>` });
   });
 
-export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, request) =>
-  onPage(services, request, async (place) => {
-    const { redirectUrl, action } = request.query;
-    const target = formTarget(requireCallback(redirectUrl));
-    const { visitor, texts, base } = place;
-    if (visitor.user === undefined) {
-      const way = action === "register" && canRegister(services.config, place.server) ? "signUp" : "login";
-      return through(place, way, SSO_PATH, { redirectUrl });
-    }
-    const content = html`<p>${texts.consentText} <strong>${visitor.user.user_id}</strong>.</p><p>${texts.consentTo} <strong>${target}</strong>.</p>
+/** Asks whether a client of the older API may be let in. */
+function ssoConsent(place: Place, user: BrowserUser, redirectUrl: string): Reply {
+  const { texts, base } = place;
+  const target = formTarget(redirectUrl);
+  const content = html`<p>${texts.consentText} <strong>${user.user_id}</strong>.</p><p>${texts.consentTo} <strong>${target}</strong>.</p>
       <form method="post" action="${base}${SSO_PATH}">${hidden(place, { redirectUrl })}${decision(place)}</form>
       <form method="post" action="${base}${PATHS.account}">${hidden(place, { action: "log_out" })}<button class="second">${texts.logOut}</button></form>`;
-    return show(place, { title: texts.consentTitle, content, targets: [target] });
+  return show(place, { title: texts.consentTitle, content, targets: [target] });
+}
+
+export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, request) =>
+  onPage(services, request, async (place) => {
+    const { action } = request.query;
+    const redirectUrl = requireCallback(request.query.redirectUrl);
+    const { user } = place.visitor;
+    if (user !== undefined) return ssoConsent(place, user, redirectUrl);
+    const way = action === "register" && canRegister(services.config, place.server) ? "signUp" : "login";
+    return through(place, way, SSO_PATH, { redirectUrl });
   });
+
+export const redirectToIdP: Handler<typeof spec.redirectToIdP> = (services, request) =>
+  onPage(services, request, async (place) => {
+    const provider = services.identityProviders.require(request.params.idpId);
+    const redirectUrl = requireCallback(request.query.redirectUrl);
+    const { user } = place.visitor;
+    if (user !== undefined) return ssoConsent(place, user, redirectUrl);
+    return await toProvider(place, provider, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`);
+  });
+
+/** Sends the browser to a provider, with a cookie by which it is known again. */
+async function toProvider(place: Place, provider: IdentityProvider, next: string): Promise<Reply> {
+  const { base, visitor, services } = place;
+  const location = await services.identityProviders.begin(provider, base, visitor, next);
+  return go(place, location, visitor.isNew ? visitor.cookie : undefined);
+}
+
+export const beginProviderLogin: Handler<typeof spec.beginProviderLogin> = (services, request) =>
+  onPage(services, request, async (place) => await toProvider(place, services.identityProviders.require(request.params.idpId), nextPage(request.query.next)));
+
+export const endProviderLogin: Handler<typeof spec.endProviderLogin> = (services, request) =>
+  onPage(services, request, async (place) => {
+    const provider = services.identityProviders.require(request.params.idpId);
+    const query = Object.fromEntries(Object.entries(request.query).filter(([, value]) => typeof value === "string"));
+    const { account, external, next } = await services.identityProviders.finish(provider, place, query);
+    return go(place, place.base + nextPage(next), await logBrowserIn(services, account.user_nid, external));
+  });
+
+export const logOutByProvider: Handler<typeof spec.logOutByProvider> = async (services, { params, body, server }) => {
+  if (publicAddress(services.config, server) === undefined) throw notFound("This server knows no identity providers.");
+  try {
+    await services.identityProviders.logOut(services.identityProviders.require(params.idpId), body.logout_token ?? "");
+  } catch (error) {
+    if (!(error instanceof OauthError)) throw error;
+    return new Reply(error.status, JSON.stringify({ error: error.error, error_description: error.message }), { "Cache-Control": "no-store" });
+  }
+  return new Reply(200, "{}", { "Cache-Control": "no-store" });
+};
 
 export const decideSSO: Handler<typeof spec.decideSSO> = (services, request) =>
   onPage(services, request, async (place) => {
@@ -140,7 +185,7 @@ export const decideSSO: Handler<typeof spec.decideSSO> = (services, request) =>
     const { user } = place.visitor;
     if (user === undefined) return through(place, "login", SSO_PATH, { redirectUrl });
     if (decided !== "allow") return go(place, `${place.base}${PATHS.account}`);
-    const { token } = await giveLoginToken(services, user.user_nid);
+    const { token } = await giveLoginToken(services, user.user_nid, user.external);
     const location = new URL(redirectUrl);
     location.searchParams.append("loginToken", token);
     return go(place, location.href);
@@ -162,7 +207,10 @@ function loginPage(place: Place, next: string, failed?: { readonly status: numbe
     <label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>
     <button>${texts.loginTitle}</button></form>`,
       ];
-  return show(place, { status: failed?.status ?? 200, title: texts.loginTitle, content: html`${alert}${form}${register}` });
+  const providers = services.identityProviders.all.map(
+    ({ id, name }) => html`<p><a href="${base}${PATHS.sso}/${id}?${new URLSearchParams({ next }).toString()}">${texts.loginWith} ${name}</a></p>`,
+  );
+  return show(place, { status: failed?.status ?? 200, title: texts.loginTitle, content: html`${alert}${form}${providers}${register}` });
 }
 
 export const showAccountLogin: Handler<typeof spec.showAccountLogin> = (services, request) =>
@@ -377,7 +425,7 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
         services.passwords.requireAcceptable(new_password);
         await changePassword(services, user.user_nid, new_password, { logout_devices: true });
         // Another password has logged all browsers out.
-        return go(place, base + PATHS.account, await logBrowserIn(services, user.user_nid));
+        return go(place, base + PATHS.account, await logBrowserIn(services, user.user_nid, user.external));
       case "org.matrix.account_deactivate":
         await requireProof(place, user, password);
         await deactivate(services, user.user_nid, erase === "yes");

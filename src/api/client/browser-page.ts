@@ -45,7 +45,7 @@ export async function onPage(services: Services, request: BrowserRequest, work: 
     return await work(place);
   } catch (error) {
     const known = error instanceof OauthError || error instanceof MatrixError;
-    if (!known || error.status >= 500) throw error;
+    if (!known || error.status === 500) throw error;
     return show(place, { status: error.status, title: place.texts.failedTitle, content: html`<p>${error.message}</p>` });
   }
 }
