@@ -257,6 +257,22 @@ const IdentityProviders = Type.Array(
   { default: [], description: "Other providers of identities (OpenID Connect) through which users log in. Their redirect address is PUBLIC_BASE_URL/_hansa/account/sso/ID/callback." },
 );
 
+const JwtLogin = Type.Object(
+  {
+    algorithm: Type.String({
+      pattern: "^(?:(?:HS|RS|PS|ES)(?:256|384|512)|EdDSA)$",
+      description: "HS256 and its like share a secret; RS256, ES256, EdDSA and their like take a public key.",
+    }),
+    key: Type.String({ minLength: 32, description: "The secret, at least 32 characters, or the public key (PEM); key_file names a file that holds it." }),
+    issuer: Type.Optional(Type.String({ minLength: 1, description: "Whose tokens count (iss). Absent: not checked." })),
+    audiences: Type.Array(Type.String({ minLength: 1 }), { default: [], description: "For whom tokens have to be (aud). Empty: not checked." }),
+    subject: Type.String({ minLength: 1, default: "sub", description: "The claim that holds the user name." }),
+    display_name: Type.Optional(Type.String({ minLength: 1, description: "The claim that holds the display name of a new account." })),
+    create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+  },
+  { additionalProperties: false, description: "Users log in with a JSON Web Token that another system has signed (org.matrix.login.jwt)." },
+);
+
 const Voip = Type.Object(
   {
     turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
@@ -730,6 +746,7 @@ export const ConfigSchema = Type.Object(
     delayed_events: DelayedEvents,
     oauth: Oauth,
     identity_providers: IdentityProviders,
+    jwt_login: Type.Optional(JwtLogin),
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -39,6 +39,7 @@ import { remoteMedia } from "./media/fetch-remote.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { IdentityProviders } from "./oauth/identity-providers.js";
+import { jwtKey } from "./oauth/jwt-login.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -253,6 +254,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const appservices = loadAppServices(config, servers);
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
+  if (config.jwt_login !== undefined) jwtKey(config.jwt_login);
   const secret = loadSecretKey(config);
   const opened = await openDatabase(config, options.progress);
   started.push(opened);

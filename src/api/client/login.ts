@@ -7,6 +7,7 @@ import { endAllSessions, endSessions, openSession, refreshSession } from "../../
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
 import { requireAppService, requireOwnAccount } from "../../appservice/acting.js";
 import { publicAddress } from "../../oauth/addresses.js";
+import { JWT_LOGIN, jwtOwner } from "../../oauth/jwt-login.js";
 import { forbidden, missingParam, unknownError, unrecognized } from "../../errors.js";
 import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
 import { noteExternalDevice } from "../../storage/external-identities.js";
@@ -23,6 +24,7 @@ export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appser
       // "OAuth 2.0 aware clients": these offer nothing else.
       ...(pages ? [{ type: "m.login.sso", oauth_aware_preferred: true, ...(identity_providers.length > 0 && { identity_providers }) }] : []),
       ...(config.passwords.enabled ? [{ type: "m.login.password" }] : []),
+      ...(config.jwt_login === undefined ? [] : [{ type: JWT_LOGIN }]),
       ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
       ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
     ],
@@ -48,6 +50,10 @@ async function accountOf(
     case "m.login.token":
       if (body.token === undefined) throw missingParam('"token" is missing.');
       return await useLoginToken(services, body.token);
+    case JWT_LOGIN:
+      if (services.config.jwt_login === undefined) throw unknownError(400, "This server has no such way to log in.");
+      if (body.token === undefined) throw missingParam('"token" is missing.');
+      return await jwtOwner(services, body.token, server);
     default:
       throw unknownError(400, "This server has no such way to log in.");
   }
