@@ -214,6 +214,49 @@ const DelayedEvents = Type.Object(
   { ...closed, description: "Events that users let be sent later." },
 );
 
+const Oauth = Type.Object(
+  {
+    enabled: Type.Boolean({
+      default: true,
+      description: "Clients log in through web pages of this server (OAuth 2.0), where servers.public_base_url is set. The older ways stay.",
+    }),
+    browser_session_seconds: Type.Integer({
+      minimum: 60,
+      maximum: 31_536_000,
+      default: 86_400,
+      description: "How long a browser stays logged in to those pages.",
+    }),
+  },
+  { ...closed, description: "Login through web pages, and the page where users manage their accounts." },
+);
+
+/** Filled in with what a provider says of a user: {name} is its claim of that name. */
+const claimTemplate = (standard: string, description: string) => Type.String({ default: standard, maxLength: 500, description });
+
+const IdentityProviders = Type.Array(
+  Type.Object(
+    {
+      id: Type.String({ pattern: "^[a-z0-9_-]{1,100}$", description: "Never changed: accounts are found by it." }),
+      name: Type.String({ minLength: 1, description: "What the button says." }),
+      icon: Type.Optional(Type.String({ pattern: "^mxc://" })),
+      brand: Type.Optional(Type.String({ minLength: 1, description: "apple, facebook, github, gitlab, google, twitter, or another that clients know." })),
+      issuer: Type.String({ format: "http-url", description: "Where the provider is discovered. In a private network: also in outgoing.allowed_addresses." }),
+      client_id: Type.String({ minLength: 1 }),
+      client_secret: Type.Optional(Type.String({ minLength: 1, description: "client_secret_file names a file that holds it. Absent: a public client." })),
+      scopes: Type.Array(Type.String({ minLength: 1 }), { default: ["openid", "profile", "email"] }),
+      localpart: claimTemplate("{preferred_username}", "The user name of a new account."),
+      display_name: claimTemplate("{name}", "Its display name."),
+      create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+      allow_existing_users: Type.Boolean({
+        default: false,
+        description: "Whether somebody is taken for the owner of an account that is there because the user name is the same. Only for providers that give names out as this server does.",
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  { default: [], description: "Other providers of identities (OpenID Connect) through which users log in. Their redirect address is PUBLIC_BASE_URL/_hansa/account/sso/ID/callback." },
+);
+
 const Voip = Type.Object(
   {
     turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
@@ -475,6 +518,7 @@ export const ConfigSchema = Type.Object(
     ),
     passwords: Type.Object(
       {
+        enabled: Type.Boolean({ default: true, description: "false: nobody logs in with a password, nor registers with one on our pages." }),
         min_length: Type.Integer({ minimum: 1, maximum: 128, default: 8, description: "In characters." }),
         memory_kib: Type.Integer({ minimum: 8, maximum: 1_048_576, default: 19_456, description: "Cost of argon2id: memory." }),
         iterations: Type.Integer({ minimum: 1, maximum: 20, default: 2, description: "Cost of argon2id: rounds." }),
@@ -657,6 +701,12 @@ export const ConfigSchema = Type.Object(
           default: 67_108_864,
           description: "Memory for events that were read lately, in bytes.",
         }),
+        rooms_bytes: Type.Integer({
+          minimum: 1_048_576,
+          maximum: 68_719_476_736,
+          default: 134_217_728,
+          description: "Memory for the rooms that are written to, in bytes.",
+        }),
       },
       closed,
     ),
@@ -678,6 +728,8 @@ export const ConfigSchema = Type.Object(
     url_previews: UrlPreviews,
     push: Push,
     delayed_events: DelayedEvents,
+    oauth: Oauth,
+    identity_providers: IdentityProviders,
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -12,6 +12,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
@@ -30,6 +31,7 @@ import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
+import * as oauth from "./client/oauth.js";
 import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -62,6 +64,7 @@ import * as wellknown from "./client/wellknown.js";
 import * as federationDevices from "./federation/devices.js";
 import * as federationDirectory from "./federation/directory.js";
 import * as federationEvents from "./federation/events.js";
+import * as federationHierarchy from "./federation/hierarchy.js";
 import * as federationInvites from "./federation/invites.js";
 import * as federationJoins from "./federation/joins.js";
 import * as federationKeys from "./federation/keys.js";
@@ -77,6 +80,7 @@ import { notify } from "./push/notify.js";
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
+  accountPages,
   accountData,
   admin,
   adminDevices,
@@ -106,6 +110,7 @@ export const operations: readonly Operation[] = [
   membership,
   mutualRooms,
   notifications,
+  oauth,
   oldSync,
   openid,
   presence,
@@ -137,6 +142,7 @@ export const operations: readonly Operation[] = [
   wellknown,
   federationDirectory,
   federationEvents,
+  federationHierarchy,
   federationInvites,
   federationJoins,
   federationLeaves,

@@ -83,6 +83,12 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
   }
   if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
+  const providers = config.identity_providers.map(({ id }) => id);
+  const again = providers.find((id, index) => providers.indexOf(id) !== index);
+  if (again !== undefined) conflicts.push(`identity_providers names ${again} twice.`);
+  if (providers.length > 0 && !(config.oauth.enabled && servers.some(({ public_base_url }) => public_base_url !== undefined))) {
+    conflicts.push("identity_providers needs oauth.enabled and a servers.public_base_url: users come back there.");
+  }
   const { turn_uris, turn_shared_secret, turn_username, turn_password } = config.voip;
   if ((turn_username === undefined) !== (turn_password === undefined)) {
     conflicts.push("voip needs both turn_username and turn_password, or neither.");
@@ -215,6 +221,7 @@ function dropEmpty(node: Record<string, unknown>): void {
 function resolveFiles(node: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(node)) {
     if (isRecord(value)) resolveFiles(value);
+    else if (Array.isArray(value)) value.filter(isRecord).forEach(resolveFiles);
     else if (name.endsWith("_file") && typeof value === "string") {
       const target = name.slice(0, -"_file".length);
       if (Object.hasOwn(node, target)) throw new ConfigError(`Set either ${target} or ${name}, not both.`);

@@ -51,6 +51,23 @@ export function notificationSent(outcome: "taken" | "rejected" | "refused" | "fa
   notifications.inc({ outcome });
 }
 
+const caches = new Map<string, () => number>();
+const cacheBytes = new Gauge({
+  name: "hansa_cache_bytes",
+  help: "Memory of the large caches, by estimate.",
+  labelNames: ["cache"],
+  registers: [registry],
+  collect() {
+    for (const [cache, bytes] of caches) this.set({ cache }, bytes());
+  },
+});
+
+/** Has the size of a cache reported, in the place of an earlier one of this name. */
+export function cacheReported(cache: string, bytes: () => number): void {
+  caches.set(cache, bytes);
+  cacheBytes.set({ cache }, bytes());
+}
+
 let defaults = false;
 
 /** All numbers in Prometheus' text format. The process's own (memory, event loop) are collected from the first call on. */

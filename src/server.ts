@@ -34,9 +34,11 @@ import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
 import { Typing } from "./ephemeral/typing.js";
 import { logger, setLogLevel } from "./log.js";
+import { cacheReported } from "./metrics.js";
 import { remoteMedia } from "./media/fetch-remote.js";
 import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
+import { IdentityProviders } from "./oauth/identity-providers.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -159,7 +161,8 @@ async function startEngine(
   const internal = await listenInternally({ host, port, advertise }, internalSecret, methods);
   started.push(internal);
   const registration = await ProcessRegistration.open(database, clock, internal.address);
-  const owners = new RoomOwners(services, registration, caller);
+  const owners = new RoomOwners(services, registration, caller, config.caches.rooms_bytes);
+  cacheReported("rooms", () => owners.bytes);
   for (const [name, method] of owners.methods) methods.set(name, method);
   const upkeep = setInterval(() => {
     keepHouse(database, clock, { redactedContentDays: config.rooms.redacted_content_days ?? undefined }).catch((error: unknown) => log.warn({ err: error }, "the upkeep of the database failed"));
@@ -174,6 +177,7 @@ async function startEngine(
     },
   });
   const events = new EventCache(config.caches.events_bytes);
+  cacheReported("events", () => events.bytes);
   const users = new WatchedUsers(database, follower);
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(users[Symbol.dispose]()) });
   const typing = new Typing(bus, clock, (room) => users.wakeRoom(room));
@@ -307,20 +311,14 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
+  const accounts = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox };
   const services: Services = {
-    ...engine,
+    ...accounts,
+    identityProviders: new IdentityProviders(accounts, outgoing),
     adminTasks,
     delayedEvents,
     appservices,
     appserviceClient,
-    config,
-    clock,
-    servers,
-    secret,
-    passwords,
-    tokens,
-    limiter,
-    outbox,
     signingKeyOf,
     outgoing,
     federation,

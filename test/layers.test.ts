@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/federation"],
   ["src/rooms"],
   ["src/accounts"],
+  ["src/oauth"],
   ["src/encryption"],
   ["src/ephemeral"],
   ["src/media"],
@@ -82,6 +83,12 @@ describe("layers", () => {
       (file) => !file.startsWith("src/storage/") && /from "(pg|knex)"/.test(readFileSync(file, "utf8")),
     );
     expect(wrong).to.deep.equal([]);
+  });
+
+  it("every module of the contract that the routes bind is among its operations", () => {
+    const modulesIn = (file: string): string[] => (graph.get(file) ?? []).filter((target) => /^spec\/(?:client|federation|admin|appservice|push)\//.test(target));
+    const listed = new Set(modulesIn("spec/operations"));
+    expect(modulesIn("src/api/routes").filter((module) => !listed.has(module))).to.deep.equal([]);
   });
 
   it("process.env is read only by config", () => {

@@ -5,6 +5,9 @@ import { AuthenticationData, UserIdentifier } from "../types/authentication.js";
 import { DeviceId, ServerName, UserId } from "../types/identifiers.js";
 import { WellKnown } from "../types/well-known.js";
 
+/** A provider of identities ("Client login via SSO"). */
+const IdentityProvider = Type.Object({ id: Type.String(), name: Type.String(), icon: Type.Optional(Type.String()), brand: Type.Optional(Type.String()) });
+
 export const getLoginFlows = operation({
   operationId: "getLoginFlows",
   method: "GET",
@@ -12,7 +15,7 @@ export const getLoginFlows = operation({
   auth: "none",
   limit: "login",
   summary: "The ways to log in.",
-  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()) })) }),
+  response: Type.Object({ flows: Type.Array(Type.Object({ type: Type.String(), get_login_token: Type.Optional(Type.Boolean()), oauth_aware_preferred: Type.Optional(Type.Boolean()), identity_providers: Type.Optional(Type.Array(IdentityProvider)) })) }),
 });
 
 export const login = operation({

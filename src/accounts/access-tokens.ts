@@ -11,7 +11,7 @@ import type { Requester } from "./requester.js";
 const MAX_CACHED = 50_000;
 
 /** They tell tools that look for leaked secrets what they have found. */
-const PREFIXES = { access: "hsa", refresh: "hsr", login: "hsl", openid: "hso" } as const;
+const PREFIXES = { access: "hsa", refresh: "hsr", login: "hsl", openid: "hso", code: "hsc", browser: "hsb", client: "hsi" } as const;
 
 /** A new token: 256 random bits. */
 export function newToken(kind: keyof typeof PREFIXES): string {
@@ -100,11 +100,11 @@ export class AccessTokens {
     const before = this.forgotten;
     const stored = await findAccessToken(this.database, Buffer.from(key, "base64"));
     if (stored === undefined) throw unknownToken("This access token is not known: log in again.");
-    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, valid_until_ts, expires_ts, replaces } = stored;
+    const { nid, user_nid, user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, valid_until_ts, expires_ts, replaces, oauth } = stored;
     const { messages_per_second: per_second, burst_count: burst = 0 } = stored;
     const rate_limit = per_second === undefined ? undefined : { per_second, burst: Math.max(1, burst) };
     const restriction = locked ? "locked" : suspended ? "suspended" : undefined;
-    const requester: Requester = { user_id, user_nid, device_id, is_admin, is_guest, restriction, shadow_banned, rate_limit };
+    const requester: Requester = { user_id, user_nid, device_id, is_admin, is_guest, restriction, shadow_banned, rate_limit, ...(oauth && { oauth }) };
     if (replaces !== undefined) {
       await this.database.transaction(async (tx) => {
         await noteFirstUse(tx, nid, replaces);

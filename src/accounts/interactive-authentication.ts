@@ -17,8 +17,8 @@ type Submitted = Static<typeof AuthenticationData>;
 export interface Stage {
   /** Throws a MatrixError if the stage is not passed; gives what the operation needs to know of it. */
   readonly check: (submitted: Submitted) => Promise<string>;
-  /** What the client needs to know to pass it. */
-  readonly params?: JsonObject;
+  /** What the client needs to know to pass it, in a session. */
+  readonly params?: JsonObject | ((session: string) => JsonObject);
 }
 
 export interface Challenge {
@@ -91,7 +91,7 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   throw new AuthenticationRequired(failure, {
     session: session.id,
     flows: challenge.flows.map((stages) => ({ stages })),
-    params: paramsOf(challenge),
+    params: paramsOf(challenge, session.id),
     completed: [...completed.keys()],
   });
 }
@@ -137,9 +137,9 @@ function purposeOf({ secret }: AccountContext, { operation, user, body }: Challe
   return createHmac("sha256", secret).update(JSON.stringify([operation, user, fields])).digest();
 }
 
-function paramsOf({ flows, stages }: Challenge): Record<string, JsonObject> {
+function paramsOf({ flows, stages }: Challenge, session: string): Record<string, JsonObject> {
   const used = new Set(flows.flat());
   return Object.fromEntries(
-    Object.entries(stages).flatMap(([type, { params }]) => (params !== undefined && used.has(type) ? [[type, params]] : [])),
+    Object.entries(stages).flatMap(([type, { params }]) => (params !== undefined && used.has(type) ? [[type, typeof params === "function" ? params(session) : params]] : [])),
   );
 }

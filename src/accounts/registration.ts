@@ -13,6 +13,7 @@ import {
   takeRegistrationNonce,
   useRegistrationToken,
 } from "../storage/registration.js";
+import { type ExternalSubject, linkExternalId } from "../storage/external-identities.js";
 import { setProfileField } from "../storage/profiles.js";
 import { type CaptchaContext, requireCaptcha } from "./captcha.js";
 import type { AccountContext } from "./context.js";
@@ -144,6 +145,8 @@ interface NewAccount {
   /** The guest whose account becomes this one. */
   readonly guest?: Requester | undefined;
   readonly displayname?: string | undefined;
+  /** Who this is at another provider of identities. */
+  readonly external?: ExternalSubject | undefined;
   /** A registration token to be used up. */
   readonly token?: string | undefined;
   /** Sessions that proved addresses of the user. */
@@ -158,7 +161,7 @@ interface NewAccount {
  */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, displayname } = account;
+  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, displayname, external } = account;
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
   const registered = await database.transaction(async (tx): Promise<Registered> => {
     const now = clock.now();
@@ -171,6 +174,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
         : (await upgradeGuest(tx, guest.user_nid, password_hash)) && guest.user_nid;
     if (typeof user_nid !== "number") throw userInUse();
     if (guest !== undefined) tokensChanged(context, tx, user_nid);
+    if (external !== undefined && !(await linkExternalId(tx, external, user_nid))) throw userInUse();
     if (displayname !== undefined) await setProfileField(tx, user_nid, "displayname", JSON.stringify(displayname));
     for (const sid of validations) await addValidated(context, tx, { user_id, user_nid }, sid);
     if (session === undefined) return { user_id };

@@ -29,5 +29,7 @@ export interface Requester {
   /** Nobody hears what they say, and they are not told. */
   readonly shadow_banned?: boolean | undefined;
   readonly rate_limit?: OwnRateLimit | undefined;
+  /** The session came about through the OAuth 2.0 API. */
+  readonly oauth?: boolean | undefined;
   readonly appservice?: ActingAppService | undefined;
 }

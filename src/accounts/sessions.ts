@@ -9,6 +9,7 @@ import {
   insertToken,
   lockRefreshToken,
   noteFirstUse,
+  type OauthGrant,
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
@@ -34,6 +35,8 @@ export interface SessionRequest {
   readonly address: string | undefined;
   /** The client can refresh its token: it gets one that expires. */
   readonly refresh: boolean;
+  /** It is opened for a client of the OAuth 2.0 API. */
+  readonly oauth?: OauthGrant;
 }
 
 /** Account data that belongs to one device and goes with it (MSC3890). */
@@ -64,15 +67,13 @@ export async function openSession(
     tokensChanged(context, tx, user_nid, device_id);
   }
   await device;
-  return { device_id, ...(await giveTokens(context, tx, user_nid, device_id, request.refresh)) };
+  return { device_id, ...(await giveTokens(context, tx, { ...request, device_id })) };
 }
 
 async function giveTokens(
   { clock, config }: AccountContext,
   tx: Tx,
-  user_nid: number,
-  device_id: DeviceId,
-  refresh: boolean,
+  { user_nid, device_id, refresh, oauth }: Pick<SessionRequest, "user_nid" | "refresh"> & { readonly device_id: DeviceId; readonly oauth?: OauthGrant | undefined },
   replaces?: number,
 ): Promise<Tokens> {
   const access_token = newToken("access");
@@ -86,6 +87,7 @@ async function giveTokens(
     expires_ts: expires_in_ms === undefined ? undefined : clock.now() + expires_in_ms,
     refresh_expires_ts: refresh ? clock.now() + config.tokens.refresh_lifetime * 1000 : undefined,
     ...(replaces !== undefined && { replaces }),
+    oauth,
   });
   return {
     access_token,
@@ -96,20 +98,22 @@ async function giveTokens(
 
 /**
  * New tokens for a refresh token. The old ones stay valid until one of the new is used, so that a lost answer costs
- * nothing; asking again meanwhile voids what was given before. Throws M_UNKNOWN_TOKEN, M_USER_LOCKED.
+ * nothing; asking again meanwhile voids what was given before. Clients of the OAuth 2.0 API have to be those the token was
+ * given to. Throws M_UNKNOWN_TOKEN, M_USER_LOCKED.
  */
-export function refreshSession(context: AccountContext, refreshToken: string): Promise<Tokens> {
+export function refreshSession(context: AccountContext, refreshToken: string, clientId?: string): Promise<Tokens & { readonly scope?: string }> {
   return context.database.transaction(async (tx) => {
     const pair = await lockRefreshToken(tx, tokenDigest(refreshToken));
-    if (pair === undefined || pair.expires_ts <= context.clock.now()) {
+    if (pair === undefined || pair.expires_ts <= context.clock.now() || pair.oauth?.client_id !== clientId) {
       throw unknownToken("This refresh token is not known or has been used: log in again.");
     }
     if (pair.locked) throw userLocked();
-    const { nid, user_nid, device_id, replaces } = pair;
+    const { nid, user_nid, device_id, replaces, oauth } = pair;
     if (replaces !== undefined) await noteFirstUse(tx, nid, replaces);
     await deleteUnusedReplacements(tx, nid);
     tokensChanged(context, tx, user_nid, device_id);
-    return giveTokens(context, tx, user_nid, device_id, true, nid);
+    const tokens = await giveTokens(context, tx, { user_nid, device_id, refresh: true, oauth }, nid);
+    return { ...tokens, ...(oauth !== undefined && { scope: oauth.scope }) };
   });
 }
 

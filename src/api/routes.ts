@@ -9,6 +9,7 @@ import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
+import * as accountPagesSpec from "../../spec/client/account-pages.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
 import * as appserviceSpec from "../../spec/client/appservice.js";
@@ -27,6 +28,7 @@ import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
 import * as mutualRoomsSpec from "../../spec/client/mutual-rooms.js";
 import * as notificationsSpec from "../../spec/client/notifications.js";
+import * as oauthSpec from "../../spec/client/oauth.js";
 import * as oldSyncSpec from "../../spec/client/old-sync.js";
 import * as openidSpec from "../../spec/client/openid.js";
 import * as presenceSpec from "../../spec/client/presence.js";
@@ -79,6 +81,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
 import * as appservice from "./client/appservice.js";
@@ -97,6 +100,7 @@ import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
 import * as mutualRooms from "./client/mutual-rooms.js";
 import * as notifications from "./client/notifications.js";
+import * as oauth from "./client/oauth.js";
 import * as oldSync from "./client/old-sync.js";
 import * as openid from "./client/openid.js";
 import * as presence from "./client/presence.js";
@@ -145,6 +149,7 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(accountPagesSpec, accountPages),
   bind(adminDevicesSpec, adminDevices),
   bind(adminMediaSpec, adminMedia),
   bind(adminRegistrationTokensSpec, adminRegistrationTokens),
@@ -172,6 +177,7 @@ export const routes: readonly Route[] = [
   bind(membershipSpec, membership),
   bind(mutualRoomsSpec, mutualRooms),
   bind(notificationsSpec, notifications),
+  bind(oauthSpec, oauth),
   bind(oldSyncSpec, oldSync),
   bind(openidSpec, openid),
   bind(presenceSpec, presence),

@@ -8,6 +8,7 @@ import type { Typing } from "../ephemeral/typing.js";
 import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
+import type { IdentityProviders } from "../oauth/identity-providers.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { Backfills } from "../rooms/backfills.js";
 import type { HierarchyCache } from "../rooms/hierarchy-cache.js";
@@ -28,6 +29,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly appserviceClient: AppServiceClient;
   readonly signingKeyOf: SigningKeyOf;
   readonly federation: Federation;
+  readonly identityProviders: IdentityProviders;
   readonly remoteProfiles: RemoteProfiles;
   readonly sender: FederationSender;
   readonly transactions: InboundTransactions;

@@ -99,8 +99,9 @@ export class Thumbnailer {
   }
 
   async #still(source: Buffer, image: Sharp): Promise<Image> {
-    const { hasAlpha } = await readable(() => sharp(source).metadata());
-    return hasAlpha ? await finish(image.png(), TYPES.png) : await finish(image.jpeg({ quality: 80 }), TYPES.jpeg);
+    const { hasAlpha, format } = await readable(() => sharp(source).metadata());
+    // Drawings are PNG, whose sharp edges JPEG would smear.
+    return hasAlpha || format === "png" ? await finish(image.png(), TYPES.png) : await finish(image.jpeg({ quality: 80 }), TYPES.jpeg);
   }
 }
 

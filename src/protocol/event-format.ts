@@ -2,7 +2,7 @@
 import { badJson, MatrixError, tooLarge } from "../errors.js";
 import { decodeBase64, encodeBase64 } from "./base64.js";
 import { canonicalJson } from "./canonical-json.js";
-import { type Malformed, readEvent, type RoomEvent } from "./event.js";
+import { hasShortFields, type Malformed, readEvent, type RoomEvent } from "./event.js";
 import { contentHash, derivedEventId, essentialText, sha256 } from "./event-hash.js";
 import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "./identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString, parseJson } from "./json.js";
@@ -131,6 +131,7 @@ export function buildEvent(version: RoomVersion, draft: EventDraft, server: Serv
   if (Buffer.byteLength(text) > MAX_EVENT_BYTES) throw tooLarge("The event is larger than 65536 bytes.");
   const event = readEvent(version, signed, derivedEventId(version, essential), text);
   if ("malformed" in event) throw badJson(`The event is malformed: ${event.malformed}.`);
+  if (!hasShortFields(event)) throw badJson("The event is malformed: type and state_key have at most 255 bytes.");
   return event;
 }
 

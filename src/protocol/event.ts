@@ -56,13 +56,22 @@ export interface Malformed {
 
 export const MAX_PREV_EVENTS = 20;
 const MAX_AUTH_EVENTS = 10;
-const MAX_FIELD_BYTES = 255;
+const MAX_FIELD_LENGTH = 255;
 
 const malformed = (reason: string): Malformed => ({ malformed: reason });
 
 /** True for the create event of a room version whose create event carries no room id. */
 function isUnnamedCreate(version: RoomVersion, type: string, stateKey: JsonValue | undefined): boolean {
   return version.hashedRoomIds && type === "m.room.create" && stateKey === "";
+}
+
+function isTooLong(version: RoomVersion, field: string): boolean {
+  return Buffer.byteLength(field) > MAX_FIELD_LENGTH && (version.fieldsInBytes || Array.from(field).length > MAX_FIELD_LENGTH);
+}
+
+/** Whether an event keeps to what the specification says for all versions, as those that we make do. */
+export function hasShortFields({ type, state_key = "" }: RoomEvent): boolean {
+  return Buffer.byteLength(type) <= MAX_FIELD_LENGTH && Buffer.byteLength(state_key) <= MAX_FIELD_LENGTH;
 }
 
 /**
@@ -79,11 +88,9 @@ export function readEvent(
   const type = ownString(json, "type");
   const content = own(json, "content");
   const stateKey = own(json, "state_key");
-  if (type === undefined || Buffer.byteLength(type) > MAX_FIELD_BYTES) {
-    return malformed("type is not a string of at most 255 bytes");
-  }
+  if (type === undefined || isTooLong(version, type)) return malformed("type is not a string of at most 255 bytes");
   if (!isObject(content)) return malformed("content is not an object");
-  if (stateKey !== undefined && (typeof stateKey !== "string" || Buffer.byteLength(stateKey) > MAX_FIELD_BYTES)) {
+  if (stateKey !== undefined && (typeof stateKey !== "string" || isTooLong(version, stateKey))) {
     return malformed("state_key is not a string of at most 255 bytes");
   }
   const sender = parseUserId(own(json, "sender"));

@@ -42,6 +42,8 @@ export interface RoomVersion {
   readonly revisedRedaction: boolean;
   /** `redacts` is in the content of `m.room.redaction`. */
   readonly redactsInContent: boolean;
+  /** Types and state keys have at most 255 bytes; before, other servers counted characters, and rooms hold such events. */
+  readonly fieldsInBytes: boolean;
 
   /** The numbers under which this version's text lists the authorisation rules. */
   readonly rules: RuleNumbers;
@@ -69,6 +71,7 @@ export const V1: RoomVersion = {
   redactionKeepsAllow: false,
   redactionKeepsAuthoriser: false,
   revisedRedaction: false,
+  fieldsInBytes: false,
   redactsInContent: false,
   rules: RULES_V1,
 };
@@ -103,6 +106,7 @@ export const V10: RoomVersion = {
 };
 export const V11: RoomVersion = {
   ...V10,
+  fieldsInBytes: true,
   id: "11",
   implicitCreator: true,
   revisedRedaction: true,

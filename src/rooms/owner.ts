@@ -12,7 +12,7 @@ import { LEASE_SECONDS, type ProcessRegistration } from "../storage/processes.js
 import { FENCED } from "../storage/room-rows.js";
 import { claimRoom, roomOwner } from "../storage/rooms.js";
 import { type DraftResult, resultsFromJson, resultsToJson, type RoomDraft } from "./draft.js";
-import { loadRoomMemory, newRoomMemory } from "./room-memory.js";
+import { bytesOf, loadRoomMemory, newRoomMemory } from "./room-memory.js";
 import { outcomesFromJson, outcomesToJson, type Received, type ReceivedEvent, receivedFromJson, receivedToJson } from "./received-event.js";
 import type { RoomServices } from "./room-services.js";
 import { RoomLostError, RoomWorker } from "./room-worker.js";
@@ -43,7 +43,8 @@ export interface CreatedRoom {
 
 const SUBMIT = "rooms/submit";
 const RECEIVE = "rooms/receive";
-const MAX_ROOMS = 2_000;
+/** How much of its bound the memory of rooms is brought down to when it has gone over it. */
+const KEPT_SHARE = 0.9;
 const ATTEMPTS = 8;
 const RETRY_MS = 250;
 
@@ -57,9 +58,15 @@ export class RoomOwners {
   // In the order of last use.
   readonly #workers = new Map<RoomId, Promise<RoomWorker | undefined>>();
   readonly #loaded = new Map<RoomId, RoomWorker>();
+  readonly #maxBytes: number;
+  /** What the rooms took when they were last used. */
+  readonly #sizes = new Map<RoomId, number>();
+  #bytes = 0;
 
-  constructor(services: RoomServices, registration: ProcessRegistration, transport: OwnerTransport) {
+  /** Keeps the memory of rooms below `maxBytes`, as far as they are not in use. */
+  constructor(services: RoomServices, registration: ProcessRegistration, transport: OwnerTransport, maxBytes: number) {
     this.#services = services;
+    this.#maxBytes = maxBytes;
     this.#registration = registration;
     this.#transport = transport;
     this.methods = new Map([
@@ -177,13 +184,21 @@ export class RoomOwners {
     const position = await worker.create(create, creation.drafts(room_id), alongside);
     this.#workers.set(room_id, Promise.resolve(worker));
     this.#loaded.set(room_id, worker);
+    this.#weigh(room_id, worker);
     return { room_id, room_nid, position };
+  }
+
+  /** Bytes in use, by estimate. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Forgets all rooms: they are loaded again when they are needed. What is under way is judged by its fence. */
   forgetAll(): void {
     this.#workers.clear();
     this.#loaded.clear();
+    this.#sizes.clear();
+    this.#bytes = 0;
   }
 
   /** Waits for what is under way; the registration, which the caller closes afterwards, gives the rooms up. */
@@ -191,8 +206,7 @@ export class RoomOwners {
     for (const loaded of await Promise.allSettled(this.#workers.values())) {
       if (loaded.status === "fulfilled") await loaded.value?.drain();
     }
-    this.#workers.clear();
-    this.#loaded.clear();
+    this.forgetAll();
   }
 
   /** Submits to our own worker; undefined if the room is not ours, or was lost on the way without anything happening. */
@@ -227,12 +241,12 @@ export class RoomOwners {
       throw outward(error);
     });
     if (loaded === undefined && this.#workers.get(roomId) === loading) this.#workers.delete(roomId);
+    if (loaded !== undefined && this.#loaded.get(roomId) === loaded) this.#weigh(roomId, loaded);
     return loaded;
   }
 
   async #load(roomId: RoomId): Promise<RoomWorker | undefined> {
     try {
-      this.#evict();
       const owner = this.#registration.nid;
       const record = await claimRoom(this.#services.database, roomId, owner);
       if (record === undefined) return undefined;
@@ -250,15 +264,24 @@ export class RoomOwners {
     if (this.#loaded.get(roomId) !== worker) return;
     this.#loaded.delete(roomId);
     this.#workers.delete(roomId);
+    this.#bytes -= this.#sizes.get(roomId) ?? 0;
+    this.#sizes.delete(roomId);
+  }
+
+  /** Notes what a room takes now that it is used, and makes room for it. */
+  #weigh(roomId: RoomId, { memory }: RoomWorker): void {
+    const bytes = bytesOf(memory);
+    this.#bytes += bytes - (this.#sizes.get(roomId) ?? 0);
+    this.#sizes.set(roomId, bytes);
+    if (this.#bytes > this.#maxBytes) this.#evict(roomId);
   }
 
   /** Drops rooms that were not used for longest and have nothing to do. They stay ours until another process asks. */
-  #evict(): void {
-    if (this.#workers.size < MAX_ROOMS) return;
+  #evict(used: RoomId): void {
     for (const roomId of this.#workers.keys()) {
-      if (this.#workers.size < MAX_ROOMS * 0.9) return;
+      if (this.#bytes < this.#maxBytes * KEPT_SHARE) return;
       const worker = this.#loaded.get(roomId);
-      if (worker?.isIdle === true) this.#forget(roomId, worker);
+      if (roomId !== used && worker?.isIdle === true) this.#forget(roomId, worker);
     }
   }
 

@@ -39,17 +39,37 @@ type ReceiveContext = Pick<RoomContext, "database" | "owners" | "federation">;
 /** What became of each event; those that cannot be judged yet are left out. */
 export type Outcomes = ReadonlyMap<EventId, Outcome>;
 
+/** Events of one room that a server sent together. */
+export interface SentEvents {
+  readonly sender: Sender;
+  readonly events: readonly RoomEvent[];
+}
+
 /**
- * Works events of one room, whose format and signatures were checked, into the room: asks their sender for what they refer to
- * and we do not have, as far as that is little. Throws what the room's owner throws.
+ * Works events of one room, whose format and signatures were checked, into the room as one change: asks the sender of each for
+ * what they refer to and neither we nor the others have, as far as that is little. Throws what the room's owner throws.
  */
-export async function receiveEvents(context: RoomContext, room: Room, sender: Sender, events: readonly RoomEvent[]): Promise<Outcomes> {
-  const batch = new Batch(context, room, sender);
-  for (const event of events) batch.send(event);
-  await batch.closeGaps();
-  await batch.findStates();
-  await batch.findAuthEvents();
-  const ordered = batch.inOrder();
+export async function receiveEvents(context: RoomContext, room: Room, sent: readonly SentEvents[]): Promise<Outcomes> {
+  const stored = new Map<EventId, boolean>();
+  const together = new Set(sent.flatMap(({ events }) => events.map(({ event_id }) => event_id)));
+  const batches = sent.map(({ sender, events }) => {
+    const batch = new Batch(context, room, sender, { stored, together });
+    for (const event of events) batch.send(event);
+    return batch;
+  });
+  const [first] = batches;
+  if (first === undefined) return new Map();
+  const named = sent.flatMap(({ events }) => events.flatMap(({ prev_events, auth_events }) => [...prev_events, ...auth_events]));
+  await first.lookUp(named.filter((id) => !together.has(id)));
+  await Promise.all(
+    batches.map(async (batch) => {
+      await batch.closeGaps();
+      await batch.findStates();
+      await batch.findAuthEvents();
+    }),
+  );
+  if (batches.length > 1) first.takeOver(batches.slice(1));
+  const ordered = first.inOrder();
   const { owners } = context;
   // What a given state names has to be there before the events that it is the state of.
   const ahead = ordered.some(({ stateBefore }) => stateBefore !== undefined) ? ordered.filter(({ as }) => as === "outlier") : [];
@@ -75,20 +95,34 @@ export async function receiveHistory(context: ReceiveContext, room: Room, sender
   return given.length;
 }
 
-/** Events that are received together, and what was found for them. */
+/** What the batches of several senders know together. */
+interface Shared {
+  /** What the database has: true for events whose place in the room is known. */
+  readonly stored: Map<EventId, boolean>;
+  /** What one of them was sent: it is not asked for. */
+  readonly together: ReadonlySet<EventId>;
+}
+
+interface Entry {
+  readonly event: RoomEvent;
+  as: ReceivedEvent["as"];
+  stateBefore?: ReadonlyMap<StateTuple, EventId>;
+}
+
+/** Events that a server sent, and what was found for them. */
 class Batch {
   readonly #context: ReceiveContext;
   readonly #room: Room;
   readonly #sender: Sender;
-  readonly #events = new Map<EventId, { readonly event: RoomEvent; as: ReceivedEvent["as"]; stateBefore?: ReadonlyMap<StateTuple, EventId> }>();
+  readonly #events = new Map<EventId, Entry>();
   readonly #sent = new Set<EventId>();
-  /** What the database has: true for events whose place in the room is known. */
-  readonly #stored = new Map<EventId, boolean>();
+  readonly #shared: Shared;
 
-  constructor(context: ReceiveContext, room: Room, sender: Sender) {
+  constructor(context: ReceiveContext, room: Room, sender: Sender, shared: Shared = { stored: new Map(), together: new Set() }) {
     this.#context = context;
     this.#room = room;
     this.#sender = sender;
+    this.#shared = shared;
   }
 
   /** Adds an event that was sent to us. */
@@ -112,21 +146,46 @@ class Batch {
     else if (known.as === "outlier") known.as = as;
   }
 
-  /** Which of these events neither the database nor the batch has; `placed` counts outliers as missing. */
+  /** Asks the database for events, unless it is known that it has them. */
+  async lookUp(ids: Iterable<EventId>): Promise<void> {
+    const { stored } = this.#shared;
+    const unknown = [...new Set(ids)].filter((id) => !stored.has(id));
+    if (unknown.length === 0) return;
+    for (const row of (await eventsById(this.#context.database, unknown)).values()) {
+      if (row.room_nid === this.#room.nid) stored.set(row.event_id, (row.flags & FLAGS.outlier) === 0);
+    }
+  }
+
+  /** Which of these events neither the database nor a batch has; `placed` counts outliers as missing. */
   async #missing(ids: Iterable<EventId>, placed: boolean): Promise<EventId[]> {
-    const wanted = [...new Set(ids)];
-    const unknown = wanted.filter((id) => !this.#stored.has(id));
-    if (unknown.length > 0) {
-      for (const row of (await eventsById(this.#context.database, unknown)).values()) {
-        if (row.room_nid === this.#room.nid) this.#stored.set(row.event_id, (row.flags & FLAGS.outlier) === 0);
+    const lacking = [...new Set(ids)].filter((id) => !this.#isHere(id, placed));
+    await this.lookUp(lacking);
+    return lacking.filter((id) => !this.#isHere(id, placed));
+  }
+
+  #isHere(id: EventId, placed: boolean): boolean {
+    const here = this.#events.get(id);
+    if (here !== undefined && (!placed || here.as !== "outlier")) return true;
+    const { stored, together } = this.#shared;
+    // What this batch was sent itself and left out again is not here.
+    return (together.has(id) && !this.#sent.has(id)) || stored.get(id) === true || (!placed && stored.has(id));
+  }
+
+  /** Takes what other batches hold; then leaves out what follows events that these were sent and had to leave out themselves. */
+  takeOver(others: readonly Batch[]): void {
+    for (const { event_id, entry } of others.flatMap((other) => [...other.#events].map(([event_id, entry]) => ({ event_id, entry })))) {
+      const here = this.#events.get(event_id);
+      // Of what several found, that counts which needs least: a place over none, no given state over one.
+      if (here === undefined || here.as === "outlier" || (entry.as !== "outlier" && entry.stateBefore === undefined)) this.#events.set(event_id, entry);
+    }
+    const { stored } = this.#shared;
+    const isPlaced = (id: EventId): boolean => stored.get(id) === true || (this.#events.get(id)?.as ?? "outlier") !== "outlier";
+    for (let again = true; again; ) {
+      again = false;
+      for (const [id, { event, as, stateBefore }] of this.#events) {
+        if (as !== "outlier" && stateBefore === undefined && !event.prev_events.every(isPlaced)) again = this.#events.delete(id);
       }
     }
-    return wanted.filter((id) => {
-      const here = this.#events.get(id);
-      if (here !== undefined && (!placed || here.as !== "outlier")) return false;
-      const stored = this.#stored.get(id);
-      return stored === undefined || (placed && !stored);
-    });
   }
 
   #placed(): RoomEvent[] {

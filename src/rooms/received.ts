@@ -19,7 +19,7 @@ import { relationOf } from "./relation.js";
 import { type Extremity, loadCounting, loadScopes, loadState, type RoomMemory, type StateSlot } from "./room-memory.js";
 import type { Outcome, Received, ReceivedEvent } from "./received-event.js";
 import type { RoomServices } from "./room-services.js";
-import { chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "./snapshot-chain.js";
+import { chainOf, EMPTY_CHAIN, eventAt, foldChain, isSameSnapshot, type SnapshotChain, snapshotOf } from "./snapshot-chain.js";
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
@@ -95,8 +95,6 @@ export async function persistReceived(
     if (relation !== undefined) types.add(relation.rel_type);
     if (event.state_key !== undefined) tuples.add(stateTuple(event.type, event.state_key));
   }
-  // Resolution may bring back any state of the branches; its names are known by number, so these are theirs.
-  const branches = new Map<number, SnapshotChain>();
   const userNids = await interning.users(users);
   const typeNids = await interning.types(types);
   const tupleNids = await interning.tuples(tuples);
@@ -113,6 +111,7 @@ export async function persistReceived(
     ...COUNTED_STATE,
     ...mentioned.map((id) => stateTuple("m.room.member", id)),
     ...[...counting.members.values()].map(({ user_id }) => stateTuple("m.room.member", user_id)),
+    ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event)),
   ]);
   await loadScopes(database, memory, counting, [MAIN_TIMELINE, ...roots]);
 
@@ -133,42 +132,66 @@ export async function persistReceived(
     (server) => signingKey(server) !== undefined,
   );
 
+  const { branches } = memory;
+  /** What we wrote as the state before an event. */
+  const snapshotBefore = async ({ state_before }: Known): Promise<SnapshotChain> => {
+    if (state_before === null) return EMPTY_CHAIN;
+    if (snapshotOf(memory.chain) === state_before) return memory.chain;
+    let chain = branches.snapshot(state_before);
+    if (chain === undefined) {
+      chain = chainOf(await snapshotLinks(database, state_before), memory.chain);
+      branches.rememberSnapshot(state_before, chain, memory.chain);
+    }
+    return chain;
+  };
   /** The state after an event: the state before it, and itself if it is state that was not rejected. */
   const after = async (event: Known): Promise<SnapshotChain> => {
     if (event.after !== undefined) return event.after;
     const [end] = memory.extremities;
     if (memory.extremities.length === 1 && end?.nid === event.nid) return (event.after = memory.chain);
-    let before = event.state_before === null ? EMPTY_CHAIN : branches.get(event.state_before);
-    if (before === undefined && event.state_before !== null) {
-      before = chainOf(await snapshotLinks(database, event.state_before));
-      branches.set(event.state_before, before);
-    }
-    before ??= EMPTY_CHAIN;
+    const remembered = branches.after(event.nid);
+    if (remembered !== undefined) return (event.after = remembered);
+    const before = await snapshotBefore(event);
     if (event.event.state_key === undefined || (event.flags & FLAGS.rejected) !== 0) return (event.after = before);
     const nids = await interning.tuples([stateTuple(event.event.type, event.event.state_key)]);
-    return (event.after = change.snapshot(before, new Map([...nids.values()].map((tuple) => [tuple, event.nid]))));
+    const chain = change.snapshot(before, new Map([...nids.values()].map((tuple) => [tuple, event.nid])));
+    branches.rememberAfter(event.nid, chain, memory.chain);
+    return (event.after = chain);
   };
 
   // Events of this batch are not in the tables yet.
   const inBatch = new Map<number, Known>();
+  /** The resolution of the states of branches: once for each set of snapshots, whatever follows them that is no state. */
   const meet = async (chains: readonly SnapshotChain[]): Promise<SnapshotChain> => {
     const [first = EMPTY_CHAIN, ...others] = chains;
-    const states = [first, ...others].map(foldChain);
-    const [own = new Map<number, number>()] = states;
-    if (states.every((state) => difference(own, state).size === 0)) return first;
-    const changes = difference(own, await resolveStates(memory, services, states, inBatch));
-    return changes.size === 0 ? first : change.snapshot(first, changes);
+    if (others.every((chain) => isSameSnapshot(chain, first))) return first;
+    const before = branches.met(chains);
+    if (before !== undefined) return before;
+    const distinct = [...new Map(chains.map((chain) => [snapshotOf(chain), chain])).values()];
+    const states = distinct.map(foldChain);
+    const resolved = await resolveStates(memory, services, states, inBatch);
+    // Most often one of the branches has seen all that counts: then no other snapshot is needed.
+    const differences = states.map((state) => difference(state, resolved));
+    const least = differences.reduce((best, changes, index) => (changes.size < (differences[best]?.size ?? 0) ? index : best), 0);
+    const [nearest = first, changes = new Map<number, number>()] = [distinct[least], differences[least]];
+    const result = changes.size === 0 ? nearest : change.snapshot(nearest, changes);
+    branches.rememberMet(chains, result, memory.chain);
+    return result;
   };
 
   let ends: readonly Extremity[] = memory.extremities;
   const endStates = new Map<number, SnapshotChain>();
   const stateOfEnds = async (): Promise<SnapshotChain> => {
     if (ends === memory.extremities) return memory.chain;
+    const known = (end: Extremity): SnapshotChain | undefined => endStates.get(end.nid) ?? branches.after(end.nid);
+    const rows = await eventsByNid(database, ends.filter((end) => known(end) === undefined).map(({ nid }) => nid));
     const chains = await inOrder(ends, async (end) => {
-      const fromBatch = endStates.get(end.nid);
-      if (fromBatch !== undefined) return fromBatch;
-      const row = (await eventsByNid(database, [end.nid])).get(end.nid);
-      return row === undefined ? memory.chain : await after({ ...row, event: end.event });
+      const chain = known(end);
+      const row = rows.get(end.nid);
+      if (chain !== undefined || row === undefined) return chain ?? memory.chain;
+      const read = await after({ ...row, event: end.event });
+      endStates.set(end.nid, read);
+      return read;
     });
     return await meet(chains);
   };
@@ -176,10 +199,11 @@ export async function persistReceived(
   const seen = new Map<number, RoomEvent>();
   /** The events that a state holds for what authorises an event. */
   const authorising = async (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> => {
-    const state = foldChain(chain);
     const wanted = authorisingTuples(memory.version, event).flatMap((tuple) => {
       const number = asked.get(tuple) ?? tupleNids.get(tuple);
-      const nid = number === undefined ? undefined : state.get(number);
+      const nid = number === undefined ? undefined : eventAt(chain, number);
+      const slot = memory.state.get(tuple);
+      if (nid !== undefined && slot?.nid === nid) seen.set(nid, slot.event);
       return nid === undefined ? [] : [{ tuple, nid }];
     });
     const unseen = wanted.map(({ nid }) => nid).filter((nid) => !seen.has(nid) && !inBatch.has(nid));
@@ -229,11 +253,11 @@ export async function persistReceived(
     let outcome: Outcome = allowed ? as : as === "outlier" ? "rejected_outlier" : "rejected";
     if (outcome === "live" && entry !== true) {
       const current = await stateOfEnds();
-      if (current !== before && !authorise(memory.version, event, await authorising(event, current)).allowed) outcome = "soft_failed";
+      if (!isSameSnapshot(current, before) && !authorise(memory.version, event, await authorising(event, current)).allowed) outcome = "soft_failed";
     }
     outcomes.set(event.event_id, outcome);
     const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));
-    const replaces = tuple === undefined ? undefined : foldChain(before).get(tuple);
+    const replaces = tuple === undefined ? undefined : eventAt(before, tuple);
     const flags = OUTCOME_FLAGS[outcome];
     const { nid, slot } = change.addReceived({
       event,
@@ -255,6 +279,9 @@ export async function persistReceived(
     const added: Known = { nid, event, flags, state_before: null, thread_root: null, slot, after: following };
     known.set(event.event_id, added);
     inBatch.set(nid, added);
+    if (as !== "outlier") branches.rememberAfter(nid, following, memory.chain);
+    if (outlier !== undefined) branches.forgetMet();
+    if (entry === true) branches.forgetAll();
     if (outcome !== "live") continue;
     const merged = new Set(previous.map((one) => one.nid));
     ends = [...(entry === true ? [] : ends.filter((end) => !merged.has(end.nid))), { nid, event }];
@@ -263,7 +290,8 @@ export async function persistReceived(
 
   if (change.isEmpty) return { position: 0, outcomes };
   const chain = await stateOfEnds();
-  const changes = await namedChanges(services, memory, difference(foldChain(memory.chain), foldChain(chain)), inBatch);
+  const changed = isSameSnapshot(chain, memory.chain) ? new Map<number, number>() : difference(foldChain(memory.chain), foldChain(chain));
+  const changes = await namedChanges(services, memory, changed, inBatch);
   for (const { type, state_key } of changes) {
     const user = type === "m.room.member" ? parseUserId(state_key) : undefined;
     if (user !== undefined) for (const [id, nid] of await interning.users([user])) userNids.set(id, nid);
@@ -271,7 +299,7 @@ export async function persistReceived(
   }
   change.replaceState(ends, chain, changes);
   // Who is in the room may have changed in ways that the counting did not see.
-  memory.counting = undefined;
+  if (changes.length > 0) memory.counting = undefined;
   return { position: await services.committer.submit(change.item()), outcomes };
 }
 

@@ -18,15 +18,35 @@ export const EMPTY_CHAIN: SnapshotChain = { links: [] };
 
 const RADIX = 16;
 
-/** The chain that storage gave. */
-export function chainOf(links: readonly SnapshotLink[]): SnapshotChain {
+/** The chain that storage gave; it shares with another one what both hold. */
+export function chainOf(links: readonly SnapshotLink[], other: SnapshotChain = EMPTY_CHAIN): SnapshotChain {
+  const shared = new Map(other.links.map((link) => [link.nid, link]));
   return {
-    links: links.map(({ nid, number, tuple_nids, event_nids }) => ({
-      nid,
-      number,
-      changes: new Map(tuple_nids.map((tuple, index) => [tuple, event_nids[index] ?? 0])),
-    })),
+    links: links.map(
+      ({ nid, number, tuple_nids, event_nids }) =>
+        shared.get(nid) ?? { nid, number, changes: new Map(tuple_nids.map((tuple, index) => [tuple, event_nids[index] ?? 0])) },
+    ),
   };
+}
+
+/** How much a chain holds that it does not share with another one: at least 1. */
+export function chainSize(chain: SnapshotChain, other: SnapshotChain): number {
+  const shared = new Set(other.links);
+  return chain.links.reduce((sum, link) => (shared.has(link) ? sum : sum + link.changes.size), 1);
+}
+
+/** Whether two chains are the same snapshot. */
+export function isSameSnapshot(a: SnapshotChain, b: SnapshotChain): boolean {
+  return a === b || snapshotOf(a) === snapshotOf(b);
+}
+
+/** The event that a chain's state holds for a tuple: what `foldChain` has for it. */
+export function eventAt(chain: SnapshotChain, tuple: number): number | undefined {
+  for (let index = chain.links.length - 1; index >= 0; index -= 1) {
+    const event = chain.links[index]?.changes.get(tuple);
+    if (event !== undefined) return event === 0 ? undefined : event;
+  }
+  return undefined;
 }
 
 /** The number of the last snapshot's row; null for the empty state. */

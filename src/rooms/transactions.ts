@@ -22,7 +22,7 @@ import { isKnownWell } from "../storage/memberships.js";
 import { checkEvents } from "./check-events.js";
 import { findRoom, type Room } from "./current-state.js";
 import { takeBackOutside } from "./outside.js";
-import { receiveEvents, type Sender } from "./receive.js";
+import { receiveEvents, type Sender, type SentEvents } from "./receive.js";
 import { requireAllowedServer } from "./server-view.js";
 
 const log = logger("transactions");
@@ -35,6 +35,8 @@ const PAUSE_MS = 30_000;
 const LOOK_MS = 5_000;
 const TAKE = 100;
 const DAY_MS = 86_400_000;
+/** Events of a room, of whatever servers, that are worked in together; what a server sent together always is. */
+const TOGETHER = 250;
 
 /** Whether a fault is one of this moment. */
 function passes(error: unknown): boolean {
@@ -44,14 +46,20 @@ function passes(error: unknown): boolean {
 /** What became of an event of a transaction: an empty object, or why it was refused. */
 type EventResult = Readonly<Record<string, string>>;
 
+/** Events of one transaction that wait to be worked into their room. */
+interface Waiting extends SentEvents {
+  readonly results: Map<EventId, EventResult>;
+  readonly done: () => void;
+}
+
 /** Takes what other servers send. */
 export class InboundTransactions implements AsyncDisposable {
   readonly #context: RoomContext;
   readonly #takeEdu: (sender: Sender, edu: JsonObject) => Promise<void>;
   /** Transactions that are being worked on: the same again gets the same answer. */
   readonly #running = new Map<string, Promise<string>>();
-  /** What is worked in for each room: one after the other. */
-  readonly #rooms = new Map<RoomId, Promise<unknown>>();
+  /** What waits for each room, and what works it in until nothing does. */
+  readonly #rooms = new Map<RoomId, { readonly waiting: Waiting[]; working: Promise<void> }>();
   readonly #timer: NodeJS.Timeout;
   #retrying: Promise<void> | undefined;
   #closed = false;
@@ -107,7 +115,7 @@ export class InboundTransactions implements AsyncDisposable {
       const now = clock.now();
       const staged = events.map(({ event_id, json }) => ({ room_id: roomId, event_id, json }));
       await stageEvents(database, sender.origin, staged, now, now + HOLD_MS);
-      work.push(this.#work(room, sender, events, results));
+      work.push(this.#work(room, { sender, events }, results));
     }
     await inTime(Promise.all(work), WAIT_MS);
     return results;
@@ -142,32 +150,71 @@ export class InboundTransactions implements AsyncDisposable {
     return events;
   }
 
-  /** Works events into their room, after what is being worked in there; what is decided is no longer kept. */
-  async #work(room: Room, sender: Sender, events: readonly RoomEvent[], results?: Map<EventId, EventResult>): Promise<void> {
-    const before = this.#rooms.get(room.room_id) ?? Promise.resolve();
-    const work = (async (): Promise<void> => {
-      await before;
-      if (this.#closed) return;
-      if (!(await isKnownWell(this.#context.database, room.nid))) {
-        // Nobody of ours is there: only the end of an invitation or a knock is for us.
-        for (const event of events) await takeBackOutside(this.#context, room.rules, event);
-        await removeStagedEvents(this.#context.database, events.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
+  /** Works events into their room, after what is being worked in there, and with whatever else waits for that. */
+  async #work(room: Room, sent: SentEvents, results = new Map<EventId, EventResult>()): Promise<void> {
+    await new Promise<void>((done) => {
+      const waiting = { ...sent, results, done };
+      const running = this.#rooms.get(room.room_id);
+      if (running !== undefined) {
+        running.waiting.push(waiting);
         return;
       }
-      const outcomes = await receiveEvents(this.#context, room, sender, events);
-      for (const [id, outcome] of outcomes) {
-        if (outcome === "rejected") results?.set(id, { error: "The rules of the room do not allow this event." });
-      }
-      const undecided = await this.#undecided(events);
-      const decided = events.filter(({ event_id }) => !undecided.has(event_id));
-      await removeStagedEvents(this.#context.database, decided.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
-    })();
-    const quiet = work.catch((error: unknown) => {
-      log.warn({ origin: sender.origin, room: room.room_id, err: error }, "events could not be worked into their room; they are tried again");
+      const queue = [waiting];
+      this.#rooms.set(room.room_id, { waiting: queue, working: this.#workAll(room, queue) });
     });
-    this.#rooms.set(room.room_id, quiet);
-    await quiet;
-    if (this.#rooms.get(room.room_id) === quiet) this.#rooms.delete(room.room_id);
+  }
+
+  async #workAll(room: Room, queue: Waiting[]): Promise<void> {
+    while (queue.length > 0) {
+      let events = 0;
+      const cut = queue.findIndex((one, index) => {
+        events += one.events.length;
+        return index > 0 && events > TOGETHER;
+      });
+      const taken = queue.splice(0, cut < 0 ? queue.length : cut);
+      await this.#workTogether(room, taken);
+      for (const { done } of taken) done();
+    }
+    this.#rooms.delete(room.room_id);
+  }
+
+  /** Works in what several servers sent; each alone where one of them may have kept others from being worked in. */
+  async #workTogether(room: Room, sent: readonly Waiting[]): Promise<void> {
+    if (this.#closed) return;
+    let left: readonly Waiting[];
+    try {
+      left = await this.#workIn(room, sent);
+    } catch (error) {
+      log.warn({ origins: sent.map(({ sender }) => sender.origin), room: room.room_id, err: error }, "events could not be worked into their room; they are tried again");
+      left = passes(error) ? [] : sent;
+    }
+    if (sent.length > 1) for (const one of left) await this.#workTogether(room, [one]);
+  }
+
+  /** Works events into their room; what is decided is no longer kept. Who had counted on events of others in vain is given back. */
+  async #workIn(room: Room, sent: readonly Waiting[]): Promise<Waiting[]> {
+    const { database } = this.#context;
+    const all = sent.flatMap(({ events }) => events);
+    if (!(await isKnownWell(database, room.nid))) {
+      // Nobody of ours is there: only the end of an invitation or a knock is for us.
+      for (const event of all) await takeBackOutside(this.#context, room.rules, event);
+      await removeStagedEvents(database, all.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
+      return [];
+    }
+    const outcomes = await receiveEvents(this.#context, room, sent);
+    for (const { events, results } of sent) {
+      for (const { event_id } of events) {
+        if (outcomes.get(event_id) === "rejected") results.set(event_id, { error: "The rules of the room do not allow this event." });
+      }
+    }
+    const undecided = await this.#undecided(all);
+    const decided = all.filter(({ event_id }) => !undecided.has(event_id));
+    await removeStagedEvents(database, decided.map(({ event_id }) => ({ room_id: room.room_id, event_id })));
+    return sent.filter(({ events }) => {
+      const own = new Set(events.map(({ event_id }) => event_id));
+      const inVain = (id: EventId): boolean => undecided.has(id) && !own.has(id);
+      return events.some(({ event_id, prev_events, auth_events }) => undecided.has(event_id) && [...prev_events, ...auth_events].some(inVain));
+    });
   }
 
   async #undecided(events: readonly RoomEvent[]): Promise<Set<EventId>> {
@@ -194,7 +241,7 @@ export class InboundTransactions implements AsyncDisposable {
         const wire = group.map(({ json }) => parseJson(json, { numbers: "lexemes" }));
         const sender = { origin: first.origin, destination: servers.names[0] };
         const events = await this.#admissible(room, sender, wire, new Map());
-        await this.#work(room, sender, events);
+        await this.#work(room, { sender, events });
       }
     } catch (error) {
       log.warn({ err: error }, "events that wait could not be taken up");
@@ -205,7 +252,7 @@ export class InboundTransactions implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
     this.#closed = true;
-    await Promise.all([this.#retrying, ...this.#rooms.values()]);
+    await Promise.all([this.#retrying, ...[...this.#rooms.values()].map(({ working }) => working)]);
   }
 }
 

@@ -20,6 +20,14 @@ export interface StoredToken {
   readonly expires_ts: number | undefined;
   /** The pair that goes as soon as this one is used. */
   readonly replaces: number | undefined;
+  /** It was given through the OAuth 2.0 API. */
+  readonly oauth: boolean;
+}
+
+/** The client of the OAuth 2.0 API that has a token, and the scope that it was granted. */
+export interface OauthGrant {
+  readonly client_id: string;
+  readonly scope: string;
 }
 
 export interface StoredRefreshToken {
@@ -29,6 +37,7 @@ export interface StoredRefreshToken {
   readonly locked: boolean;
   readonly expires_ts: number;
   readonly replaces: number | undefined;
+  readonly oauth: OauthGrant | undefined;
 }
 
 export interface NewToken {
@@ -39,28 +48,29 @@ export interface NewToken {
   readonly expires_ts: number | undefined;
   readonly refresh_expires_ts: number | undefined;
   readonly replaces?: number;
+  readonly oauth?: OauthGrant | undefined;
 }
 
 const FIND: Statement = {
   name: "access_tokens_find",
   // access_tokens_access_digest_key, accounts_pkey, users_pkey
   text: `SELECT access_tokens.nid, access_tokens.user_nid, users.user_id, device_id, is_admin, is_guest, locked, suspended, shadow_banned, valid_until_ts,
-      messages_per_second, burst_count, expires_ts, replaces
+      messages_per_second, burst_count, expires_ts, replaces, oauth_client_id IS NOT NULL AS oauth
     FROM access_tokens JOIN accounts USING (user_nid) JOIN users ON users.nid = access_tokens.user_nid
     WHERE access_digest = $1 AND deactivated_ts IS NULL`,
 };
 const FIND_REFRESH: Statement = {
   name: "access_tokens_find_refresh",
   // access_tokens_refresh_digest_key. The row is locked: of two refreshes at once the second sees what the first did.
-  text: `SELECT access_tokens.nid, access_tokens.user_nid, device_id, locked, refresh_expires_ts, replaces
+  text: `SELECT access_tokens.nid, access_tokens.user_nid, device_id, locked, refresh_expires_ts, replaces, oauth_client_id, oauth_scope
     FROM access_tokens JOIN accounts USING (user_nid)
     WHERE refresh_digest = $1 AND deactivated_ts IS NULL FOR UPDATE OF access_tokens`,
 };
 const INSERT: Statement = {
   name: "access_tokens_insert",
   text: `INSERT INTO access_tokens
-      (access_digest, refresh_digest, user_nid, device_id, expires_ts, refresh_expires_ts, replaces)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+      (access_digest, refresh_digest, user_nid, device_id, expires_ts, refresh_expires_ts, replaces, oauth_client_id, oauth_scope)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 };
 const DELETE_OF_DEVICE: Statement = {
   name: "access_tokens_delete_of_device",
@@ -73,8 +83,13 @@ const DELETE_UNUSED: Statement = {
 };
 const FIRST_USE: Statement = {
   name: "access_tokens_first_use",
-  text: `WITH used AS (UPDATE access_tokens SET replaces = NULL WHERE nid = $1 AND replaces = $2 RETURNING nid)
-    DELETE FROM access_tokens WHERE nid = $2 AND EXISTS (SELECT FROM used)`,
+  // Of OAuth clients the refresh token is remembered: whoever shows it again has no right to it.
+  text: `WITH used AS (UPDATE access_tokens SET replaces = NULL WHERE nid = $1 AND replaces = $2 RETURNING nid),
+      gone AS (DELETE FROM access_tokens WHERE nid = $2 AND EXISTS (SELECT FROM used)
+        RETURNING refresh_digest, user_nid, device_id, refresh_expires_ts, oauth_client_id)
+    INSERT INTO oauth_spent_tokens (refresh_digest, user_nid, device_id, expires_ts)
+      SELECT refresh_digest, user_nid, device_id, refresh_expires_ts FROM gone WHERE oauth_client_id IS NOT NULL
+      ON CONFLICT DO NOTHING`,
 };
 
 const optionalNumber = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
@@ -98,6 +113,7 @@ export async function findAccessToken(database: Database, digest: Buffer): Promi
     burst_count: optionalNumber(row["burst_count"]),
     expires_ts: optionalNumber(row["expires_ts"]),
     replaces: optionalNumber(row["replaces"]),
+    oauth: row["oauth"] === true,
   };
 }
 
@@ -112,6 +128,7 @@ export async function lockRefreshToken(tx: Tx, digest: Buffer): Promise<StoredRe
     locked: row["locked"] === true,
     expires_ts: Number(row["refresh_expires_ts"]),
     replaces: optionalNumber(row["replaces"]),
+    oauth: typeof row["oauth_client_id"] === "string" ? { client_id: row["oauth_client_id"], scope: String(row["oauth_scope"]) } : undefined,
   };
 }
 
@@ -124,6 +141,8 @@ export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
     token.expires_ts ?? null,
     token.refresh_expires_ts ?? null,
     token.replaces ?? null,
+    token.oauth?.client_id ?? null,
+    token.oauth?.scope ?? null,
   ]);
 }
 

@@ -7,6 +7,8 @@ import { giveUpMessages } from "./destinations.js";
 import { keepLogPartitions } from "./log-upkeep.js";
 import { cutMessagePartition } from "./message-partitions.js";
 import { overwriteRedacted } from "./redacted-contents.js";
+import { expireExternal } from "./external-identities.js";
+import { expireOauth } from "./oauth.js";
 import { expireConnections } from "./sliding-connections.js";
 import { collectSnapshots } from "./snapshot-upkeep.js";
 import { expireSentKeys } from "./to-device.js";
@@ -16,6 +18,10 @@ import { expireTransactionIds } from "./transaction-ids.js";
 const GIVE_UP_MS = 30 * 86_400_000;
 /** What became of delayed events is told for so long. */
 const DELAYED_MS = 7 * 86_400_000;
+/** Clients of the OAuth 2.0 API that nobody uses are forgotten. */
+const OAUTH_CLIENT_MS = 90 * 86_400_000;
+/** Sessions at other providers are kept for so long, and while something of ours hangs on them. */
+const EXTERNAL_SESSION_MS = 86_400_000;
 /** Deletions of one visit: what is left over waits for the next. */
 const ROUNDS = 10;
 
@@ -31,6 +37,8 @@ const SECONDS_PER_DAY = 86_400;
 export async function keepHouse(database: Database, clock: Clock, { redactedContentDays }: HouseRules): Promise<void> {
   await keepLogPartitions(database);
   await cutMessagePartition(database, new Date(clock.now()).toISOString().slice(0, 7));
+  await expireOauth(database, clock.now(), clock.now() - OAUTH_CLIENT_MS);
+  await expireExternal(database, clock.now(), clock.now() - EXTERNAL_SESSION_MS);
   await expireDelayed(database, clock.now() - DELAYED_MS);
   await giveUpMessages(database, clock.now() - GIVE_UP_MS);
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);

@@ -14,26 +14,26 @@ const CLEAN: Statement = {
 };
 const PUT: Statement = {
   name: "user_tokens_put",
-  text: "INSERT INTO user_tokens (digest, kind, user_nid, expires_ts) VALUES ($1, $2, $3, $4)",
+  text: "INSERT INTO user_tokens (digest, kind, user_nid, expires_ts, external_session) VALUES ($1, $2, $3, $4, $5)",
 };
 const FIND: Statement<{ user_id: string }> = {
   name: "user_tokens_find", // user_tokens_pkey
   text: `SELECT user_id FROM user_tokens JOIN users ON users.nid = user_nid JOIN accounts USING (user_nid)
     WHERE digest = $1 AND kind = $2 AND expires_ts > $3 AND deactivated_ts IS NULL`,
 };
-const TAKE: Statement<{ user_id: string }> = {
+const TAKE: Statement<{ user_id: string; external_session: number | null }> = {
   name: "user_tokens_take", // user_tokens_pkey
   text: `DELETE FROM user_tokens USING users
-    WHERE users.nid = user_nid AND digest = $1 AND kind = $2 AND expires_ts > $3 RETURNING user_id`,
+    WHERE users.nid = user_nid AND digest = $1 AND kind = $2 AND expires_ts > $3 RETURNING user_id, external_session`,
 };
 
 /** Stores a token of a user. Expired ones are dropped on the way. */
 export async function putUserToken(
   tx: Tx,
-  token: { kind: UserTokenKind; digest: Buffer; user_nid: number; expires_ts: number },
+  token: { kind: UserTokenKind; digest: Buffer; user_nid: number; expires_ts: number; external?: number | undefined },
   now: number,
 ): Promise<void> {
-  await Promise.all([tx.query(CLEAN, [now]), tx.query(PUT, [token.digest, KINDS[token.kind], token.user_nid, token.expires_ts])]);
+  await Promise.all([tx.query(CLEAN, [now]), tx.query(PUT, [token.digest, KINDS[token.kind], token.user_nid, token.expires_ts, token.external ?? null])]);
 }
 
 /** Whose token it is; undefined if there is none of this kind, or it has expired, or the account has ended. */
@@ -42,8 +42,13 @@ export async function findUserToken(database: Database, kind: UserTokenKind, dig
   return row && (fromText(row.user_id) as UserId);
 }
 
-/** As findUserToken, and the token is gone. */
-export async function takeUserToken(tx: Tx, kind: UserTokenKind, digest: Buffer, now: number): Promise<UserId | undefined> {
+/** As findUserToken, and the token is gone; also through which session at another provider it came about. */
+export async function takeUserToken(
+  tx: Tx,
+  kind: UserTokenKind,
+  digest: Buffer,
+  now: number,
+): Promise<{ readonly user_id: UserId; readonly external: number | undefined } | undefined> {
   const [row] = await tx.query(TAKE, [digest, KINDS[kind], now]);
-  return row && (fromText(row.user_id) as UserId);
+  return row && { user_id: fromText(row.user_id) as UserId, external: row.external_session ?? undefined };
 }

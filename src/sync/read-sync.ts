@@ -501,7 +501,7 @@ class SyncRead {
         receipts.get(room_nid) ?? freshReceipts.get(room_nid),
         typingRooms.has(room_nid) ? streams.typing(room_nid) : undefined,
       );
-      if (ephemeral !== "") parts.push(`"ephemeral":{"events":[${ephemeral}]}`);
+      if (ephemeral !== "" || this.#after === 0) parts.push(`"ephemeral":{"events":[${ephemeral}]}`);
       if (stateText !== "" || (parts.length > 0 && this.#request.stateAfter !== undefined)) {
         parts.push(`"${name}":{"events":[${stateText}]}`);
       }

@@ -59,18 +59,18 @@ describe("thumbnails", () => {
 
   describe("sizes", () => {
     const cases: [width: number, height: number, query: string, thumbnail: string][] = [
-      [1000, 500, "width=32&height=32&method=crop", "image/jpeg 32x32"],
-      [1000, 500, "width=20&height=33&method=crop", "image/jpeg 96x96"],
-      [1000, 500, "width=97&height=50&method=crop", "image/jpeg 128x64"],
-      [1000, 500, "width=100&height=100&method=scale", "image/jpeg 320x160"],
-      [1000, 500, "width=100&height=100", "image/jpeg 320x160"],
-      [500, 1000, "width=320&height=240&method=scale", "image/jpeg 120x240"],
-      [1000, 500, "width=801&height=10", "image/jpeg 32x16"],
-      [2000, 1000, "width=801&height=700", "image/jpeg 1024x512"],
+      [1000, 500, "width=32&height=32&method=crop", "image/png 32x32"],
+      [1000, 500, "width=20&height=33&method=crop", "image/png 96x96"],
+      [1000, 500, "width=97&height=50&method=crop", "image/png 128x64"],
+      [1000, 500, "width=100&height=100&method=scale", "image/png 320x160"],
+      [1000, 500, "width=100&height=100", "image/png 320x160"],
+      [500, 1000, "width=320&height=240&method=scale", "image/png 120x240"],
+      [1000, 500, "width=801&height=10", "image/png 32x16"],
+      [2000, 1000, "width=801&height=700", "image/png 1024x512"],
       [1000, 500, "width=1000&height=1000", "image/png 1000x500"],
       [30, 20, "width=32&height=32&method=crop", "image/png 30x20"],
-      [100, 20, "width=96&height=96&method=crop", "image/jpeg 20x20"],
-      [1, 2000, "width=96&height=96&method=crop", "image/jpeg 1x1"],
+      [100, 20, "width=96&height=96&method=crop", "image/png 20x20"],
+      [1, 2000, "width=96&height=96&method=crop", "image/png 1x1"],
     ];
     for (const [width, height, query, thumbnail] of cases) {
       it(`${width}x${height}, ${query}: ${thumbnail}`, async () => {
@@ -83,7 +83,7 @@ describe("thumbnails", () => {
   it("come as images to be shown", async () => {
     const uri = await uploaded(server, alice, await image(200, 200), "text/html", "a.html");
     const { headers } = await download(server, alice, `${THUMBNAIL}/${uri}?width=32&height=32&method=crop`);
-    expect(headers.get("content-disposition")).to.equal('inline; filename="thumbnail.jpeg"');
+    expect(headers.get("content-disposition")).to.equal('inline; filename="thumbnail.png"');
     expect(headers.get("content-security-policy")).to.contain("sandbox");
     expect(headers.get("cross-origin-resource-policy")).to.equal("cross-origin");
   });

@@ -4,15 +4,16 @@ import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { seeded } from "../support/rooms.js";
 import { startTestServer, testClient, type Answer, type TestClient, type TestServer } from "../support/server.js";
-import { SlidingClient, slidingSync } from "../support/sliding-client.js";
+import { receiptsIn, SlidingClient, slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
 const STEPS = 300;
 
-const everything = { lists: { all: { timeline_limit: 20, required_state: [["*", "*"]] } } };
+const extensions = { account_data: { enabled: true }, receipts: { enabled: true } };
+const everything = { extensions, lists: { all: { timeline_limit: 20, required_state: [["*", "*"]] } } };
 /** A window over it, with the same of each room, or less. */
-const window = { lists: { all: { ...everything.lists.all, ranges: [[0, 1]] } } };
-const glance = { lists: { all: { timeline_limit: 3, required_state: [["*", "*"], ["m.room.member", "$LAZY"]], ranges: [[0, 2]] } } };
+const window = { extensions, lists: { all: { ...everything.lists.all, ranges: [[0, 1]] } } };
+const glance = { extensions, lists: { all: { timeline_limit: 3, required_state: [["*", "*"], ["m.room.member", "$LAZY"]], ranges: [[0, 2]] } } };
 
 const eventId = (event: JsonObject): string => stringAt(event, "event_id") ?? "";
 
@@ -44,6 +45,9 @@ describe("sliding sync over processes", () => {
     expect(invited).to.have.members(Object.keys(objectAt(body, "rooms", "invite")));
     for (const id of ours) {
       const room = held.rooms.get(id);
+      const beside = objectsAt(joined, id, "account_data", "events").map((event) => [`${id} ${String(event["type"])}`, JSON.stringify(event["content"])]);
+      for (const event of objectsAt(joined, id, "ephemeral", "events")) if (event["type"] === "m.receipt") beside.push(...receiptsIn(id, objectAt(event, "content")));
+      for (const [key = "", text] of beside) if (held.beside.get(key) !== text) faults.push(`${key} is ${String(held.beside.get(key))}, not ${String(text)}`);
       const timeline = objectsAt(joined, id, "timeline", "events").map(eventId);
       const tail = room?.timeline.map(eventId) ?? [];
       const common = Math.min(tail.length, timeline.length);
@@ -82,13 +86,19 @@ describe("sliding sync over processes", () => {
         const who = at(pick([x, y, z]), n);
         const path = `${V3}/rooms/${room}`;
         // Much of it is refused: who is not in a room cannot send to it.
-        switch (Math.floor(next() * 12)) {
+        switch (Math.floor(next() * 15)) {
           case 0:
             return void (await who.post(`${V3}/join/${room}`));
           case 1:
             return void (await at(pick([y, z]), n).post(`${path}/leave`));
           case 6:
             return void (await at(y, n).post(`${V3}/join/${room}`));
+          case 7:
+            return void (await at(y, n).put(`${V3}/user/${y.user_id}/rooms/${room}/account_data/org.example.data`, { n }));
+          case 8: {
+            const [event] = objectsAt((await at(z, n).get(`${path}/messages?dir=b&limit=1`)).body, "chunk");
+            return void (await at(z, n).post(`${path}/receipt/m.read/${eventId(event ?? {})}`));
+          }
           case 2:
             return void (await at(x, n).post(`${path}/invite`, { user_id: pick([y, z]).user_id }));
           case 3:
@@ -112,6 +122,18 @@ describe("sliding sync over processes", () => {
           await client.step(body);
         }
       }
+      for (const room of rooms) {
+        await at(x, 0).post(`${V3}/rooms/${room}/unban`, { user_id: y.user_id });
+        for (const who of [y, z]) await done(at(who, 0).post(`${V3}/join/${room}`));
+      }
+      // At last, to clients that have everything, something that brings no room into a window.
+      for (const [index, { client }] of clients.entries()) await client.step({ ...everything, conn_id: `c${index}` });
+      for (const room of rooms) {
+        await at(y, 0).put(`${V3}/user/${y.user_id}/rooms/${room}/account_data/org.example.data`, { last: true });
+        const [event] = objectsAt((await at(z, 0).get(`${V3}/rooms/${room}/messages?dir=b&limit=1`)).body, "chunk");
+        await at(z, 0).post(`${V3}/rooms/${room}/receipt/m.read/${eventId(event ?? {})}`);
+      }
+      for (const [index, { client, usual }] of clients.entries()) await client.step({ ...usual, conn_id: `c${index}` });
       for (const [index, { client }] of clients.entries()) {
         const body = { ...everything, conn_id: `c${index}` };
         client.use(at(y, index));

@@ -53,7 +53,7 @@ describe("a hostile server", () => {
       const { wire } = at.event();
       const altered = (change: JsonObject): JsonObject => at.sign({ ...wire, ...change });
       const deep: JsonValue = Array.from({ length: 20_000 }).reduce<JsonValue>((inner) => [inner], 1);
-      const long = "é".repeat(128);
+      const long = "é".repeat(256);
       const many = (count: number): JsonValue => Array.from({ length: count }, (_, index) => `$${String(index).padStart(43, "A")}`);
       const bad: Record<string, JsonValue> = {
         "a number": 7,
@@ -62,8 +62,8 @@ describe("a hostile server", () => {
         "11 auth events": altered({ auth_events: many(11) }),
         "negative depth": altered({ depth: -1 }),
         "depth as text": altered({ depth: "1" }),
-        "a type of 256 bytes": altered({ type: long }),
-        "a state key of 256 bytes": altered({ state_key: long }),
+        "a type of 256 characters": altered({ type: long }),
+        "a state key of 256 characters": altered({ state_key: long }),
         "content that is a list": altered({ content: [] }),
         "65,537 bytes": altered({ content: { body: "x".repeat(65_536) } }),
         "a float": { ...wire, content: { body: "float", number: new NumberLexeme("1.5") } },
@@ -196,6 +196,32 @@ describe("a hostile server", () => {
     const { id, wire } = at.event({ depth: 2 ** 53 - 1 });
     expect(resultOf(await at.send([wire]), id)).to.equal("");
     expect(await shown(at.room, await say(at.room))).to.equal(true);
+  });
+
+  it("does not keep others' events out by what it sends at the same time", async () => {
+    await using other = await startPeer();
+    const room = await newRoom("11");
+    const [at, beside] = [await joinAsPeer(peer, server, room), await joinAsPeer(other, server, room)];
+    const staged = async (): Promise<number> => {
+      const [row] = await server.database.read<{ count: number }>({ name: "test_staged", text: "SELECT count(*) AS count FROM staged_events WHERE room_id = $1" }, [room]);
+      return Number(row?.count);
+    };
+    let speak: (answer: PeerAnswer) => void = () => undefined;
+    const silence = new Promise<PeerAnswer>((resolve) => (speak = resolve));
+    peer.answer("/_matrix/federation/v1/get_missing_events", () => silence);
+    // It keeps back what its event follows, which the other server has, and what is sent meanwhile waits for it.
+    const kept = at.event({ prev_events: [beside.join] });
+    const given = at.event({ prev_events: [kept.id] });
+    const following = beside.event({ prev_events: [given.id] });
+    const alone = beside.event();
+    other.answer("/_matrix/federation/v1/get_missing_events", () => ({ status: 200, body: { events: [kept.wire, given.wire] } }));
+    const sending = [at.send([at.event({ prev_events: [at.event().id] }).wire])];
+    await eventually("the first is worked in", async () => (await staged()) === 1);
+    sending.push(at.send([given.wire]), beside.send([following.wire, alone.wire]));
+    await eventually("the others wait", async () => (await staged()) === 4);
+    speak({ status: 200, body: { events: [] } });
+    for (const { status } of await Promise.all(sending)) expect(status).to.equal(200);
+    for (const [name, { id }] of Object.entries({ kept, given, following, alone })) expect(await shown(room, id), name).to.equal(true);
   });
 
   it("lies in the events that it is asked for as little as in those that it sends", async () => {

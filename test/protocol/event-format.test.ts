@@ -124,6 +124,15 @@ describe("event format", () => {
     expect(parseEvent(V11, { ...wire, hashes: { sha256: "!" } })).to.have.property("redacted", true);
   });
 
+  it("up to version 10 types and state keys may have 255 characters, though none of ours has", () => {
+    const long = { state_key: "\u{1f4a5}".repeat(70) };
+    const wire = (version: RoomVersion): JsonObject => wireForm(version, build(version, { type: "m.room.name", state_key: "" }));
+    expect(parseEvent(V10, { ...wire(V10), ...long })).to.have.nested.property("event.state_key", long.state_key);
+    expect(parseEvent(V11, { ...wire(V11), ...long })).to.have.property("malformed");
+    expect(parseEvent(V10, { ...wire(V10), state_key: "\u{1f4a5}".repeat(256) })).to.have.property("malformed");
+    expect(() => build(V10, { type: "m.room.name", ...long })).to.throw("255 bytes");
+  });
+
   it("what is no event is named malformed", () => {
     const wire = wireForm(V11, build(V11, { type: "m.room.name", state_key: "" }));
     const changes: readonly JsonObject[] = [

@@ -1,6 +1,7 @@
 // The owner of rooms: creating, sending, refusing, transaction ids, redactions, and rooms that change hands.
 import { expect } from "chai";
 import { type MatrixError, unknownError } from "../../src/errors.js";
+import type { RoomId } from "../../src/protocol/identifiers.js";
 import { roomVersions } from "../../src/protocol/room-version.js";
 import { accepted, type DraftResult } from "../../src/rooms/draft.js";
 import { RoomOwners } from "../../src/rooms/owner.js";
@@ -269,6 +270,15 @@ describe("room owner", () => {
     await other[Symbol.asyncDispose]();
   });
 
+  it("keeps the memory of rooms within its bound, and loads again what it has dropped", async () => {
+    await using small = await startProcess(address, { roomsBytes: 200_000 });
+    const rooms: RoomId[] = [];
+    for (let number = 0; number < 40; number += 1) rooms.push((await createRoom(small, ALICE)).room_id);
+    for (const room of [...rooms, ...rooms]) accepted((await small.owners.submit(room, [message(ALICE, "hello")]))[0]);
+    // The room that is written to comes on top.
+    expect(small.owners.bytes).to.be.within(50_000, 260_000);
+  });
+
   it("what the owner wrote before it failed is found under its transaction id, and not sent twice", async () => {
     const { room_id, room_nid } = await createRoom(process, ALICE);
     const other = await startProcess(address);
@@ -279,7 +289,7 @@ describe("room owner", () => {
         if (++calls === 1) throw unknownError(500, "Another process of this server failed.");
         return answer;
       },
-    });
+    }, 64 * 1024 * 1024);
     const [sent] = await failing.submit(room_id, [message(ALICE, "once", "faulty-owner")]);
     expect(calls).to.equal(2);
     const timeline = await timelineBackwards(process.database, room_nid, { after: 0, upTo: Number.MAX_SAFE_INTEGER }, 100);

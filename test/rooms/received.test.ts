@@ -191,6 +191,58 @@ describe("received events", () => {
     });
   }
 
+  it("branches that only talk have the state that they met with, until one of them changes it", async () => {
+    const version = DEFAULT_ROOM_VERSION;
+    const { room_id, room_nid } = await createRoom(process, ALICE, version);
+    const remotes = Array.from({ length: 4 }, (_, index) => user(`talker${index}`, REMOTE));
+    accepted((await process.owners.submit(room_id, [
+      state(ALICE, "m.room.power_levels", { users: Object.fromEntries(remotes.map((id, index) => [id, 50 + index])), state_default: 50 }),
+    ]))[0]);
+    const room = await model(room_nid, version);
+    let ts = START;
+    const ends: EventId[] = [];
+    const add = async (...drafts: readonly { readonly draft: RoomDraft; readonly on: readonly EventId[] }[]): Promise<EventId[]> => {
+      const events: RoomEvent[] = [];
+      for (const { draft, on } of drafts) {
+        const event = await room.build(room_id, draft, on, (ts += 1));
+        if (event === undefined) throw new Error("the event was refused");
+        await room.add(event);
+        events.push(event);
+      }
+      await receive(version, room_id, events.map((event) => ({ event, as: "live" })));
+      for (const { event_id, prev_events } of events) ends.splice(0, ends.length, ...ends.filter((id) => !prev_events.includes(id)), event_id);
+      expect(await stateNow(room_nid)).to.deep.equal(new Map(await room.meet(ends)));
+      return events.map(({ event_id }) => event_id);
+    };
+    const snapshots = async (): Promise<number> => {
+      const [row] = await process.database.read<{ count: number }>({ name: "test_snapshots", text: "SELECT count(*) AS count FROM state_snapshots WHERE room_nid = $1" }, [room_nid]);
+      return Number(row?.count);
+    };
+    // Each joins on what was there before: the states of the four branches differ, and none holds all members.
+    const [start] = [...room.events.keys()].slice(-1);
+    if (start === undefined) throw new Error("the room is empty");
+    const joins = await add(...remotes.map((id) => ({ draft: member(id, id, "join"), on: [start] })));
+    let heads = joins;
+    const talk = async (): Promise<void> => {
+      heads = await add(...heads.map((head, index) => ({ draft: message(remotes[index] ?? ALICE, "x"), on: [head] })));
+    };
+    await talk();
+    const before = await snapshots();
+    for (let round = 0; round < 3; round += 1) await talk();
+    expect(await snapshots()).to.equal(before);
+    // Now two of them disagree, and go on talking.
+    const topics = await add(...[0, 1].map((index) => ({ draft: state(remotes[index] ?? ALICE, "m.room.topic", { topic: `${index}` }), on: heads.slice(index, index + 1) })));
+    heads = [...topics, ...heads.slice(2)];
+    await talk();
+    const [banned] = await add({ draft: member(remotes[2] ?? ALICE, remotes[0] ?? ALICE, "ban"), on: heads.slice(2, 3).concat(joins.slice(0, 1)) });
+    expect((await stateNow(room_nid)).get(stateTuple("m.room.member", remotes[0] ?? ""))).to.equal(banned);
+    // A room that is loaded again knows nothing of what it had resolved, and comes to the same.
+    process.owners.forgetAll();
+    heads = [...heads.slice(1, 2), ...(banned === undefined ? [] : [banned])];
+    await add({ draft: message(remotes[1] ?? ALICE, "they meet"), on: heads });
+    expect((await fsck(process.database)).problems).to.deep.equal([]);
+  });
+
   it("keeps what is rejected, soft-failed, an outlier or history, and tells only of history", async () => {
     const { room_id, room_nid, position: created } = await createRoom(process, ALICE);
     const room = await model(room_nid, DEFAULT_ROOM_VERSION);

@@ -5,7 +5,6 @@ import type { EventId, RoomId, UserId } from "../../src/protocol/identifiers.js"
 import { isObject, type JsonObject, type JsonValue, own } from "../../src/protocol/json.js";
 import { type RoomVersion, roomVersion } from "../../src/protocol/room-version.js";
 import { signText } from "../../src/protocol/signing.js";
-import type { FederatingServer } from "./federation.js";
 import { objectAt, objectsAt, stringAt } from "./json-path.js";
 import type { Peer, PeerAnswer } from "./peer.js";
 
@@ -30,7 +29,7 @@ export interface PeerRoom {
 let serial = 0;
 
 /** Lets a user of the peer join a room of a server. */
-export async function joinAsPeer(peer: Peer, server: FederatingServer, room: string): Promise<PeerRoom> {
+export async function joinAsPeer(peer: Peer, server: { readonly name: string; readonly federationUrl: string }, room: string): Promise<PeerRoom> {
   const mallory = `@mallory:${peer.name}` as UserId;
   const ask = (method: "GET" | "PUT", uri: string, body?: JsonObject): Promise<PeerAnswer> => peer.request(server.federationUrl, server.name, method, `/_matrix/federation/${uri}`, body);
   const of = encodeURIComponent(room);

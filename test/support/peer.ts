@@ -1,6 +1,6 @@
 // A server that is not ours, as far as a test needs one: it has a name, a key and a TLS listener, signs what it asks, and
 // answers what the test lets it answer.
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { createServer } from "node:https";
@@ -39,12 +39,14 @@ export interface Peer extends AsyncDisposable {
   request(url: string, destination: string, method: "GET" | "PUT" | "POST", uri: string, body?: JsonObject, change?: (header: string) => string): Promise<PeerAnswer>;
 }
 
-export async function startPeer(): Promise<Peer> {
+/** Starts one; `tls` names the files of the authority, the certificate and its key. */
+export async function startPeer(tls: Readonly<Record<keyof typeof TLS, string>> = TLS): Promise<Peer> {
   const seed = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32);
-  const key = signingKey("ed25519:peer", seed);
+  // Another id each time: ports come back, and keys are remembered by the name that has them.
+  const key = signingKey(`ed25519:p${randomBytes(4).toString("hex")}`, seed);
   const asked: string[] = [];
   const answers = new Map<string, Answerer>();
-  const server = createServer({ cert: readFileSync(TLS.certificate), key: readFileSync(TLS.key) }, (incoming, response) => {
+  const server = createServer({ cert: readFileSync(tls.certificate), key: readFileSync(tls.key) }, (incoming, response) => {
     void (async () => {
       asked.push(`${incoming.method} ${incoming.url}`);
       const answer = await answerTo(incoming);
@@ -65,7 +67,7 @@ export async function startPeer(): Promise<Peer> {
     return await answerer({ method: incoming.method ?? "", path, body: bytes.length === 0 ? undefined : parseJson(bytes) });
   }
 
-  const agent = new Agent({ connect: { ca: readFileSync(TLS.ca) } });
+  const agent = new Agent({ connect: { ca: readFileSync(tls.ca) } });
   return {
     name,
     key,

@@ -55,7 +55,7 @@ let started = 0;
 
 export async function startProcess(
   address: DatabaseAddress,
-  options: { readonly onCommit?: (position: number) => void; /** The time that events get. */ readonly clock?: Clock } = {},
+  options: { readonly onCommit?: (position: number) => void; /** The time that events get. */ readonly clock?: Clock; /** The memory that rooms may take. */ readonly roomsBytes?: number } = {},
 ): Promise<TestProcess> {
   const database = await Database.open({ address, poolSize: 4 });
   const name = `process-${++started}`;
@@ -70,7 +70,7 @@ export async function startProcess(
     askPolicyServer: () => Promise.reject(new Error("nothing is asked from here")),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
-  const owners = new RoomOwners(services, registration, transport);
+  const owners = new RoomOwners(services, registration, transport, options.roomsBytes ?? 64 * 1024 * 1024);
   const process: TestProcess = {
     services,
     database,

@@ -19,6 +19,13 @@ export interface HeldRoom {
 const keyOf = (event: JsonObject): string => JSON.stringify([event["type"], event["state_key"]]);
 const idOf = (event: JsonObject): string => stringAt(event, "event_id") ?? "";
 
+/** The public receipts of the content of an `m.receipt`, by room and user. */
+export function receiptsIn(room: string, content: JsonObject): [key: string, event: string][] {
+  return Object.entries(content).flatMap(([event, kinds]) =>
+    Object.keys(objectAt(kinds, "m.read")).map((user): [string, string] => [`${room} ${user}`, event]),
+  );
+}
+
 /** One request as it stands. */
 export function slidingSync(client: TestClient, body: JsonObject, pos?: string, timeoutMs = 0): Promise<Answer> {
   const query = new URLSearchParams({ timeout: String(timeoutMs), ...(pos !== undefined && { pos }) });
@@ -28,6 +35,8 @@ export function slidingSync(client: TestClient, body: JsonObject, pos?: string, 
 export class SlidingClient {
   #client: TestClient;
   readonly rooms = new Map<string, HeldRoom>();
+  /** Account data and receipts of rooms, as text by room, type and user. */
+  readonly beside = new Map<string, string>();
   readonly faults: string[] = [];
   pos: string | undefined;
 
@@ -51,6 +60,16 @@ export class SlidingClient {
   take(answer: JsonObject): void {
     this.pos = stringAt(answer, "pos");
     for (const [id, room] of Object.entries(objectAt(answer, "rooms"))) this.#takeRoom(id, objectAt(room));
+    this.#takeExtensions(objectAt(answer, "extensions"));
+  }
+
+  #takeExtensions(extensions: JsonObject): void {
+    for (const [room, events] of Object.entries(objectAt(extensions, "account_data", "rooms"))) {
+      for (const event of objectsAt({ events }, "events")) this.beside.set(`${room} ${String(event["type"])}`, JSON.stringify(event["content"]));
+    }
+    for (const [room, receipt] of Object.entries(objectAt(extensions, "receipts", "rooms"))) {
+      for (const [key, event] of receiptsIn(room, objectAt(receipt, "content"))) this.beside.set(key, event);
+    }
   }
 
   #takeRoom(id: string, room: JsonObject): void {

@@ -1,17 +1,20 @@
 // Client-server API, "End-to-End Encryption": keys of devices and of users.
 import type * as spec from "../../../spec/client/keys.js";
-import { requireAuthentication } from "../../accounts/interactive-authentication.js";
+import { type Challenge, requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
+import type { Requester } from "../../accounts/requester.js";
 import * as crossSigning from "../../encryption/cross-signing.js";
 import * as deviceKeys from "../../encryption/device-keys.js";
 import { keysOfUsers, queryKeys as query, timeoutOf } from "../../encryption/key-query.js";
 import { claimKeysOfUsers } from "../../encryption/one-time-keys.js";
-import { invalidParam } from "../../errors.js";
-import { parseUserId } from "../../protocol/identifiers.js";
+import { forbidden, invalidParam } from "../../errors.js";
+import { PATHS, publicAddress } from "../../oauth/addresses.js";
+import { parseUserId, serverNameOf } from "../../protocol/identifiers.js";
 import { parseToken } from "../../rooms/token.js";
 import { isPositionValid } from "../../storage/epoch.js";
 import { deviceLists } from "../../sync/device-lists.js";
 import type { Handler } from "../handler.js";
+import type { Services } from "../services.js";
 
 export const uploadKeys: Handler<typeof spec.uploadKeys> = async (services, { auth, body }) => {
   const { device_keys, one_time_keys, fallback_keys = body["org.matrix.msc2732.fallback_keys"] } = body;
@@ -32,9 +35,20 @@ export const getKeysChanges: Handler<typeof spec.getKeysChanges> = async (servic
   return await database.snapshot((reads) => deviceLists(services, reads, auth.user_nid, known ? since.position : undefined));
 };
 
+/** How a user confirms other keys: with the password, or, in a session of the OAuth 2.0 API, on the account page ("OAuth authentication"). */
+function resetChallenge(services: Services, auth: Requester, body: Challenge["body"]): Challenge {
+  const base = auth.oauth === true ? publicAddress(services.config, serverNameOf(auth.user_id)) : undefined;
+  const challenge = passwordChallenge(services, "uploadCrossSigningKeys", auth.user_id, body);
+  if (base === undefined) return challenge;
+  const params = (session: string) => ({ url: `${base}${PATHS.account}?${new URLSearchParams({ action: "org.matrix.cross_signing_reset", session }).toString()}` });
+  const check = (): Promise<string> => Promise.reject(forbidden("Confirm this on the account page first."));
+  // The second name is that of before it was specified: such clients too come back with nothing but the session.
+  return { ...challenge, flows: [["m.oauth"], ["org.matrix.cross_signing_reset"]], stages: { "m.oauth": { check, params }, "org.matrix.cross_signing_reset": { check, params } } };
+}
+
 export const uploadCrossSigningKeys: Handler<typeof spec.uploadCrossSigningKeys> = async (services, { auth, body }) => {
   const asked = auth.appservice === undefined && (await crossSigning.needsConfirmation(services, auth, body));
-  if (asked) await requireAuthentication(services, passwordChallenge(services, "uploadCrossSigningKeys", auth.user_id, body));
+  if (asked) await requireAuthentication(services, resetChallenge(services, auth, body));
   await crossSigning.uploadOwnKeys(services, auth, body, asked || auth.appservice !== undefined);
   return {};
 };

@@ -6,20 +6,28 @@ import { checkPassword, namedUser, passwordChallenge } from "../../accounts/pass
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
 import { requireAppService, requireOwnAccount } from "../../appservice/acting.js";
-import { missingParam, unknownError, unrecognized } from "../../errors.js";
+import { publicAddress } from "../../oauth/addresses.js";
+import { forbidden, missingParam, unknownError, unrecognized } from "../../errors.js";
 import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
+import { noteExternalDevice } from "../../storage/external-identities.js";
 import type { Account } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }) => ({
-  flows: [
-    { type: "m.login.password" },
-    ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
-    ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : []),
-  ],
-});
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }, { server }) => {
+  const pages = publicAddress(config, server) !== undefined;
+  const identity_providers = config.identity_providers.map(({ id, name, icon, brand }) => ({ id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }));
+  return {
+    flows: [
+      // "OAuth 2.0 aware clients": these offer nothing else.
+      ...(pages ? [{ type: "m.login.sso", oauth_aware_preferred: true, ...(identity_providers.length > 0 && { identity_providers }) }] : []),
+      ...(config.passwords.enabled ? [{ type: "m.login.password" }] : []),
+      ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
+      ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
+    ],
+  };
+};
 
 /** The account that a login proves to own. */
 async function accountOf(
@@ -27,13 +35,14 @@ async function accountOf(
   body: BodyOf<typeof spec.login>,
   server: ServerName,
   token: string | undefined,
-): Promise<Account> {
+): Promise<Account & { readonly external?: number | undefined }> {
   switch (body.type) {
     case "m.login.application_service": {
       const appservice = requireAppService(services.appservices, token);
       return await requireOwnAccount(services, appservice, await namedUser(services, body, appservice.server));
     }
     case "m.login.password":
+      if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
       if (body.password === undefined) throw missingParam('"password" is missing.');
       return await checkPassword(services, await namedUser(services, body, server), body.password);
     case "m.login.token":
@@ -45,16 +54,18 @@ async function accountOf(
 }
 
 export const login: Handler<typeof spec.login> = async (services, { body, server, token, address }) => {
-  const { user_id, user_nid } = await accountOf(services, body, server, token);
-  const session = await services.database.transaction((tx) =>
-    openSession(services, tx, {
+  const { user_id, user_nid, external } = await accountOf(services, body, server, token);
+  const session = await services.database.transaction(async (tx) => {
+    const opened = await openSession(services, tx, {
       user_nid,
       device_id: body.device_id ?? undefined,
       display_name: body.initial_device_display_name ?? undefined,
       address,
       refresh: body.refresh_token === true,
-    }),
-  );
+    });
+    if (external !== undefined) await noteExternalDevice(tx, user_nid, opened.device_id, external);
+    return opened;
+  });
   const home_server = serverNameOf(user_id);
   const well_known = wellKnownOf(services.config, home_server);
   return { user_id, home_server, ...session, ...(well_known !== undefined && { well_known }) };

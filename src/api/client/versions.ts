@@ -21,7 +21,7 @@ const ADDED: readonly (readonly [version: string, operationIds: readonly string[
   ["v1.12", []],
   ["v1.13", ["reportRoom"]],
   ["v1.14", ["reportUser"]],
-  ["v1.15", ["getRoomSummary"]],
+  ["v1.15", ["getRoomSummary", "getAuthMetadata"]],
   ["v1.16", ["deleteProfileField"]],
   ["v1.17", []],
   ["v1.18", ["getAdminLockUser", "getAdminSuspendUser"]],

@@ -1,0 +1,203 @@
+// Measures what a server does for other servers: many small servers of this process take part in a room of the target.
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import type { EventId } from "../../src/protocol/identifiers.js";
+import { isObject, type JsonObject, type JsonValue, own } from "../../src/protocol/json.js";
+import { eventually } from "../support/eventually.js";
+import { startPeer, TLS, type Peer } from "../support/peer.js";
+import { joinAsPeer } from "../support/peer-room.js";
+import { residentRoom } from "../support/resident-room.js";
+import { seeded } from "../support/rooms.js";
+import { WrongAnswer } from "./client.js";
+import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
+import type { Numbers } from "./scenarios.js";
+import { Target } from "./target.js";
+
+const USAGE = `usage: node dist/test/bench/federation.js --target URL[,PID...] --name NAME --federation-url URL [options]
+  --target URL          where clients reach the server, and processes that belong to it
+  --name NAME           its server name
+  --federation-url URL  where other servers reach it
+  --only TEXT           scenarios whose name holds TEXT
+  --seconds N           length of each load that is measured by time (default 10)
+  --events N            events that come in (default 5000)
+  --tls DIR             ca.crt, server.crt and server.key of the other servers, valid for localhost (default those of the tests)
+
+The server has to trust the authority, may ask 127.0.0.1, and has open registration and no rate limits.`;
+
+const { values: options } = parseArgs({
+  options: {
+    target: { type: "string" },
+    name: { type: "string", default: "" },
+    "federation-url": { type: "string", default: "" },
+    only: { type: "string", default: "" },
+    seconds: { type: "string", default: "10" },
+    events: { type: "string", default: "5000" },
+    tls: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const IN_TRANSACTION = 50;
+const LATE_SHARE = 0.2;
+const DESTINATIONS = 100;
+const DEAD = 200;
+const OUTBOUND_RATE = 10;
+
+const server = { name: options.name, federationUrl: options["federation-url"] };
+const tls = options.tls === undefined ? TLS : { ca: `${options.tls}/ca.crt`, certificate: `${options.tls}/server.crt`, key: `${options.tls}/server.key` };
+
+/** Servers for as long as `act` runs. */
+async function withPeers<T>(count: number, act: (peers: readonly Peer[]) => Promise<T>): Promise<T> {
+  const peers = await inParallel(count, 8, async () => await startPeer(tls));
+  for (const peer of peers) peer.answer("/_matrix/federation/v1/send", () => ({ status: 200, body: { pdus: {} } }));
+  try {
+    return await act(peers);
+  } finally {
+    await Promise.all(peers.map(async (peer) => await peer[Symbol.asyncDispose]()));
+  }
+}
+
+/** Moves a share of a list's items back by a few places. */
+function someLate<Item>(items: readonly Item[], next: () => number): Item[] {
+  return items
+    .map((item, index) => ({ item, place: index + (next() < LATE_SHARE ? 1 + next() * 10 : 0) }))
+    .toSorted((a, b) => a.place - b.place)
+    .map(({ item }) => item);
+}
+
+/** Events of `origins` servers, each a chain that its server has built before, come in 50 at a time, a fifth of them late. */
+async function inbound(target: Target, origins: number): Promise<Numbers> {
+  const user = await target.user();
+  const room = await target.room([user]);
+  return await withPeers(origins, async (peers) => {
+    const each = Math.ceil(Number(options.events) / origins);
+    const loads = await inParallel(origins, 4, async (number) => {
+      const peer = peers[number];
+      if (peer === undefined) throw new Error("no server");
+      const at = await joinAsPeer(peer, server, room);
+      const chain: { readonly id: EventId; readonly wire: JsonObject }[] = [];
+      for (let index = 0; index < each; index += 1) chain.push(at.event({ prev_events: [chain.at(-1)?.id ?? at.join], depth: 1_000 + index }));
+      const places = new Map(chain.map(({ id }, index) => [String(id), index]));
+      peer.answer("/_matrix/federation/v1/get_missing_events", ({ body }) => {
+        const latest = isObject(body) ? own(body, "latest_events") : [];
+        const wanted = (Array.isArray(latest) ? latest : []).map((id: JsonValue) => (typeof id === "string" ? places.get(id) : undefined) ?? 0);
+        const before = Math.max(0, ...wanted);
+        return { status: 200, body: { events: chain.slice(Math.max(0, before - 20), before).map(({ wire }) => wire) } };
+      });
+      return { at, last: chain.at(-1)?.id, wires: someLate(chain.map(({ wire }) => wire), seeded(number)) };
+    });
+    const begun = performance.now();
+    await Promise.all(
+      loads.map(async ({ at, wires }) => {
+        for (let start = 0; start < wires.length; start += IN_TRANSACTION) {
+          const answer = await at.send(wires.slice(start, start + IN_TRANSACTION));
+          if (answer.status !== 200) throw new WrongAnswer(`a transaction was answered with ${answer.status}`);
+        }
+      }),
+    );
+    const answered = (performance.now() - begun) / 1_000;
+    for (const { last } of loads) {
+      const path = `${target.url}/_matrix/client/v3/rooms/${encodeURIComponent(room)}/event/${encodeURIComponent(last ?? "")}`;
+      const there = async (): Promise<boolean> => (await fetch(path, { headers: { authorization: `Bearer ${user.token}` } })).status === 200;
+      await eventually("the last event is there", there, 120_000);
+    }
+    const shown = (performance.now() - begun) / 1_000;
+    return { events_per_second: (each * origins) / answered, answered_seconds: answered, shown_seconds: shown };
+  });
+}
+
+/** What a local user says goes to many servers. */
+async function outbound(target: Target): Promise<Numbers> {
+  const user = await target.user();
+  const room = await target.room([user]);
+  return await withPeers(DESTINATIONS, async (peers) => {
+    const sent = new Map<string, number>();
+    const delays: number[] = [];
+    for (const peer of peers) {
+      await joinAsPeer(peer, server, room);
+      peer.answer("/_matrix/federation/v1/send", ({ body }) => {
+        const pdus = isObject(body) ? own(body, "pdus") : [];
+        for (const pdu of Array.isArray(pdus) ? pdus : []) {
+          const content = isObject(pdu) ? own(pdu, "content") : undefined;
+          const text = isObject(content) ? own(content, "body") : undefined;
+          const time = typeof text === "string" ? sent.get(text) : undefined;
+          if (time !== undefined) delays.push(performance.now() - time);
+        }
+        return { status: 200, body: { pdus: {} } };
+      });
+    }
+    const load = await openLoop(OUTBOUND_RATE, Number(options.seconds), async (number) => {
+      const text = `outbound ${number}`;
+      sent.set(text, performance.now());
+      await target.client.send(user, room, target.freshName(), text);
+    });
+    await eventually("all servers have all messages", () => delays.length >= sent.size * DESTINATIONS, 120_000);
+    const ordered = delays.toSorted((a, b) => a - b);
+    const share = (part: number): number => ordered[Math.floor(part * (ordered.length - 1))] ?? 0;
+    return { send_p99_ms: load.p99_ms, arrival_median_ms: share(0.5), arrival_p99_ms: share(0.99), arrivals: ordered.length };
+  });
+}
+
+/** Sending into a room whose other servers are gone, against sending into a room without any. */
+async function dead(target: Target): Promise<Numbers> {
+  const user = await target.user();
+  const [alone, haunted] = [await target.room([user]), await target.room([user])];
+  await withPeers(DEAD, async (peers) => {
+    for (const peer of peers) await joinAsPeer(peer, server, haunted);
+  });
+  const sends = async (room: string): Promise<{ readonly median_ms: number; readonly p99_ms: number }> =>
+    await closedLoop(1, Number(options.seconds), async (number) => void (await target.client.send(user, room, target.freshName(), `dead ${number}`)));
+  await sends(alone);
+  const [without, within] = [await sends(alone), await sends(haunted)];
+  return {
+    alone_median_ms: without.median_ms,
+    alone_p99_ms: without.p99_ms,
+    dead_median_ms: within.median_ms,
+    dead_p99_ms: within.p99_ms,
+    p99_ratio: within.p99_ms / without.p99_ms,
+  };
+}
+
+/** Somebody joins a room of another server that has many members; how long others wait for an answer meanwhile. */
+async function joining(target: Target, members: number): Promise<Numbers> {
+  const [joins, waits] = [await target.user(), await target.user()];
+  return await withPeers(1, async ([peer]) => {
+    if (peer === undefined) throw new Error("no server");
+    const { roomId, events } = residentRoom(peer, members);
+    const path = `/_matrix/client/v3/join/${encodeURIComponent(roomId)}?server_name=${encodeURIComponent(peer.name)}`;
+    const begun = performance.now();
+    let joined: number | undefined;
+    const join = target.client.request("POST", path, joins.token, {}).then(() => (joined = performance.now() - begun));
+    const others: number[] = [];
+    while (joined === undefined) {
+      const asked = performance.now();
+      await Promise.race([join, target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token)]);
+      others.push(performance.now() - asked);
+      await sleep(5);
+    }
+    await join;
+    return { events, join_ms: joined, ...latencyOf(others) };
+  });
+}
+
+const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> = {
+  "inbound, 1 origin": async (target) => await inbound(target, 1),
+  "inbound, 20 origins": async (target) => await inbound(target, 20),
+  "join of a room with 1000 members": async (target) => await joining(target, 1_000),
+  "join of a room with 10000 members": async (target) => await joining(target, 10_000),
+  [`outbound to ${DESTINATIONS} destinations`]: outbound,
+  [`${DEAD} dead destinations`]: dead,
+};
+
+if (options.help || options.target === undefined || server.name === "" || server.federationUrl === "") {
+  console.log(USAGE);
+  process.exitCode = options.help ? 0 : 2;
+} else {
+  using target = new Target("target", options.target);
+  for (const [name, run] of Object.entries(SCENARIOS)) {
+    if (!name.includes(options.only)) continue;
+    const numbers = await run(target);
+    const texts = Object.entries(numbers).map(([key, value]) => `${key} ${Math.round(value * 100) / 100}`);
+    console.log(`${name}: ${texts.join(", ")}`);
+  }
+}
