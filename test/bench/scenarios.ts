@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type JsonObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { WrongAnswer, type User } from "./client.js";
+import { ENCRYPTION_SCENARIOS } from "./encryption-scenarios.js";
 import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
 import { FILLED_VOCABULARY, PASSWORD, SEARCHER, type Target } from "./target.js";
 import { Vocabulary, type WordClass } from "./vocabulary.js";
@@ -440,4 +441,5 @@ export const SCENARIOS: readonly Scenario[] = [
   fanOut(500),
   fanOut(1_000),
   waitingSyncs,
+  ...ENCRYPTION_SCENARIOS,
 ];
