@@ -41,6 +41,7 @@ import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as rendezvous from "./client/rendezvous.js";
 import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
@@ -120,6 +121,7 @@ export const operations: readonly Operation[] = [
   receipts,
   registration,
   relations,
+  rendezvous,
   reportContent,
   roomEvents,
   roomUpgrades,

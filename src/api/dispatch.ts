@@ -27,7 +27,7 @@ const HEADERS = new Map<string, string>([
   // Client-server API, "Web Browser Clients".
   ["Access-Control-Allow-Origin", "*"],
   ["Access-Control-Allow-Methods", "GET, POST, PUT, DELETE, OPTIONS"],
-  ["Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization"],
+  ["Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization, If-Match, If-None-Match"],
   ["Referrer-Policy", "no-referrer"],
   ["X-Content-Type-Options", "nosniff"],
 ]);

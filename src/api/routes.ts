@@ -38,6 +38,7 @@ import * as pushersSpec from "../../spec/client/pushers.js";
 import * as receiptsSpec from "../../spec/client/receipts.js";
 import * as registrationSpec from "../../spec/client/registration.js";
 import * as relationsSpec from "../../spec/client/relations.js";
+import * as rendezvousSpec from "../../spec/client/rendezvous.js";
 import * as reportContentSpec from "../../spec/client/report-content.js";
 import * as roomEventsSpec from "../../spec/client/room-events.js";
 import * as roomUpgradesSpec from "../../spec/client/room-upgrades.js";
@@ -110,6 +111,7 @@ import * as pushers from "./client/pushers.js";
 import * as receipts from "./client/receipts.js";
 import * as registration from "./client/registration.js";
 import * as relations from "./client/relations.js";
+import * as rendezvous from "./client/rendezvous.js";
 import * as reportContent from "./client/report-content.js";
 import * as roomEvents from "./client/room-events.js";
 import * as roomUpgrades from "./client/room-upgrades.js";
@@ -187,6 +189,7 @@ export const routes: readonly Route[] = [
   bind(receiptsSpec, receipts),
   bind(registrationSpec, registration),
   bind(relationsSpec, relations),
+  bind(rendezvousSpec, rendezvous),
   bind(reportContentSpec, reportContent),
   bind(roomEventsSpec, roomEvents),
   bind(roomUpgradesSpec, roomUpgrades),

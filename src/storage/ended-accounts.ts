@@ -17,6 +17,8 @@ const DELETIONS: readonly Statement[] = [
   },
   { name: "ended_account_third_party_ids", text: "DELETE FROM third_party_ids WHERE user_nid = $1" },
   { name: "ended_account_user_tokens", text: "DELETE FROM user_tokens WHERE user_nid = $1" },
+  // Browsers, codes and devices go by themselves; whom a provider knows stays, so that it makes no other account of them.
+  { name: "ended_account_external_sessions", text: "DELETE FROM external_sessions WHERE user_nid = $1" },
 ];
 const ERASED: Statement<{ user_nid: number }> = {
   name: "ended_account_erased", // accounts_erased

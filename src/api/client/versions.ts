@@ -1,6 +1,7 @@
 // Client-server API, "API Versions": computed from the operations that exist.
 import type * as spec from "../../../spec/client/versions.js";
 import { operations } from "../../../spec/operations.js";
+import { publicAddress } from "../../oauth/addresses.js";
 import type { Handler } from "../handler.js";
 
 /** The oldest version that clients of today accept; what it asks for is what this server is for. */
@@ -81,4 +82,10 @@ const withSockets = supported(existing);
 existing.delete("websocketSync");
 const withoutSockets = supported(existing);
 
-export const getVersions: Handler<typeof spec.getVersions> = async ({ config }) => (config.limits.sockets_per_user > 0 ? withSockets : withoutSockets);
+/** QR sign-in, which leads somewhere only where the OAuth 2.0 API is. */
+const QR_SIGN_IN = { "org.matrix.msc4108": true, "io.element.msc4388": true };
+
+export const getVersions: Handler<typeof spec.getVersions> = async ({ config }, { server }) => {
+  const { versions, unstable_features } = config.limits.sockets_per_user > 0 ? withSockets : withoutSockets;
+  return { versions, unstable_features: { ...unstable_features, ...(publicAddress(config, server) !== undefined && QR_SIGN_IN) } };
+};
