@@ -15,7 +15,7 @@ import { RateLimiter } from "./api/rate-limit.js";
 import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { WebSockets } from "./api/websockets.js";
-import { actingUser, registerSenders } from "./appservice/acting.js";
+import { actingUser, registerSenders, requireUserFree } from "./appservice/acting.js";
 import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
 import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
@@ -316,7 +316,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const accounts = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox };
   const services: Services = {
     ...accounts,
-    identityProviders: new IdentityProviders(accounts, outgoing),
+    identityProviders: new IdentityProviders(accounts, outgoing, (user) => requireUserFree(appservices, user)),
     adminTasks,
     delayedEvents,
     appservices,

@@ -11,7 +11,7 @@ import type { Config } from "../config.js";
 import { forbidden, MatrixError, notFound } from "../errors.js";
 import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
 import { logger } from "../log.js";
-import { newUserId, type ServerName } from "../protocol/identifiers.js";
+import { newUserId, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { type Account, findAccount } from "../storage/accounts.js";
 import { ownerOfExternalId } from "../storage/admin-users.js";
 import {
@@ -56,9 +56,12 @@ export class IdentityProviders {
   readonly all: readonly IdentityProvider[];
   readonly #context: AccountContext;
   readonly #fetch: CustomFetch;
+  readonly #requireFree: (user: UserId) => void;
   readonly #discovered = new Map<string, Promise<Discovered>>();
 
-  constructor(context: AccountContext, outgoing: Pick<Outgoing, "request">) {
+  /** `requireFree` throws for a name that is kept for an application service. */
+  constructor(context: AccountContext, outgoing: Pick<Outgoing, "request">, requireFree: (user: UserId) => void) {
+    this.#requireFree = requireFree;
     this.all = context.config.identity_providers;
     this.#context = context;
     this.#fetch = fetchThrough(outgoing);
@@ -137,6 +140,7 @@ export class IdentityProviders {
     }
     const userId = newUserId(localpartOf(fillIn(provider.localpart, claims)), id.server);
     if (userId === undefined) throw forbidden(`${provider.name} gave no name that a user can have here. Ask the administrator.`);
+    this.#requireFree(userId);
     const existing = await findAccount(database, userId);
     if (existing !== undefined) {
       if (!provider.allow_existing_users) throw forbidden(`The user name ${userId} is taken here. Ask the administrator.`);

@@ -7,7 +7,7 @@ import { create } from "../accounts/registration.js";
 import { ConfigError, type Config } from "../config.js";
 import { forbidden, MatrixError } from "../errors.js";
 import { logger } from "../log.js";
-import { newUserId, type ServerName } from "../protocol/identifiers.js";
+import { newUserId, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { type Account, findAccount } from "../storage/accounts.js";
 
 const log = logger("oauth");
@@ -30,8 +30,11 @@ export function jwtKey({ key, algorithm }: Settings): KeyObject {
 
 const refused = (): MatrixError => forbidden("This token lets nobody in: it is not valid, or has expired.");
 
-/** The account that a token is for; one that is missing is made where that is configured. Throws M_FORBIDDEN, M_USER_DEACTIVATED, M_USER_LOCKED. */
-export async function jwtOwner(context: AccountContext, token: string, server: ServerName): Promise<Account> {
+/**
+ * The account that a token is for; one that is missing is made where that is configured. `requireFree` throws for a name that
+ * is kept for an application service. Throws M_FORBIDDEN, M_USER_DEACTIVATED, M_USER_LOCKED.
+ */
+export async function jwtOwner(context: AccountContext, token: string, server: ServerName, requireFree: (user: UserId) => void): Promise<Account> {
   const { config, clock, database } = context;
   const settings = config.jwt_login;
   if (settings === undefined || token.length > MAX_TOKEN) throw refused();
@@ -46,6 +49,7 @@ export async function jwtOwner(context: AccountContext, token: string, server: S
   const name = payload[subject];
   const userId = typeof name === "string" && !name.startsWith("_") ? newUserId(name.toLowerCase(), server) : undefined;
   if (userId === undefined) throw refused();
+  requireFree(userId);
   let account = await findAccount(database, userId);
   if (account === undefined && create_accounts) {
     const given = display_name === undefined ? undefined : payload[display_name];

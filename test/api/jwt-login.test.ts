@@ -3,6 +3,8 @@ import { createSecretKey, generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import { SignJWT } from "jose";
 import { ConfigError } from "../../src/config.js";
+import { startAppService } from "../support/application-service.js";
+import { Browser, formsOf } from "../support/browser.js";
 import { startTestServer, type Answer, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -44,6 +46,22 @@ describe("login with a signed token", () => {
     expect(refusal(await login())).to.deep.equal([400, "M_MISSING_PARAM"]);
     await server.database.write({ name: "test_lock", text: "UPDATE accounts SET locked = true" }, []);
     expect(refusal(await login(await tokenOf({ sub: "alice" })))).to.deep.equal([401, "M_USER_LOCKED"]);
+  });
+
+  it("gives nobody a name that is kept for an application service, nor does the page to register on", async () => {
+    await using bridge = await startAppService({ namespaces: { users: [{ exclusive: true, regex: "@bridge_.*" }] } });
+    const base = "http://matrix.example.org";
+    await using other = await startTestServer({
+      app_services: [bridge.file],
+      jwt_login: { algorithm: "HS256", key: SECRET },
+      servers: [{ name: "localhost", public_base_url: base }],
+    });
+    expect(refusal(await login(await tokenOf({ sub: "bridge_alice" }), other))).to.deep.equal([400, "M_EXCLUSIVE"]);
+    const browser = new Browser([other.url]);
+    const page = await browser.go(`${other.url}/_hansa/account/register`);
+    const csrf = formsOf(page.text)[0]?.fields.get("csrf") ?? "";
+    const answer = await browser.go(page.url, { csrf, user: "bridge_alice", password: "a fine password" });
+    expect([answer.status, answer.text.includes("application service")]).to.deep.equal([400, true]);
   });
 
   it("takes public keys, lets only known users in if so configured, and is not there otherwise", async () => {

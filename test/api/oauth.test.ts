@@ -406,6 +406,17 @@ describe("OAuth 2.0", () => {
     expect((await browser.go(`${base}${V3}/login/sso/redirect`)).status).to.equal(400);
   });
 
+  it("takes no passwords where they are switched off", async () => {
+    await using without = await startTestServer({ passwords: { enabled: false, memory_kib: 8, iterations: 1 }, servers: [{ name: "localhost", public_base_url: "http://off.example" }] });
+    await without.register("alice");
+    const { flows } = (await without.anonymous.get(`${V3}/login`)).body;
+    expect(flows).to.deep.include({ type: "m.login.sso", oauth_aware_preferred: true });
+    expect(flows).to.not.deep.include({ type: "m.login.password" });
+    expect((await without.anonymous.post(`${V3}/login`, { type: "m.login.password", identifier: { type: "m.id.user", user: "alice" }, password: passwordOf("alice") })).status).to.equal(403);
+    const page = await new Browser([without.url]).go(`${without.url}/_hansa/account/login`);
+    expect([page.status, page.text.includes('type="password"')]).to.deep.equal([200, false]);
+  });
+
   it("goes on after a restart, in another process and in the middle", async () => {
     const verifier = newVerifier();
     const code = await codeFor(verifier);

@@ -8,6 +8,7 @@ import { changeProfileField, getProfile } from "../../accounts/profiles.js";
 import { create, requireAvailable } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { giveLoginToken } from "../../accounts/user-tokens.js";
+import { requireUserFree } from "../../appservice/acting.js";
 import { forbidden, invalidParam, MatrixError, missingParam, notFound } from "../../errors.js";
 import { PATHS, publicAddress } from "../../oauth/addresses.js";
 import { type AuthorisationParameters, type AuthorisationRequest, callback, checkAuthorisation, grantAuthorisation } from "../../oauth/authorisation.js";
@@ -271,6 +272,7 @@ export const registerAccount: Handler<typeof spec.registerAccount> = (services, 
       if (config.registration.require_token && token === undefined) throw missingParam('"token" is missing.');
       if (config.registration.terms !== undefined && terms !== "yes") throw missingParam('"terms" is missing.');
       const user_id = await requireAvailable(services, user, place.server);
+      requireUserFree(services.appservices, user_id);
       services.passwords.requireAcceptable(password);
       await create(services, { user_id, password, is_admin: false, token: config.registration.require_token ? token : undefined });
       const account = await findAccount(services.database, user_id);

@@ -5,7 +5,7 @@ import { requireAuthentication } from "../../accounts/interactive-authentication
 import { checkPassword, namedUser, passwordChallenge } from "../../accounts/password-login.js";
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
-import { requireAppService, requireOwnAccount } from "../../appservice/acting.js";
+import { requireAppService, requireOwnAccount, requireUserFree } from "../../appservice/acting.js";
 import { publicAddress } from "../../oauth/addresses.js";
 import { JWT_LOGIN, jwtOwner } from "../../oauth/jwt-login.js";
 import { forbidden, missingParam, unknownError, unrecognized } from "../../errors.js";
@@ -53,7 +53,7 @@ async function accountOf(
     case JWT_LOGIN:
       if (services.config.jwt_login === undefined) throw unknownError(400, "This server has no such way to log in.");
       if (body.token === undefined) throw missingParam('"token" is missing.');
-      return await jwtOwner(services, body.token, server);
+      return await jwtOwner(services, body.token, server, (user) => requireUserFree(services.appservices, user));
     default:
       throw unknownError(400, "This server has no such way to log in.");
   }
