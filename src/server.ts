@@ -65,7 +65,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { allOwnKeys, loadSigningKeys, policyKeys, type SigningKeyOf } from "./storage/signing-keys.js";
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
@@ -267,8 +267,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(outgoing);
   const { signingKey } = engine;
   const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
-  later.policyServers = new PolicyServers(federation.client, database);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, policyKeys: policyKeys(secret, config.servers), ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -277,6 +276,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const searchIndex = new SearchIndex(engine, engine.follower);
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
+  later.policyServers = new PolicyServers(context);
   started.push(new MembershipUpkeep(context));
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);

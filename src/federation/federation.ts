@@ -17,6 +17,8 @@ export interface Federation {
   readonly policy: FederationPolicy;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
+  /** The key with which one of our servers signs as a policy server; undefined where it is none. */
+  readonly policyKey: (server: ServerName) => SigningKey | undefined;
 }
 
 const KEYS_TIMEOUT_MS = 15_000;
@@ -31,10 +33,11 @@ export interface FederationOptions {
   readonly clock: Clock;
   readonly outgoing: Outgoing;
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
+  readonly policyKeys: ReadonlyMap<string, SigningKey>;
 }
 
 /** Makes the parts. Nothing is asked of anybody yet. */
-export function openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys }: FederationOptions): Federation {
+export function openFederation({ config, servers, database, clock, outgoing, signingKey, policyKeys, ownKeys }: FederationOptions): Federation {
   const policy = federationPolicy(config.federation, servers);
   const discovery = new Discovery(networkLookups(outgoing, clock), clock);
   const client = new FederationClient({ discovery, policy, outgoing, signingKey });
@@ -60,5 +63,5 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
       },
     },
   });
-  return { client, keyRing, policy, signingKey };
+  return { client, keyRing, policy, signingKey, policyKey: (server) => policyKeys.get(server) };
 }

@@ -8,7 +8,6 @@ import { type EventId, parseUserId, type RoomId, serverNameOf, type UserId } fro
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
-import { stateTuple } from "../protocol/state-map.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import { findRoom, memberTuple, requireRoom, stateEventsOf } from "./current-state.js";
@@ -16,11 +15,10 @@ import { hasLocalMember } from "../storage/memberships.js";
 import { nextMemberEvent, signDraft } from "./event-template.js";
 import { inviteFilters } from "./invite-filter.js";
 import { setOutside, strippedObjects } from "./outside.js";
-import { policyServerOf } from "./policy-server.js";
+import { POLICY, policyServerOf } from "./policy.js";
 import type { Sender } from "./receive.js";
 import { strippedStateOf } from "./stripped-state.js";
 
-const POLICY = stateTuple("m.room.policy", "");
 
 /**
  * Invites a user of another server, which signs the invitation and tells its user. Throws M_FORBIDDEN where the room's rules or

@@ -6,7 +6,7 @@ import type { Committer } from "../storage/committer.js";
 import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
-import type { AskPolicyServer } from "./policy-server.js";
+import type { AskPolicyServer } from "./policy.js";
 import type { RuleChanges } from "./rule-changes.js";
 
 export interface RoomServices {

@@ -5,7 +5,7 @@ import type { ServerName } from "../protocol/identifiers.js";
 import type { PublishedKey } from "../protocol/server-keys.js";
 import { signingKey, type SigningKey } from "../protocol/signing.js";
 import type { Database, Tx } from "./database.js";
-import { seal, unseal, type SecretKey } from "./sealing.js";
+import { derivedSeed, seal, unseal, type SecretKey } from "./sealing.js";
 import type { Statement } from "./statement.js";
 
 const SEED_BYTES = 32;
@@ -65,6 +65,18 @@ export async function loadSigningKeys(
     if (key === undefined) throw new Error("a signing key was asked for a server that is not ours");
     return key;
   };
+}
+
+/**
+ * The keys with which our servers sign as policy servers of rooms, for those whose configuration names no other policy server; never
+ * those with which they send (server-server API, "Validating Policy Server signatures"). They stay as long as the secret key does.
+ */
+export function policyKeys(
+  secret: SecretKey,
+  servers: readonly { readonly name: string; readonly policy_server_key?: string | undefined }[],
+): ReadonlyMap<string, SigningKey> {
+  const own = servers.filter(({ policy_server_key }) => policy_server_key === undefined);
+  return new Map(own.map(({ name }) => [name, signingKey("ed25519:policy_server", derivedSeed(secret, `policy server ${name}`))]));
 }
 
 /** Gives a server a new key; the one it had expires now. Gives the new key's id. */
