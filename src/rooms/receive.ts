@@ -96,6 +96,15 @@ export async function receiveHistory(context: ReceiveContext, room: Room, sender
   return given.length;
 }
 
+/** Takes events that a server gave without their place in the room, those that pass the checks: only for what refers to them. */
+export async function receiveOutliers(context: ReceiveContext, room: Room, sender: Sender, wire: readonly JsonValue[]): Promise<void> {
+  const batch = new Batch(context, room, sender);
+  await batch.addOutliers(wire);
+  await batch.findAuthEvents();
+  const ordered = batch.inOrder();
+  if (ordered.length > 0) await context.owners.receive(room.rules, room.room_id, ordered);
+}
+
 /** What the batches of several senders know together. */
 interface Shared {
   /** What the database has: true for events whose place in the room is known. */
@@ -137,6 +146,13 @@ class Batch {
     const events = await this.#checked(wire);
     const stored = new Set(await this.#missing(events.map(({ event_id }) => event_id), true));
     for (const event of events) if (stored.has(event.event_id)) this.add(event, "history");
+  }
+
+  /** Adds what passes the checks of events that are not here at all. */
+  async addOutliers(wire: readonly JsonValue[]): Promise<void> {
+    const events = await this.#checked(wire);
+    const lacking = new Set(await this.#missing(events.map(({ event_id }) => event_id), false));
+    for (const event of events) if (lacking.has(event.event_id)) this.add(event, "outlier");
   }
 
   /** Adds an event of the room, once; others count for nothing. */
