@@ -26,8 +26,8 @@ const KEYS_BYTES = 256 * 1024;
 
 export interface FederationOptions {
   readonly config: Config;
-  /** All keys with which our servers ever signed. */
-  readonly ownKeys: ReadonlyMap<ServerName, ReadonlyMap<string, string>>;
+  /** All keys with which one of our servers ever signed; undefined for servers that are not ours. */
+  readonly ownKeys: (server: ServerName) => ReadonlyMap<string, string> | undefined;
   readonly servers: LocalServers;
   readonly database: Database;
   readonly clock: Clock;
@@ -46,7 +46,7 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
   const keyRing = new KeyRing({
     database,
     clock,
-    ownKeys: (server) => ownKeys.get(server),
+    ownKeys,
     notaries: config.federation.trusted_key_servers.flatMap((name) => parseServerName(name) ?? []),
     refused: new Set(config.federation.refused_keys.map((key) => key.replace(/=+$/, ""))),
     sources: {
