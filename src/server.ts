@@ -50,6 +50,7 @@ import { EventCache } from "./rooms/event-cache.js";
 import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
+import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
@@ -123,6 +124,7 @@ type Engine = RoomServices &
 interface Later {
   delivery?: PushDelivery;
   policyServers?: PolicyServers;
+  branches?: MergeBranches;
 }
 
 /** The log, the rooms and what they stand on. */
@@ -156,6 +158,7 @@ async function startEngine(
       if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
       return await later.policyServers.sign(question);
     },
+    noteEnds: (roomId, ends) => later.branches?.note(roomId, ends),
     signingKey: (server) => (servers.isLocal(server) ? signingKeys.current(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
@@ -283,6 +286,8 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
   later.policyServers = new PolicyServers(context);
+  later.branches = new MergeBranches(context);
+  started.push(later.branches);
   started.push(new MembershipUpkeep(context));
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);

@@ -41,6 +41,8 @@ interface Job {
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+/** More ends of a room's history than branches that talk past each other for a moment make. */
+export const MANY_ENDS = 10;
 /** Drafts of one change. */
 const MAX_DRAFTS = 200;
 const MAX_WAITING_DRAFTS = 5_000;
@@ -109,6 +111,8 @@ export class RoomWorker {
     await this.#alone(async () => {
       received = await persistReceived(this.memory, this.#services, signed);
     });
+    const ends = this.memory.extremities.length;
+    if (ends > MANY_ENDS) this.#services.noteEnds(this.memory.roomId, ends);
     return received;
   }
 
