@@ -311,6 +311,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   await registerSenders(database, clock, appservices);
   const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
+  cacheReported("inbound_events", () => transactions.bytes);
   started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
   const sender = new FederationSender({

@@ -15,6 +15,8 @@ import {
   placedEvents,
   removeStagedEvents,
   stageEvents,
+  type StagedEvent,
+  takeFreshEvents,
   takeStagedEvents,
 } from "../storage/inbound-federation.js";
 import type { RoomContext } from "./context.js";
@@ -37,6 +39,9 @@ const TAKE = 100;
 const DAY_MS = 86_400_000;
 /** Events of a room, of whatever servers, that are worked in together; what a server sent together always is. */
 const TOGETHER = 250;
+/** What waits in memory for one room and for all of them, in bytes of JSON; the rest waits in the database. */
+const MAX_ROOM_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 64 * 1024 * 1024;
 
 /** Whether a fault is one of this moment. */
 function passes(error: unknown): boolean {
@@ -52,6 +57,18 @@ interface Waiting extends SentEvents {
   readonly done: () => void;
 }
 
+/** What waits for a room in this process. */
+interface RoomQueue {
+  readonly waiting: Waiting[];
+  /** What of it is not being worked in yet, in bytes. */
+  bytes: number;
+  /** More waits in the database than here. */
+  overflowed: boolean;
+  working: Promise<void>;
+}
+
+const bytesOf = (events: readonly RoomEvent[]): number => events.reduce((sum, { json }) => sum + json.length, 0);
+
 /** Takes what other servers send. */
 export class InboundTransactions implements AsyncDisposable {
   readonly #context: RoomContext;
@@ -59,7 +76,8 @@ export class InboundTransactions implements AsyncDisposable {
   /** Transactions that are being worked on: the same again gets the same answer. */
   readonly #running = new Map<string, Promise<string>>();
   /** What waits for each room, and what works it in until nothing does. */
-  readonly #rooms = new Map<RoomId, { readonly waiting: Waiting[]; working: Promise<void> }>();
+  readonly #rooms = new Map<RoomId, RoomQueue>();
+  #bytes = 0;
   readonly #timer: NodeJS.Timeout;
   #retrying: Promise<void> | undefined;
   #closed = false;
@@ -150,32 +168,70 @@ export class InboundTransactions implements AsyncDisposable {
     return events;
   }
 
-  /** Works events into their room, after what is being worked in there, and with whatever else waits for that. */
-  async #work(room: Room, sent: SentEvents, results = new Map<EventId, EventResult>()): Promise<void> {
-    await new Promise<void>((done) => {
-      const waiting = { ...sent, results, done };
-      const running = this.#rooms.get(room.room_id);
-      if (running !== undefined) {
-        running.waiting.push(waiting);
-        return;
-      }
-      const queue = [waiting];
-      this.#rooms.set(room.room_id, { waiting: queue, working: this.#workAll(room, queue) });
+  /** What waits in memory, in bytes of JSON. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Works events into their room, after what is being worked in there, and with whatever else waits for that. Where too much waits
+   * already, they are read again from the database when their turn comes.
+   */
+  #work(room: Room, sent: SentEvents, results = new Map<EventId, EventResult>()): Promise<void> {
+    const running = this.#rooms.get(room.room_id);
+    const bytes = bytesOf(sent.events);
+    if (running !== undefined && (running.overflowed || running.bytes + bytes > MAX_ROOM_BYTES || this.#bytes + bytes > MAX_BYTES)) {
+      running.overflowed = true;
+      return running.working;
+    }
+    return new Promise<void>((done) => {
+      const queue = running ?? { waiting: [], bytes: 0, overflowed: false, working: Promise.resolve() };
+      queue.waiting.push({ ...sent, results, done });
+      queue.bytes += bytes;
+      this.#bytes += bytes;
+      if (running !== undefined) return;
+      this.#rooms.set(room.room_id, queue);
+      queue.working = this.#workAll(room, queue);
     });
   }
 
-  async #workAll(room: Room, queue: Waiting[]): Promise<void> {
-    while (queue.length > 0) {
+  async #workAll(room: Room, queue: RoomQueue): Promise<void> {
+    const { waiting } = queue;
+    for (;;) {
+      if (waiting.length === 0 && queue.overflowed) await this.#takeBack(room, queue);
+      if (waiting.length === 0) break;
       let events = 0;
-      const cut = queue.findIndex((one, index) => {
+      const cut = waiting.findIndex((one, index) => {
         events += one.events.length;
         return index > 0 && events > TOGETHER;
       });
-      const taken = queue.splice(0, cut < 0 ? queue.length : cut);
+      const taken = waiting.splice(0, cut < 0 ? waiting.length : cut);
+      const bytes = bytesOf(taken.flatMap((one) => one.events));
+      queue.bytes -= bytes;
+      this.#bytes -= bytes;
       await this.#workTogether(room, taken);
       for (const { done } of taken) done();
     }
     this.#rooms.delete(room.room_id);
+  }
+
+  /** Reads the next of a room's events that did not fit into memory. What fails here is taken up later as all that is kept. */
+  async #takeBack(room: Room, queue: RoomQueue): Promise<void> {
+    if (this.#closed) return;
+    const { database, clock } = this.#context;
+    try {
+      queue.overflowed = false;
+      const taken = await takeFreshEvents(database, room.room_id, clock.now() + HOLD_MS, TOGETHER);
+      if (taken.length === TOGETHER) queue.overflowed = true;
+      for (const { sent } of await this.#groups(taken)) {
+        queue.waiting.push({ ...sent, results: new Map(), done: () => undefined });
+        const bytes = bytesOf(sent.events);
+        queue.bytes += bytes;
+        this.#bytes += bytes;
+      }
+    } catch (error) {
+      log.warn({ room: room.room_id, err: error }, "events that wait for a room could not be read");
+    }
   }
 
   /** Works in what several servers sent; each alone where one of them may have kept others from being worked in. */
@@ -224,28 +280,40 @@ export class InboundTransactions implements AsyncDisposable {
 
   /** Takes up what could not be worked in, also what a process left behind that died. */
   async #retry(): Promise<void> {
-    const { database, clock, servers } = this.#context;
+    const { database, clock } = this.#context;
     try {
       const now = clock.now();
       await forgetInbound(database, { transactions: now - DAY_MS, events: now - 3 * DAY_MS });
-      const taken = await takeStagedEvents(database, now, PAUSE_MS, TAKE);
-      const groups = new Map<string, typeof taken>();
-      for (const event of taken) {
-        const key = `${event.origin} ${event.room_id}`;
-        groups.set(key, [...(groups.get(key) ?? []), event]);
-      }
-      for (const group of groups.values()) {
-        const [first] = group;
-        const room = first === undefined ? undefined : await findRoom(database, first.room_id);
-        if (first === undefined || room === undefined) continue;
-        const wire = group.map(({ json }) => parseJson(json, { numbers: "lexemes" }));
-        const sender = { origin: first.origin, destination: servers.names[0] };
-        const events = await this.#admissible(room, sender, wire, new Map());
-        await this.#work(room, { sender, events });
-      }
+      const full = [...this.#rooms].flatMap(([roomId, { overflowed }]) => (overflowed ? [roomId] : []));
+      const groups = await this.#groups(await takeStagedEvents(database, now, PAUSE_MS, TAKE, full));
+      // One room that takes its time keeps no other one waiting.
+      await Promise.all(groups.map(({ room, sent }) => this.#work(room, sent)));
     } catch (error) {
       log.warn({ err: error }, "events that wait could not be taken up");
     }
+  }
+
+  /** Kept events by their room and who sent them, those that pass the checks that need no state. */
+  async #groups(taken: readonly StagedEvent[]): Promise<{ readonly room: Room; readonly sent: SentEvents }[]> {
+    const { database, servers } = this.#context;
+    const groups = new Map<string, StagedEvent[]>();
+    for (const event of taken) {
+      const key = `${event.origin} ${event.room_id}`;
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [event]);
+      else group.push(event);
+    }
+    const found: { readonly room: Room; readonly sent: SentEvents }[] = [];
+    for (const group of groups.values()) {
+      const [first] = group;
+      const room = first === undefined ? undefined : await findRoom(database, first.room_id);
+      if (first === undefined || room === undefined) continue;
+      const wire = group.map(({ json }) => parseJson(json, { numbers: "lexemes" }));
+      const sender = { origin: first.origin, destination: servers.names[0] };
+      const events = await this.#admissible(room, sender, wire, new Map());
+      if (events.length > 0) found.push({ room, sent: { sender, events } });
+    }
+    return found;
   }
 
   /** Waits for what is being worked in. */

@@ -21,7 +21,13 @@ const STAGE: Statement = {
 const TAKE: Statement<StagedEvent> = {
   name: "staged_events_take", // staged_events_due
   text: `UPDATE staged_events SET attempts = attempts + 1, due_ts = $1 + $2 * (2 ^ least(attempts, 8))::bigint
-    WHERE nid IN (SELECT nid FROM staged_events WHERE due_ts <= $1 ORDER BY due_ts LIMIT $3 FOR UPDATE SKIP LOCKED)
+    WHERE nid IN (SELECT nid FROM staged_events WHERE due_ts <= $1 AND room_id <> ALL ($4::text[]) ORDER BY due_ts LIMIT $3 FOR UPDATE SKIP LOCKED)
+    RETURNING room_id, event_id, origin, json`,
+};
+const TAKE_FRESH: Statement<StagedEvent> = {
+  name: "staged_events_take_fresh", // staged_events_fresh
+  text: `UPDATE staged_events SET attempts = 1, due_ts = $2
+    WHERE nid IN (SELECT nid FROM staged_events WHERE room_id = $1 AND attempts = 0 ORDER BY nid LIMIT $3 FOR UPDATE SKIP LOCKED)
     RETURNING room_id, event_id, origin, json`,
 };
 const REMOVE: Statement = {
@@ -59,9 +65,17 @@ export async function stageEvents(
   await database.write(STAGE, [column("room_id"), column("event_id"), origin, column("json"), now, due]);
 }
 
-/** Takes up events whose time has come; they come back after `pauseMs`, longer each time, unless they are removed. */
-export async function takeStagedEvents(database: Database, now: number, pauseMs: number, limit: number): Promise<StagedEvent[]> {
-  return await database.write(TAKE, [now, pauseMs, limit]);
+/**
+ * Takes up events whose time has come, but for those of some rooms; they come back after `pauseMs`, longer each time, unless they are
+ * removed.
+ */
+export async function takeStagedEvents(database: Database, now: number, pauseMs: number, limit: number, without: readonly RoomId[]): Promise<StagedEvent[]> {
+  return await database.write(TAKE, [now, pauseMs, limit, without]);
+}
+
+/** Takes up events of a room that nobody has taken up yet, the first that came first: nobody else does before `due`, in milliseconds. */
+export async function takeFreshEvents(database: Database, roomId: RoomId, due: number, limit: number): Promise<StagedEvent[]> {
+  return await database.write(TAKE_FRESH, [roomId, due, limit]);
 }
 
 /** Removes events that are decided. */
