@@ -28,6 +28,7 @@ import {
   removeOutliers,
   type TransactionIdRow,
 } from "../storage/room-rows.js";
+import { addPendingRedactions } from "../storage/pending-redactions.js";
 import { toText } from "../storage/text.js";
 import { relationshipOf } from "./relation.js";
 import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
@@ -93,6 +94,10 @@ interface ReceivedToAdd extends EventToAdd {
   readonly missing: readonly string[];
   /** The event that it redacts, if it may and we have it. */
   readonly redacts: number | undefined;
+  /** Whether it redacts an event that we do not have, or whose place in the room we do not know. */
+  readonly redactsLater: boolean;
+  /** The redaction of it that came before it. */
+  readonly redactedBy: number | undefined;
   /** Whether other servers are to have it from us. */
   readonly passOn: boolean;
   /** Whether other events name it as missing. */
@@ -130,6 +135,7 @@ export class RoomChange {
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
   readonly #relationships: RelationshipRow[] = [];
+  readonly #pendingRedactions: { readonly event_id: EventId; readonly by: number }[] = [];
   readonly #promoted: number[] = [];
   readonly #found = new Map<EventId, number>();
   readonly #counts = new CountedRows();
@@ -189,6 +195,7 @@ export class RoomChange {
     }
     this.#count(event, nid, threadRoot, slot?.event);
     if (accepted.redacts !== undefined) this.#redact(accepted.redacts, nid);
+    else if (event.type === "m.room.redaction" && event.redacts !== undefined) this.#pendingRedactions.push({ event_id: event.redacts, by: nid });
     memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
   }
 
@@ -207,6 +214,7 @@ export class RoomChange {
     const statements = [
       ...(this.#promoted.length > 0 ? [removeOutliers(this.#promoted)] : []),
       ...(this.#found.size > 0 ? [gapsFilled(memory.nid, this.#found)] : []),
+      ...(this.#pendingRedactions.length > 0 ? [addPendingRedactions(memory.nid, this.#pendingRedactions)] : []),
       ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),
     ];
     return {
@@ -306,6 +314,8 @@ export class RoomChange {
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
     if (received.flags === 0 && received.redacts !== undefined) this.#redact(received.redacts, nid);
+    if (received.flags === 0 && received.redactsLater && event.redacts !== undefined) this.#pendingRedactions.push({ event_id: event.redacts, by: nid });
+    if (received.redactedBy !== undefined) this.#redact(nid, received.redactedBy);
     if (!isState(event)) return { nid, slot: undefined };
     if (received.outlier?.slot !== undefined) return { nid, slot: received.outlier.slot };
     const replaced = received.auth.find(

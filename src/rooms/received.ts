@@ -12,6 +12,7 @@ import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong } from "../storage/gaps.js";
+import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
@@ -60,12 +61,14 @@ export async function persistReceived(
 ): Promise<Received> {
   const { database, interning, numbers, ruleChanges, signingKey } = services;
   const events = received.map(({ event }) => event);
-  const [loaded, wereMissing] = await Promise.all([
+  const [loaded, wereMissing, pending] = await Promise.all([
     eventsById(database, [
       ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...authorisers(memory, event), ...related(event), ...redactedBy(event)])),
     ]),
     missingAmong(database, memory.nid, received.filter(({ as }) => as !== "outlier").map(({ event }) => event.event_id)),
+    pendingRedactions(database, memory.nid, events.map(({ event_id }) => event_id)),
   ]);
+  const redactions = await eventsByNid(database, [...pending.values()].flat());
   const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
   const isOutlier = (row: StoredEvent): boolean => (row.flags & FLAGS.outlier) !== 0;
   // An outlier whose place in the room becomes known is written again.
@@ -197,7 +200,7 @@ export async function persistReceived(
     });
     return await meet(chains);
   };
-  const asked = await interning.findTuples([POLICY, ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event))]);
+  const asked = await interning.findTuples([POLICY, ...COUNTED_STATE, ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event))]);
   const seen = new Map<number, RoomEvent>();
   /** The events that a state holds for some (type, state_key). */
   const stateIn = async (chain: SnapshotChain, tuplesIn: readonly StateTuple[]): Promise<Map<StateTuple, RoomEvent>> => {
@@ -237,6 +240,24 @@ export async function persistReceived(
     const levels = powerLevels(memory.version, create, state.get(POWER_LEVELS));
     return mayRedact(memory.version, event, target.event, levels) ? target.nid : undefined;
   };
+  /** Redactions of this batch whose events are not here, and the states before them. */
+  const redactsLater = new Map<EventId, { readonly nid: number; readonly event: RoomEvent; readonly before: SnapshotChain }[]>();
+  /** The redaction of an event that came before it, if one takes effect. */
+  const redactedBefore = async (event: RoomEvent): Promise<number | undefined> => {
+    const earlier = [...(redactsLater.get(event.event_id) ?? [])];
+    for (const nid of pending.get(event.event_id) ?? []) {
+      const row = redactions.get(nid);
+      if (row === undefined) continue;
+      const redaction = asEvent(memory, row);
+      earlier.push({ nid, event: redaction, before: await snapshotBefore({ ...row, event: redaction }) });
+    }
+    for (const { nid, event: redaction, before } of earlier) {
+      const state = await stateIn(before, COUNTED_STATE);
+      const create = state.get(CREATE);
+      if (create !== undefined && mayRedact(memory.version, redaction, event, powerLevels(memory.version, create, state.get(POWER_LEVELS)))) return nid;
+    }
+    return undefined;
+  };
   const outcomes = new Map<EventId, Outcome>();
   for (const { event, as, entry, passOn, unjudged } of fresh) {
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
@@ -274,6 +295,8 @@ export async function persistReceived(
     const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));
     const replaces = tuple === undefined ? undefined : eventAt(before, tuple);
     const flags = OUTCOME_FLAGS[outcome];
+    const target = event.type === "m.room.redaction" && event.redacts !== undefined ? known.get(event.redacts) : undefined;
+    const redactedBy = (flags & FLAGS.rejected) === 0 ? await redactedBefore(event) : undefined;
     const { nid, slot } = change.addReceived({
       event,
       flags,
@@ -285,6 +308,8 @@ export async function persistReceived(
       replaces,
       relation: relationIn(memory, event),
       redacts: await redacted(event, before),
+      redactsLater: event.type === "m.room.redaction" && (target === undefined || (target.flags & FLAGS.outlier) !== 0),
+      redactedBy,
       passOn: passOn === true,
       wasMissing: as !== "outlier" && wereMissing.has(event.event_id),
       outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id) },
@@ -293,7 +318,10 @@ export async function persistReceived(
     const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;
     const added: Known = { nid, event, flags, state_before: null, thread_root: null, slot, after: following };
     known.set(event.event_id, added);
-    inBatch.set(nid, added);
+    inBatch.set(nid, redactedBy === undefined ? added : { ...added, event: redactEvent(memory.version, event) });
+    if (flags === 0 && event.type === "m.room.redaction" && event.redacts !== undefined && target === undefined) {
+      redactsLater.set(event.redacts, [...(redactsLater.get(event.redacts) ?? []), { nid, event, before }]);
+    }
     if (as !== "outlier") branches.rememberAfter(nid, following, memory.chain);
     if (outlier !== undefined) branches.forgetMet();
     if (entry === true) branches.forgetAll();
