@@ -1,16 +1,14 @@
 // Two people in a browser client that others wrote (Cinny): they log in, talk in an encrypted room, send a picture, reload.
-import { createServer, type Server } from "node:http";
-import { mkdir, readFile } from "node:fs/promises";
-import { extname, join, normalize } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { chromium, type Browser, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
 import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
-import { freePort } from "../support/free-port.js";
 import { objectsAt, stringAt } from "../support/json-path.js";
 import { matrixRequest, ok, type MatrixRequest } from "../support/matrix-request.js";
+import { openWebClient } from "./web-client.js";
 
 const USAGE = `usage: node dist/test/interop/browser.js --client DIR [--chromium FILE] [--screenshots DIR]
   --client DIR       Cinny as built in a checkout of it (its folder dist)
@@ -21,40 +19,14 @@ const V3 = "/_matrix/client/v3";
 const PASSWORD = "a rather long Password 1";
 const EDITOR = '[data-slate-editor="true"]';
 const WAIT_MS = 30_000;
-const TYPES: Readonly<Record<string, string>> = {
-  ".css": "text/css",
-  ".html": "text/html",
-  ".js": "text/javascript",
-  ".json": "application/json",
-  ".mjs": "text/javascript",
-  ".svg": "image/svg+xml",
-  ".wasm": "application/wasm",
-};
-
-/** Serves the built client, told which homeserver there is; whatever is no file is its start page. */
-async function serveClient(folder: string, homeserver: string): Promise<{ readonly server: Server; readonly url: string }> {
-  const settings = JSON.stringify({
-    defaultHomeserver: 0,
-    homeserverList: [homeserver],
-    allowCustomHomeservers: true,
-    featuredCommunities: { openAsDefault: false, spaces: [], rooms: [], servers: [] },
-    hashRouter: { enabled: true, basename: "/" },
-  });
-  const contentOf = async (path: string): Promise<[string, Buffer | string]> => {
-    if (path === "/config.json") return [".json", settings];
-    const content = await readFile(join(folder, normalize(path))).catch(() => undefined);
-    return content === undefined ? [".html", await readFile(join(folder, "index.html"))] : [extname(path), content];
-  };
-  const server = createServer((request, response) => {
-    void contentOf(new URL(request.url ?? "/", "http://client").pathname).then(([type, content]) =>
-      response.setHeader("content-type", TYPES[type] ?? "application/octet-stream").end(content),
-    );
-  });
-  const port = await freePort();
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  return { server, url: `http://127.0.0.1:${port}` };
-}
+/** What Cinny reads at its start. */
+const settingsFor = (homeserver: string): Record<string, unknown> => ({
+  defaultHomeserver: 0,
+  homeserverList: [homeserver],
+  allowCustomHomeservers: true,
+  featuredCommunities: { openAsDefault: false, spaces: [], rooms: [], servers: [] },
+  hashRouter: { enabled: true, basename: "/" },
+});
 
 interface Person {
   readonly name: string;
@@ -152,40 +124,34 @@ async function main(clientFolder: string, executablePath: string, pictures: stri
   await mkdir(pictures, { recursive: true });
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start(folder.path, { registration: { open: true }, rate_limits: { enabled: false } });
-  const client = await serveClient(clientFolder, server.url);
-  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
-  try {
-    const suffix = randomBytes(3).toString("hex");
-    const [alice, bob] = [await register(server.url, `alice-${suffix}`), await register(server.url, `bob-${suffix}`)];
-    const refused: string[] = [];
-    const [hers, his] = await Promise.all([alice, bob].map((person) => Window.open(browser, client.url, server.url, person, pictures, refused)));
-    if (hers === undefined || his === undefined) throw new Error("two windows");
-    const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
-    const created = await ok(alice.request, "POST", `${V3}/createRoom`, { name: "Harbour", preset: "private_chat", invite: [bob.id], initial_state: [encryption] });
-    const room = stringAt(created, "room_id") ?? "";
-    await ok(bob.request, "POST", `${V3}/join/${encodeURIComponent(room)}`, {});
-    for (const window of [hers, his]) await window.goTo(room);
-    await hers.say("hello from alice");
-    await his.sees("hello from alice");
-    await his.say("hello from bob");
-    await hers.sees("hello from bob");
-    await hers.sendPicture("harbour.png", await sharp({ create: { width: 321, height: 123, channels: 3, background: "#2244aa" } }).png().toBuffer());
-    await his.seesPicture(321);
-    await his.reload();
-    await his.sees("hello from alice");
-    await his.seesPicture(321);
-    await his.say("after the reload");
-    await hers.sees("after the reload");
-    const chunk = objectsAt(await ok(alice.request, "GET", `${V3}/rooms/${encodeURIComponent(room)}/messages?dir=b&limit=50`), "chunk");
-    const [plain, encrypted] = ["m.room.message", "m.room.encrypted"].map((type) => chunk.filter((event) => event["type"] === type).length);
-    if (plain !== 0 || encrypted !== 4) throw new Error(`${plain} plain and ${encrypted} encrypted messages were sent`);
-    const unexpected = refused.filter((line) => !EXPECTED.some((expected) => expected.test(line)));
-    if (unexpected.length > 0) throw new Error(`refused:\n${unexpected.join("\n")}`);
-    console.log("pass");
-  } finally {
-    await browser.close();
-    client.server.close();
-  }
+  await using client = await openWebClient(clientFolder, settingsFor(server.url), executablePath);
+  const suffix = randomBytes(3).toString("hex");
+  const [alice, bob] = [await register(server.url, `alice-${suffix}`), await register(server.url, `bob-${suffix}`)];
+  const refused: string[] = [];
+  const [hers, his] = await Promise.all([alice, bob].map((person) => Window.open(client.browser, client.url, server.url, person, pictures, refused)));
+  if (hers === undefined || his === undefined) throw new Error("two windows");
+  const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
+  const created = await ok(alice.request, "POST", `${V3}/createRoom`, { name: "Harbour", preset: "private_chat", invite: [bob.id], initial_state: [encryption] });
+  const room = stringAt(created, "room_id") ?? "";
+  await ok(bob.request, "POST", `${V3}/join/${encodeURIComponent(room)}`, {});
+  for (const window of [hers, his]) await window.goTo(room);
+  await hers.say("hello from alice");
+  await his.sees("hello from alice");
+  await his.say("hello from bob");
+  await hers.sees("hello from bob");
+  await hers.sendPicture("harbour.png", await sharp({ create: { width: 321, height: 123, channels: 3, background: "#2244aa" } }).png().toBuffer());
+  await his.seesPicture(321);
+  await his.reload();
+  await his.sees("hello from alice");
+  await his.seesPicture(321);
+  await his.say("after the reload");
+  await hers.sees("after the reload");
+  const chunk = objectsAt(await ok(alice.request, "GET", `${V3}/rooms/${encodeURIComponent(room)}/messages?dir=b&limit=50`), "chunk");
+  const [plain, encrypted] = ["m.room.message", "m.room.encrypted"].map((type) => chunk.filter((event) => event["type"] === type).length);
+  if (plain !== 0 || encrypted !== 4) throw new Error(`${plain} plain and ${encrypted} encrypted messages were sent`);
+  const unexpected = refused.filter((line) => !EXPECTED.some((expected) => expected.test(line)));
+  if (unexpected.length > 0) throw new Error(`refused:\n${unexpected.join("\n")}`);
+  console.log("pass");
 }
 
 const { values: options } = parseArgs({
