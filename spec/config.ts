@@ -334,7 +334,7 @@ export const ConfigSchema = Type.Object(
           policy_server_key: Type.Optional(
             Type.String({
               pattern: "^[A-Za-z0-9+/]{43}$",
-              description: "The Ed25519 key of the policy server of this name, unpadded base64; published for who sets it in a room.",
+              description: "The Ed25519 key, unpadded base64, of a policy server of this name that is not Hansa; published for who sets it in a room.",
             }),
           ),
           support_page: Type.Optional(Type.String({ format: "http-url", description: "Help for users of this server." })),

@@ -27,7 +27,7 @@ import { DeviceListResync } from "./encryption/remote-device-lists.js";
 import { missedDeviceLists } from "./encryption/device-list-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
-import { openFederation } from "./federation/federation.js";
+import { type FederationOptions, openFederation } from "./federation/federation.js";
 import { Outgoing } from "./federation/outgoing.js";
 import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
@@ -50,9 +50,11 @@ import { EventCache } from "./rooms/event-cache.js";
 import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
+import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
+import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
 import { SearchIndex } from "./rooms/search-index.js";
 import { InboundTransactions } from "./rooms/transactions.js";
@@ -65,7 +67,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { policyKeys, SigningKeys } from "./storage/signing-keys.js";
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
@@ -82,6 +84,8 @@ import { WatchedUsers } from "./sync/watched-users.js";
 const log = logger("server");
 
 const UPKEEP_MS = 10 * 60_000;
+/** How often it is looked whether a server was given a new signing key. */
+const SIGNING_KEYS_MS = 2_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -120,6 +124,7 @@ type Engine = RoomServices &
 interface Later {
   delivery?: PushDelivery;
   policyServers?: PolicyServers;
+  branches?: MergeBranches;
 }
 
 /** The log, the rooms and what they stand on. */
@@ -127,7 +132,7 @@ async function startEngine(
   config: Config,
   { database, isEmbedded }: OpenDatabase,
   secret: SecretKey,
-  signingKeyOf: SigningKeyOf,
+  signingKeys: SigningKeys,
   later: Later,
   started: AsyncDisposable[],
 ): Promise<Engine> {
@@ -153,7 +158,8 @@ async function startEngine(
       if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
       return await later.policyServers.sign(question);
     },
-    signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
+    noteEnds: (roomId, ends) => later.branches?.note(roomId, ends),
+    signingKey: (server) => (servers.isLocal(server) ? signingKeys.current(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
   const caller = internalCaller(internalSecret);
@@ -260,15 +266,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(opened);
   if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
-  const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
+  const signingKeys = await SigningKeys.load(database, secret, servers.names, clock.now());
+  started.push(
+    new RepeatedWork(SIGNING_KEYS_MS, () => signingKeys.refresh(), (error) => log.warn({ err: error }, "the signing keys could not be read again")),
+  );
   const later: Later = {};
-  const engine = await startEngine(config, opened, secret, signingKeyOf, later, started);
+  const engine = await startEngine(config, opened, secret, signingKeys, later, started);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
-  const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
-  later.policyServers = new PolicyServers(federation.client, database);
+  const ownKeys: FederationOptions["ownKeys"] = (server) => signingKeys.all(server);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, policyKeys: policyKeys(secret, config.servers), ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -277,6 +285,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const searchIndex = new SearchIndex(engine, engine.follower);
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
+  later.policyServers = new PolicyServers(context);
+  later.branches = new MergeBranches(context);
+  started.push(later.branches);
   started.push(new MembershipUpkeep(context));
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);
@@ -321,7 +332,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     delayedEvents,
     appservices,
     appserviceClient,
-    signingKeyOf,
+    signingKeys,
     outgoing,
     federation,
     remoteProfiles: new RemoteProfiles({ federation, servers }),
