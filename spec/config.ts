@@ -520,7 +520,7 @@ export const ConfigSchema = Type.Object(
     sms: Type.Object(
       {
         url: Type.Optional(
-          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON. Absent: none are sent." }),
+          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON, also at a private address. Absent: none are sent." }),
         ),
         authorization: Type.Optional(
           Type.String({ minLength: 1, description: "The Authorization header that the gateway asks for." }),
