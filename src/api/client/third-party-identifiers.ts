@@ -1,6 +1,7 @@
 // Client-server API, "Adding Account Administrative Contact Information", and the messages that prove addresses.
 import type * as spec from "../../../spec/client/third-party-identifiers.js";
 import type { BodyOf } from "../../../spec/operation.js";
+import { requirePasswords } from "../../accounts/account.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
 import { requireOpen } from "../../accounts/registration.js";
@@ -99,8 +100,12 @@ export const requestTokenToRegisterMSISDN: Handler<typeof spec.requestTokenToReg
   return await send(services, "register", phoneOf(request.body), request);
 };
 
-export const requestTokenToResetPasswordEmail: Handler<typeof spec.requestTokenToResetPasswordEmail> = (services, request) =>
-  send(services, "password", emailOf(request.body), request);
+export const requestTokenToResetPasswordEmail: Handler<typeof spec.requestTokenToResetPasswordEmail> = async (services, request) => {
+  requirePasswords(services);
+  return await send(services, "password", emailOf(request.body), request);
+};
 
-export const requestTokenToResetPasswordMSISDN: Handler<typeof spec.requestTokenToResetPasswordMSISDN> = (services, request) =>
-  send(services, "password", phoneOf(request.body), request);
+export const requestTokenToResetPasswordMSISDN: Handler<typeof spec.requestTokenToResetPasswordMSISDN> = async (services, request) => {
+  requirePasswords(services);
+  return await send(services, "password", phoneOf(request.body), request);
+};
