@@ -185,6 +185,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
       display_name: session.initial_device_display_name,
       address: session.address,
       refresh: session.refresh_token === true,
+      first: guest === undefined,
     });
     return { user_id, ...opened };
   });
