@@ -31,7 +31,10 @@ async function add(services: Services, auth: Requester, body: Parameters<typeof 
 }
 
 export const post3PIDs: Handler<typeof spec.post3PIDs> = async (services, { auth, body }) => {
-  await add(services, auth, body, body.three_pid_creds);
+  await add(services, auth, body, body.three_pid_creds).catch((cause: unknown) => {
+    const isUnproved = cause instanceof MatrixError && cause.errcode === "M_THREEPID_AUTH_FAILED";
+    throw isUnproved ? new MatrixError(403, cause.errcode, cause.message) : cause;
+  });
   return {};
 };
 
