@@ -3,11 +3,10 @@ import { expect } from "chai";
 import { deviceOf, newKey, ownKey, signedBy, type TestDevice } from "../support/device-keys.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const ALGORITHM = "signed_curve25519";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("keys", () => {
   let server: TestServer;

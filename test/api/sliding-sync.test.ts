@@ -4,11 +4,10 @@ import { expireConnections } from "../../src/storage/sliding-connections.js";
 import { deviceOf } from "../support/device-keys.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 import { SlidingClient, slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const ALL = { timeline_limit: 10, required_state: [["*", "*"]] };
 
 describe("sliding sync", () => {

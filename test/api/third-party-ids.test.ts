@@ -5,12 +5,11 @@ import { expect } from "chai";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startMailbox, type Mailbox } from "../support/mailbox.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 import { startWebServer } from "../support/web-server.js";
 
 const V3 = "/_matrix/client/v3";
 const BASE = "https://matrix.example.org";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const passwordAuth = (name: string): Record<string, unknown> => ({
   type: "m.login.password",
   identifier: { type: "m.id.user", user: name },
