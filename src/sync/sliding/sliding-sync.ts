@@ -1,8 +1,8 @@
 // Simplified sliding sync (MSC4186): answers at once if there is something to tell, else waits until there is.
-import { invalidParam, limitExceeded, unknownError } from "../../errors.js";
+import { invalidParam } from "../../errors.js";
 import { parseToken, type SyncToken } from "../../rooms/token.js";
-import { isPositionValid } from "../../storage/epoch.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
+import { asOpenSync, currentEpoch, isKnown } from "../open-sync.js";
 import type { SyncReader } from "../read-sync.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
@@ -16,13 +16,6 @@ export interface SlidingDependencies extends SyncDependencies {
   readonly roomTypes: RoomTypes;
 }
 
-/** Longer a client cannot make us hold its request. */
-const MAX_TIMEOUT_MS = 10 * 60_000;
-/** How long a position that another process gave out may be ahead of us. */
-const LAG_MS = 5_000;
-/** When a client that has too many open may try again. */
-const RETRY_MS = 1_000;
-
 /**
  * The body of an answer, as JSON text. Waits at most `timeoutMs` for something to happen, never without a position; an
  * aborted signal ends the wait. Throws M_UNKNOWN_POS for a position that is not known, M_INVALID_PARAM for what is no token,
@@ -35,31 +28,21 @@ export async function slidingSync(
   { pos, timeoutMs }: { readonly pos: string | undefined; readonly timeoutMs: number },
   signal: AbortSignal,
 ): Promise<string> {
-  const { follower, users, clock, connections } = services;
-  if (!follower.healthy) throw unknownError(503, "This process has lost sight of what happens: try again.");
+  const { follower, clock, connections } = services;
+  const epoch = currentEpoch(follower);
   const owner = { user_nid: reader.user_nid, device_id: reader.device_id, conn_id: request.conn_id };
   const since = await positionOf(services, pos, signal);
   const connection = since === undefined ? NO_CONNECTION : await connections.find(since, owner);
   const toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
-  const epoch = follower.epochs.at(-1)?.epoch ?? 0;
-  const deadline = clock.monotonic() + (since === undefined ? 0 : Math.min(timeoutMs, MAX_TIMEOUT_MS));
-  const user = await users.watch(reader.user_nid);
-  if (!user.enter(reader.device_id, services.limits)) {
-    users.release(user);
-    throw limitExceeded(RETRY_MS);
-  }
-  try {
+  return await asOpenSync(services, reader, since === undefined ? 0 : timeoutMs, async (user, deadline) => {
     for (;;) {
       const version = user.version;
       const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
       const answer = await readSliding(services, reader, read);
-      if (!answer.empty || deadline <= clock.monotonic() || signal.aborted) return await answered(services, owner, read, answer);
-      if (!(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
+      const over = !answer.empty || deadline <= clock.monotonic() || signal.aborted;
+      if (over || !(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
     }
-  } finally {
-    user.leave(reader.device_id);
-    users.release(user);
-  }
+  });
 }
 
 /** Notes what the answer sends, and puts the position that says so in front of it. */
@@ -135,10 +118,4 @@ async function toDeviceTokenOf(
   if (!(await isKnown(services.follower, token, signal))) return undefined;
   await services.acknowledgements.note(reader, token);
   return token;
-}
-
-/** Whether a token is of the history that we know, once we have come as far as another process may have been. */
-async function isKnown(follower: SlidingDependencies["follower"], { epoch, position }: SyncToken, signal: AbortSignal): Promise<boolean> {
-  if (!isPositionValid(follower.epochs, epoch, position)) return false;
-  return position <= follower.head || (await follower.reached(position, LAG_MS, signal));
 }
