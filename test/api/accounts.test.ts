@@ -527,7 +527,7 @@ describe("accounts", () => {
     });
 
     it("hold names, avatars and fields of any name of the grammar", async () => {
-      expect((await anonymous.get(path)).body).to.deep.equal({});
+      expect((await anonymous.get(path)).body).to.deep.equal({ displayname: "profiled" });
       const fields: [name: string, value: unknown][] = [
         ["displayname", "Alice \u0000 ☃"],
         ["avatar_url", "mxc://localhost/abc"],

@@ -182,7 +182,7 @@ describe("events of rooms", () => {
       await bob.post(`${V3}/join/${room}`);
       const joined = await bob.get(`${V3}/rooms/${room}/joined_members`);
       expect(joined.body["joined"]).to.deep.equal({
-        [alice.user_id]: { display_name: null, avatar_url: null },
+        [alice.user_id]: { display_name: "alice", avatar_url: null },
         [bob.user_id]: { display_name: "Bob", avatar_url: null },
       });
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?at=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
