@@ -62,7 +62,7 @@ class AuthenticationRequired extends MatrixError {
 export async function requireAuthentication(context: AccountContext, challenge: Challenge): Promise<ReadonlyMap<string, string>> {
   const submitted = challenge.body.auth;
   const purpose = purposeOf(context, challenge);
-  const session = (await resume(context, submitted?.session, purpose)) ?? {
+  const session = (await resume(context, submitted?.session ?? undefined, purpose)) ?? {
     id: randomBytes(18).toString("base64url"),
     purpose,
     operation: challenge.operation,

@@ -53,6 +53,13 @@ describe("accounts", () => {
       expect(refusal(again)).to.deep.equal([400, "M_USER_IN_USE"]);
     });
 
+    it("takes null for a session that the client does not have", async () => {
+      const auth = { type: "m.login.dummy", session: null };
+      const answer = await anonymous.post(`${V3}/register`, { auth, username: "reg_null", password: "long enough" });
+      expect(answer.body["user_id"]).to.equal("@reg_null:localhost");
+      expect((await anonymous.get(`${V3}/profile/@reg_null:localhost`)).body).to.deep.equal({ displayname: "reg_null" });
+    });
+
     it("answers the old path, without session, with a device of the client's choice", async () => {
       const answer = await anonymous.post("/_matrix/client/r0/register", {
         auth: { type: "m.login.dummy" },
