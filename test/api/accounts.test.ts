@@ -570,6 +570,13 @@ describe("accounts", () => {
       });
     }
 
+    it("are shown to anybody, whatever token is sent", async () => {
+      const nobody = server.client({ access_token: "of a session that has ended" });
+      expect((await nobody.get(`${path}/displayname`)).status).to.equal((await anonymous.get(`${path}/displayname`)).status);
+      expect((await nobody.get(path)).status).to.equal(200);
+      expect((await nobody.get(`${V3}/publicRooms`)).status).to.equal(200);
+    });
+
     it("are changed by their owner only, and exist only for users", async () => {
       const other = await server.register("profile_other");
       expect(refusal(await other.put(`${path}/displayname`, { displayname: "x" }))).to.deep.equal([403, "M_FORBIDDEN"]);
