@@ -190,6 +190,18 @@ describe("events of rooms", () => {
     });
   });
 
+  describe("members of rooms that are readable to the world", () => {
+    it("are listed for anybody", async () => {
+      const visibility = { type: "m.room.history_visibility", content: { history_visibility: "world_readable" } };
+      const open = await alice.post(`${V3}/createRoom`, { initial_state: [visibility] });
+      const joined = await bob.get(`${V3}/rooms/${String(open.body["room_id"])}/joined_members`);
+      expect(joined.body).to.have.property("joined").that.has.all.keys(alice.user_id);
+      const closed = await alice.post(`${V3}/createRoom`, {});
+      const refused = await bob.get(`${V3}/rooms/${String(closed.body["room_id"])}/joined_members`);
+      expect(refusal(refused)).to.deep.equal([403, "M_FORBIDDEN"]);
+    });
+  });
+
   describe("messages", () => {
     it("walk the whole history in both directions without gap or repeat", async () => {
       const room = await roomOf(alice);
