@@ -20,9 +20,11 @@ const USAGE = `usage: node dist/test/interop/rust-sdk.js --binary FILE [options]
 
 /** The address that the tests were compiled for, unless HOMESERVER_URL was set then. */
 const PORT = 8228;
-const REASON_LINES = 8;
+const REASON_LINES = 6;
+/** How much of a test's output is kept for that, in characters. */
+const LAST_OUTPUT = 1 << 20;
 /** What a panic says; everything else is a log. */
-const PANIC = /panicked at|^Error: |assertion|^test result/;
+const PANIC = /panicked at|^Error: /;
 
 const { values: options } = parseArgs({
   options: {
@@ -50,15 +52,11 @@ async function testsOf(binary: string): Promise<string[]> {
 async function failure(binary: string, name: string, file: string): Promise<string[] | undefined> {
   const child = spawn(binary, ["--exact", name, "--nocapture", "--color", "never"], { stdio: ["ignore", "pipe", "pipe"] });
   const record = createWriteStream(file, { flags: "a" });
-  const lines: string[] = [];
-  let begun = false;
+  let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       record.write(text);
-      for (const line of text.split("\n")) {
-        begun ||= PANIC.test(line);
-        if (begun && line.trim() !== "" && lines.length < REASON_LINES) lines.push(line);
-      }
+      output = (output + text).slice(-LAST_OUTPUT);
     });
   }
   const late = setTimeout(() => child.kill("SIGKILL"), Number(options.seconds) * 1_000);
@@ -66,6 +64,9 @@ async function failure(binary: string, name: string, file: string): Promise<stri
   clearTimeout(late);
   record.end();
   if (status === 0) return undefined;
+  const said = output.split("\n").filter((line) => line.trim() !== "");
+  const first = said.findIndex((line) => PANIC.test(line));
+  const lines = first < 0 ? said.slice(-REASON_LINES) : said.slice(first, first + REASON_LINES);
   return signal === null ? lines : [`stopped after ${options.seconds} s`, ...lines];
 }
 
@@ -85,11 +86,12 @@ async function main(): Promise<number> {
   console.log(`${names.length} tests, against ${server.url}`);
   for (const name of names) {
     const began = performance.now();
-    let reason: string[] | undefined = [];
     let attempt = 0;
-    while (reason !== undefined && attempt++ < Number(options.attempts)) {
+    let reason: string[] | undefined;
+    do {
       reason = await failure(binary, name, join(outputs, `${name.replaceAll("::", ".")}.log`));
-    }
+      attempt += 1;
+    } while (reason !== undefined && attempt < Number(options.attempts));
     const seconds = ((performance.now() - began) / 1_000).toFixed(1);
     console.log(`${reason === undefined ? "pass" : "FAIL"}  ${name}  ${seconds} s${attempt > 1 ? `, attempt ${attempt}` : ""}`);
     for (const line of reason ?? []) console.log(`      ${line}`);
