@@ -61,26 +61,41 @@ async function answered(
 async function somethingHappened(
   { follower, streams, clock }: SlidingServices & Pick<SlidingDependencies, "follower" | "clock">,
   user: WatchedUser,
-  { extensions }: SlidingRequest,
+  { extensions, lists, subscriptions }: SlidingRequest,
   { token }: SlidingAnswer,
   version: number,
   deadline: number,
   signal: AbortSignal,
 ): Promise<boolean> {
+  const followed: Followed = {
+    rooms: lists.length > 0 || subscriptions.size > 0,
+    receipts: extensions.receipts?.enabled === true,
+    deviceLists: extensions.e2ee?.enabled === true,
+  };
+  let after = token.position;
   for (let seen = version; ; ) {
     const left = deadline - clock.monotonic();
     if (left <= 0 || signal.aborted) return false;
     await user.woken(seen, left, signal);
     if (user.version === seen) return false;
     seen = user.version;
-    if (streams.typingSerial() !== token.ephemeral) return true;
-    if (follower.head <= token.position) continue;
-    const entries = follower.allEntries({ after: token.position, upTo: follower.head });
+    if (followed.rooms && streams.typingSerial() !== token.ephemeral) return true;
+    const { head } = follower;
+    if (head <= after) continue;
+    const entries = follower.allEntries({ after, upTo: head });
     const { rooms } = user;
-    const told = { receipts: extensions.receipts?.enabled === true, deviceLists: extensions.e2ee?.enabled === true };
     // What memory does not know the database does.
-    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, told))) return true;
+    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, followed))) return true;
+    after = head;
   }
+}
+
+/** What a connection asks for, as far as it decides for what it is woken. */
+interface Followed {
+  /** Clients have connections for nothing but the messages to their device and what encryption needs. */
+  readonly rooms: boolean;
+  readonly receipts: boolean;
+  readonly deviceLists: boolean;
 }
 
 /** Whether an entry of the log may be something to tell a user: the presence of others is not. */
@@ -88,13 +103,16 @@ function concerns(
   { kind, room_nid, user_nid }: PositionedEntry,
   userNid: number,
   rooms: ReadonlyMap<number, string>,
-  told: { readonly receipts: boolean; readonly deviceLists: boolean },
+  followed: Followed,
 ): boolean {
   if (kind === "presence") return false;
   // Whether they share a room the database knows.
-  if (kind === "device_list") return told.deviceLists;
+  if (kind === "device_list") return followed.deviceLists;
   if (user_nid === userNid) return true;
-  return room_nid !== undefined && rooms.has(room_nid) && (kind !== "receipt" || told.receipts);
+  if (room_nid === undefined || !rooms.has(room_nid)) return false;
+  // Memberships decide whose device lists matter.
+  if (!followed.rooms) return followed.deviceLists && kind === "state_change";
+  return kind !== "receipt" || followed.receipts;
 }
 
 /** The position that a client shows, once this process has come as far. Throws M_UNKNOWN_POS. */
