@@ -1,6 +1,6 @@
 // Sending events, and reading what a room has: pages, context, state, members, and who may see it.
 import { expect } from "chai";
-import { numberAt, objectAt, objectsAt, stringAt } from "../support/json-path.js";
+import { numberAt, objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -187,6 +187,20 @@ describe("events of rooms", () => {
       });
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?at=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?membership=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
+    });
+  });
+
+  describe("the end of the history", () => {
+    it("has a token from which clients go on when more was said", async () => {
+      const room = await roomOf(alice);
+      const page = async (query: string): Promise<JsonObject> => (await alice.get(`${V3}/rooms/${room}/messages?dir=f&limit=50${query}`)).body;
+      const end = stringAt(await page(""), "end") ?? "";
+      const nothing = await page(`&from=${end}`);
+      expect([objectsAt(nothing, "chunk"), nothing["end"]]).to.deep.equal([[], undefined]);
+      await say(alice, room, "more");
+      const more = objectsAt(await page(`&from=${end}`), "chunk").map((event) => objectAt(event, "content")["body"]);
+      expect(more).to.deep.equal(["more"]);
+      expect(await page(`&to=${end}`), "nothing is beyond what was asked for").to.not.have.property("end");
     });
   });
 
