@@ -6,13 +6,15 @@ import { asOpenSync, currentEpoch, isKnown } from "../open-sync.js";
 import type { SyncReader } from "../read-sync.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
+import type { BegunSessions } from "./begun-sessions.js";
 import { type Connections, formatPosition, NO_CONNECTION, parsePosition, type Position, unknownPosition } from "./connection.js";
-import { readSliding, type SlidingAnswer, type SlidingRead, type SlidingServices } from "./read-sliding.js";
+import { readSliding, type SlidingAnswer, type SlidingRead } from "./read-sliding.js";
 import type { SlidingRequest } from "./request.js";
 import type { RoomTypes } from "./room-list.js";
 
 export interface SlidingDependencies extends SyncDependencies {
   readonly connections: Connections;
+  readonly begunSessions: BegunSessions;
   readonly roomTypes: RoomTypes;
 }
 
@@ -35,12 +37,15 @@ export async function slidingSync(
   const connection = since === undefined ? NO_CONNECTION : await connections.find(since, owner);
   const toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
   return await asOpenSync(services, reader, since === undefined ? 0 : timeoutMs, async (user, deadline) => {
-    for (;;) {
+    let happened: Happened = "something";
+    for (let from = since?.token.position ?? 0; ; ) {
       const version = user.version;
       const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
       const answer = await readSliding(services, reader, read);
-      const over = !answer.empty || deadline <= clock.monotonic() || signal.aborted;
-      if (over || !(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
+      const over = !answer.empty || happened === "session" || deadline <= clock.monotonic() || signal.aborted;
+      if (!over) happened = await whatHappened(services, reader, user, request, { from, to: answer.token }, version, deadline, signal);
+      if (over || happened === "nothing") return await answered(services, owner, read, answer);
+      from = answer.token.position;
     }
   });
 }
@@ -57,35 +62,43 @@ async function answered(
   return `{"pos":${JSON.stringify(formatPosition({ connection, state, begun, token }))},${transaction}${text}}`;
 }
 
-/** Waits until something happens that could be told; false when the time is over or the client has gone. */
-async function somethingHappened(
-  { follower, streams, clock }: SlidingServices & Pick<SlidingDependencies, "follower" | "clock">,
+/** What ends a wait: that the time is over or the client has gone, something that could be told, a session that the reader began. */
+type Happened = "nothing" | "something" | "session";
+
+/** Waits until something happens after a token; sessions are looked for since a position before it. */
+async function whatHappened(
+  { follower, streams, clock, begunSessions }: SlidingDependencies,
+  reader: SyncReader,
   user: WatchedUser,
   { extensions, lists, subscriptions }: SlidingRequest,
-  { token }: SlidingAnswer,
+  { from, to }: { readonly from: number; readonly to: SyncToken },
   version: number,
   deadline: number,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Happened> {
   const followed: Followed = {
     rooms: lists.length > 0 || subscriptions.size > 0,
     receipts: extensions.receipts?.enabled === true,
     deviceLists: extensions.e2ee?.enabled === true,
   };
-  let after = token.position;
+  const sessionBegan = async (entries: readonly PositionedEntry[] | undefined): Promise<boolean> =>
+    !followed.rooms && followed.deviceLists && (await begunSessions.tell(reader, entries ?? [], user.rooms ?? new Map()));
+  if (await sessionBegan(follower.allEntries({ after: from, upTo: to.position }))) return "session";
+  let after = to.position;
   for (let seen = version; ; ) {
     const left = deadline - clock.monotonic();
-    if (left <= 0 || signal.aborted) return false;
+    if (left <= 0 || signal.aborted) return "nothing";
     await user.woken(seen, left, signal);
-    if (user.version === seen) return false;
+    if (user.version === seen) return "nothing";
     seen = user.version;
-    if (followed.rooms && streams.typingSerial() !== token.ephemeral) return true;
+    if (followed.rooms && streams.typingSerial() !== to.ephemeral) return "something";
     const { head } = follower;
     if (head <= after) continue;
     const entries = follower.allEntries({ after, upTo: head });
     const { rooms } = user;
     // What memory does not know the database does.
-    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, followed))) return true;
+    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, followed))) return "something";
+    if (await sessionBegan(entries)) return "session";
     after = head;
   }
 }
