@@ -74,6 +74,7 @@ import { keepHouse } from "./storage/upkeep.js";
 import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
+import { BegunSessions } from "./sync/sliding/begun-sessions.js";
 import { Connections } from "./sync/sliding/connection.js";
 import { roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
@@ -209,6 +210,7 @@ async function startEngine(
     streams,
     sentMembers: new SentMembers(),
     connections,
+    begunSessions: new BegunSessions(database, events),
     roomTypes: types,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),

@@ -64,7 +64,7 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   if (challenge.flows.length === 0) throw new MatrixError(403, "M_FORBIDDEN", "This cannot be confirmed here: use the account page.");
   const submitted = challenge.body.auth;
   const purpose = purposeOf(context, challenge);
-  const session = (await resume(context, submitted?.session, purpose)) ?? {
+  const session = (await resume(context, submitted?.session ?? undefined, purpose)) ?? {
     id: randomBytes(18).toString("base64url"),
     purpose,
     operation: challenge.operation,

@@ -484,6 +484,34 @@ describe("sliding sync", () => {
     expect(objectAt(await ask(asked, alice, stringAt(third, "pos")), "extensions", "e2ee", "device_lists")).to.deep.equal({ changed: [], left: [bob.user_id] });
   });
 
+  it("answers on a connection for encryption alone when its user begins a session, once", async () => {
+    const room = await createRoom();
+    await join(room, bob);
+    const asked = { extensions: { e2ee: { enabled: true }, to_device: { enabled: true } } };
+    let transaction = 0;
+    const encrypted = (user: TestClient, session_id: string): Promise<JsonObject> =>
+      done(user.put(`${V3}/rooms/${room}/send/m.room.encrypted/${(transaction += 1)}`, { algorithm: "m.megolm.v1.aes-sha2", ciphertext: "x", session_id }));
+    const client = new SlidingClient(alice);
+    const told = async (timeoutMs: number): Promise<boolean> => {
+      const before = client.pos;
+      const start = performance.now();
+      await client.step(asked, timeoutMs);
+      expect(client.pos).not.to.equal(undefined);
+      return before !== client.pos && performance.now() - start < timeoutMs;
+    };
+    await client.step(asked);
+    const waiting = told(30_000);
+    await encrypted(alice, "one");
+    expect(await waiting, "while it waits").to.equal(true);
+    await encrypted(alice, "two");
+    expect(await told(30_000), "while it was away").to.equal(true);
+    const quiet = told(1_000);
+    await encrypted(alice, "one");
+    await encrypted(bob, "three");
+    await say(room, "hello");
+    expect(await quiet, "what was told, what others say, and what is not encrypted").to.equal(false);
+  });
+
   it("has an extension for thread subscriptions", async () => {
     const name = "io.element.msc4308.thread_subscriptions";
     const room = await createRoom();
