@@ -6,10 +6,10 @@ import type { RateLimit } from "./config.js";
 export type Method = "GET" | "PUT" | "POST" | "DELETE";
 
 /**
- * Who may call: anybody (`none`), anybody but a sent token must be valid (`optional`), a user (`user`), an administrator
- * of the deployment (`admin`), another server that signs its request (`server`).
+ * Who may call: anybody (`none`), anybody but a sent token must be valid (`optional`), anybody and a token only says whose call it
+ * is (`unchecked`), a user (`user`), an administrator of the deployment (`admin`), another server that signs its request (`server`).
  */
-export type Auth = "none" | "optional" | "user" | "admin" | "server";
+export type Auth = "none" | "optional" | "unchecked" | "user" | "admin" | "server";
 
 export interface Operation {
   /** The specification's operationId. Handlers are functions of this name. */

@@ -16,7 +16,7 @@ import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { WebSockets } from "./api/websockets.js";
 import { actingUser, registerSenders, requireUserFree } from "./appservice/acting.js";
-import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
+import { AppServiceClient } from "./appservice/client.js";
 import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
@@ -28,7 +28,7 @@ import { missedDeviceLists } from "./encryption/device-list-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
 import { type FederationOptions, openFederation } from "./federation/federation.js";
-import { Outgoing } from "./federation/outgoing.js";
+import { Outgoing, outgoingToServices } from "./federation/outgoing.js";
 import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
@@ -74,6 +74,7 @@ import { keepHouse } from "./storage/upkeep.js";
 import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
+import { BegunSessions } from "./sync/sliding/begun-sessions.js";
 import { Connections } from "./sync/sliding/connection.js";
 import { roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
@@ -209,6 +210,7 @@ async function startEngine(
     streams,
     sentMembers: new SentMembers(),
     connections,
+    begunSessions: new BegunSessions(database, events),
     roomTypes: types,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
@@ -299,15 +301,15 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(delayedEvents);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const outbox = new Outbox({ config, clock, database, secret });
+  const toServices = outgoingToServices(config.outgoing);
+  started.push(toServices);
+  const outbox = new Outbox({ config, clock, database, secret, outgoing: toServices });
   started.push(outbox);
   later.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
   started.push(later.delivery);
   const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
-  const appserviceOutgoing = appServiceOutgoing(config);
-  started.push(appserviceOutgoing);
-  const appserviceClient = new AppServiceClient(appserviceOutgoing);
+  const appserviceClient = new AppServiceClient(toServices);
   await registerSenders(database, clock, appservices);
   const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);

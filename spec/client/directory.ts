@@ -79,7 +79,7 @@ export const getPublicRooms = operation({
   operationId: "getPublicRooms",
   method: "GET",
   paths: clientPaths("/publicRooms"),
-  auth: "optional",
+  auth: "unchecked",
   guests: true,
   summary: "A page of the published rooms.",
   query: Type.Object({

@@ -21,7 +21,8 @@ export const UserIdentifier = Type.Object({
 /** One stage of user-interactive authentication; further keys depend on the stage. */
 export const AuthenticationData = Type.Object({
   type: Type.Optional(Type.String()),
-  session: Type.Optional(Type.String()),
+  // Clients built on Ruma write null where they have no session.
+  session: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   password: Type.Optional(Type.String()),
   token: Type.Optional(Type.String()),
   identifier: Type.Optional(UserIdentifier),

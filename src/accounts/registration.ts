@@ -5,7 +5,7 @@ import type { register } from "../../spec/client/registration.js";
 import { registrationOpen } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
 import { logger } from "../log.js";
-import { newUserId, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { localpartOf, newUserId, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { createAccount, findAccount, upgradeGuest } from "../storage/accounts.js";
 import {
   isRegistrationTokenValid,
@@ -49,9 +49,10 @@ export async function requireAvailable(context: AccountContext, username: string
   return id;
 }
 
-/** Throws M_FORBIDDEN where nobody may register. */
+/** Throws M_FORBIDDEN where nobody may register, or only in ways that need no password. */
 export function requireOpen({ config }: AccountContext, server: ServerName): void {
   if (!registrationOpen(config, server)) throw forbidden("Registration is closed on this server: ask its administrator.");
+  if (!config.passwords.enabled) throw forbidden("Nobody registers with a password here.");
 }
 
 /**
@@ -144,6 +145,7 @@ interface NewAccount {
   readonly is_guest?: boolean;
   /** The guest whose account becomes this one. */
   readonly guest?: Requester | undefined;
+  /** Absent: the user name, except for guests. */
   readonly displayname?: string | undefined;
   /** Who this is at another provider of identities. */
   readonly external?: ExternalSubject | undefined;
@@ -161,7 +163,9 @@ interface NewAccount {
  */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, displayname, external } = account;
+  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, external } = account;
+  // As other servers do: clients show it, and library code counts on there being one. A guest who stays keeps what they have.
+  const displayname = account.displayname ?? (is_guest || guest !== undefined ? undefined : localpartOf(user_id));
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
   const registered = await database.transaction(async (tx): Promise<Registered> => {
     const now = clock.now();
@@ -184,6 +188,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
       display_name: session.initial_device_display_name,
       address: session.address,
       refresh: session.refresh_token === true,
+      first: guest === undefined,
     });
     return { user_id, ...opened };
   });

@@ -55,9 +55,11 @@ export interface Caller {
  */
 export async function requesterOf(edge: Edge, operation: Operation, caller: Caller): Promise<Requester | undefined> {
   const { token, asserted, address, userAgent } = caller;
-  if (operation.auth === "none" || (operation.auth === "optional" && token === undefined)) return undefined;
+  if (operation.auth === "none" || (token === undefined && (operation.auth === "optional" || operation.auth === "unchecked"))) return undefined;
   if (token === undefined) throw missingToken();
-  const requester = await edge.authenticate(token, asserted);
+  const authenticated = edge.authenticate(token, asserted);
+  const requester = await (operation.auth === "unchecked" ? authenticated.catch(withoutUnknownToken) : authenticated);
+  if (requester === undefined) return undefined;
   if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
   if (requester.restriction === "expired" && operation.whileLocked !== true) throw accountExpired();
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
@@ -67,6 +69,12 @@ export async function requesterOf(edge: Edge, operation: Operation, caller: Call
   }
   edge.seen(requester, address, userAgent);
   return requester;
+}
+
+/** Nobody, where a token is not known or has expired: for what anybody may ask, it need not be. */
+function withoutUnknownToken(error: unknown): undefined {
+  if (error instanceof MatrixError && error.errcode === "M_UNKNOWN_TOKEN") return undefined;
+  throw error;
 }
 
 /** Counts a call. Rejects with M_LIMIT_EXCEEDED. */

@@ -7,7 +7,7 @@ import type { Services } from "./services.js";
 
 type AuthOf<Op extends Operation> = Op["auth"] extends "none"
   ? undefined
-  : Op["auth"] extends "optional"
+  : Op["auth"] extends "optional" | "unchecked"
     ? Requester | undefined
     : Op["auth"] extends "server"
       ? RemoteServer

@@ -27,6 +27,7 @@ function openApi(all: readonly Operation[]): Record<string, unknown> {
 const SECURITY: Readonly<Record<Auth, readonly Record<string, readonly string[]>[]>> = {
   none: [],
   optional: [{}, { token: [] }],
+  unchecked: [{}, { token: [] }],
   user: [{ token: [] }],
   admin: [{ token: [] }],
   server: [{ signature: [] }],

@@ -19,7 +19,7 @@ const ATTEMPTS = 5;
 
 export interface DeviceAuthorisation {
   readonly device_code: string;
-  /** As people read it: XXXX-XXXX. */
+  /** As people read it: two groups of four letters. */
   readonly user_code: string;
   readonly expires_in: number;
   readonly interval: number;

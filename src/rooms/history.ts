@@ -91,10 +91,11 @@ async function gappedPage(
   const [first] = page.shown;
   const nearest = first === undefined ? undefined : crossed.find((gap) => !isBeyond(first.read.row, dir, gap));
   const behind = due.filter((gap) => !isCrossed(gap));
-  // Pages forwards end where what there is ends: the gap is behind, not ahead.
   // A filtered page that has found something does not say that it was the last: clients take that for the beginning of the room.
-  const mayGoOn = gaps.length > 0 || (page.shown.length > 0 && narrows(filter));
-  const end = page.next ?? (dir === "b" && mayGoOn ? page.reached : undefined);
+  // Forwards there may be more at any moment; only a page that finds nothing says that this is all for now.
+  const found = page.shown.length > 0;
+  const mayGoOn = dir === "b" ? gaps.length > 0 || (found && narrows(filter)) : found && to === undefined;
+  const end = page.next ?? (mayGoOn ? page.reached : undefined);
   if (nearest === undefined) return { ...page, next: end, ahead: [], behind };
   const shown = page.shown.filter(({ read }) => !isBeyond(read.row, dir, nearest));
   return { shown, next: placeAt(nearest, shown.at(-1)), reached: page.reached, ahead: [], behind: [] };

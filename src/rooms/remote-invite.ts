@@ -75,6 +75,9 @@ async function askToSign(
   } catch (error) {
     if (!(error instanceof FederationError)) throw error;
     if (error.isOutage) throw unknownError(502, `${destination} could not be reached.`, error);
+    if (error.errcode === "M_INCOMPATIBLE_ROOM_VERSION" || error.errcode === "M_UNSUPPORTED_ROOM_VERSION") {
+      throw new MatrixError(400, "M_UNSUPPORTED_ROOM_VERSION", `${destination} does not know room version ${version.id}.`);
+    }
     const code = error.errcode === undefined || error.status !== 403 ? "M_FORBIDDEN" : error.errcode;
     throw new MatrixError(403, code, ownString(error.answer, "error") ?? `${destination} refuses the invitation.`);
   }

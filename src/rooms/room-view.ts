@@ -48,11 +48,14 @@ export async function requireView(
   const [entry, ignored] = await Promise.all([membershipInRoom(reads, user.user_nid, roomId), ignoredUserIds(reads, user.user_nid)]);
   if (entry?.membership === MEMBERSHIPS.join) return { room, user, joined: true, ignored, leftBy: undefined };
   const leftBy = entry === undefined || entry.forgotten ? undefined : (await departures(context, reads, user, [room.nid])).get(room.nid);
-  if (leftBy === undefined) {
-    const state = await stateEventsOf(context, reads, room.nid, [HISTORY_VISIBILITY]);
-    if (historyVisibilityIn(state.get(HISTORY_VISIBILITY)?.content) !== "world_readable") throw refusal;
-  }
+  if (leftBy === undefined && !(await isWorldReadable(context, reads, room))) throw refusal;
   return { room, user, joined: false, ignored, leftBy };
+}
+
+/** Whether anybody may read what happens in a room now ("Room History Visibility"). */
+export async function isWorldReadable(context: ViewContext, reads: Reads, { nid }: Room): Promise<boolean> {
+  const state = await stateEventsOf(context, reads, nid, [HISTORY_VISIBILITY]);
+  return historyVisibilityIn(state.get(HISTORY_VISIBILITY)?.content) === "world_readable";
 }
 
 /** By room, the event that ended a user's last stay in it; rooms that they never were in are left out. */

@@ -11,7 +11,7 @@ import type { Reads } from "../storage/statement.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import type { ReadEvent } from "./event-cache.js";
 import { eventTexts } from "./event-page.js";
-import { requireView, type RoomView, stateAfter, viewedEvent, viewedState } from "./room-view.js";
+import { isWorldReadable, requireView, type RoomView, stateAfter, viewedEvent, viewedState } from "./room-view.js";
 import { parseToken } from "./token.js";
 
 /** All positions of the log. */
@@ -130,7 +130,10 @@ async function eventAt(
   return row === undefined ? undefined : events.add(row);
 }
 
-/** Names and pictures of the joined members, by user id. Throws M_FORBIDDEN for who is not in the room. */
+/**
+ * Names and pictures of the joined members, by user id. Throws M_FORBIDDEN for who is not in the room, unless it is readable
+ * to the world: then its members are part of what anybody may read.
+ */
 export async function joinedMembers(
   context: RoomContext,
   user: RoomUser,
@@ -138,7 +141,7 @@ export async function joinedMembers(
 ): Promise<Record<string, { display_name: string | null; avatar_url: string | null }>> {
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
-    if (!view.joined) throw forbidden("You are not in this room.");
+    if (!view.joined && !(await isWorldReadable(context, reads, view.room))) throw forbidden("You are not in this room.");
     const members = await roomMembers(reads, view.room.nid, ["join"]);
     const found = await context.events.get(
       reads,

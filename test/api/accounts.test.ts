@@ -4,12 +4,11 @@ import { hash as bcrypt } from "bcrypt";
 import { expect } from "chai";
 import { createRegistrationToken } from "../../src/storage/registration.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
 /** Status and errcode together, as most expectations need them. */
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 const passwordAuth = (name: string, session?: string, password = passwordOf(name)): Record<string, unknown> => ({
   type: "m.login.password",
@@ -51,6 +50,13 @@ describe("accounts", () => {
       });
       const again = await anonymous.post(`${V3}/register`, { ...body, auth });
       expect(refusal(again)).to.deep.equal([400, "M_USER_IN_USE"]);
+    });
+
+    it("takes null for a session that the client does not have", async () => {
+      const auth = { type: "m.login.dummy", session: null };
+      const answer = await anonymous.post(`${V3}/register`, { auth, username: "reg_null", password: "long enough" });
+      expect(answer.body["user_id"]).to.equal("@reg_null:localhost");
+      expect((await anonymous.get(`${V3}/profile/@reg_null:localhost`)).body).to.deep.equal({ displayname: "reg_null" });
     });
 
     it("answers the old path, without session, with a device of the client's choice", async () => {
@@ -529,7 +535,7 @@ describe("accounts", () => {
     });
 
     it("hold names, avatars and fields of any name of the grammar", async () => {
-      expect((await anonymous.get(path)).body).to.deep.equal({});
+      expect((await anonymous.get(path)).body).to.deep.equal({ displayname: "profiled" });
       const fields: [name: string, value: unknown][] = [
         ["displayname", "Alice \u0000 ☃"],
         ["avatar_url", "mxc://localhost/abc"],
@@ -564,6 +570,13 @@ describe("accounts", () => {
         expect(refusal(await client.put(`${path}/${field}`, body))).to.deep.equal([400, errcode]);
       });
     }
+
+    it("are shown to anybody, whatever token is sent", async () => {
+      const nobody = server.client({ access_token: "of a session that has ended" });
+      expect((await nobody.get(`${path}/displayname`)).status).to.equal((await anonymous.get(`${path}/displayname`)).status);
+      expect((await nobody.get(path)).status).to.equal(200);
+      expect((await nobody.get(`${V3}/publicRooms`)).status).to.equal(200);
+    });
 
     it("are changed by their owner only, and exist only for users", async () => {
       const other = await server.register("profile_other");

@@ -1,11 +1,9 @@
 // Sending events, and reading what a room has: pages, context, state, members, and who may see it.
 import { expect } from "chai";
-import { numberAt, objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { numberAt, objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
-
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 /** The room's id as paths have it. */
 async function roomOf(client: TestClient, body: Record<string, unknown> = { preset: "public_chat" }): Promise<string> {
@@ -182,11 +180,37 @@ describe("events of rooms", () => {
       await bob.post(`${V3}/join/${room}`);
       const joined = await bob.get(`${V3}/rooms/${room}/joined_members`);
       expect(joined.body["joined"]).to.deep.equal({
-        [alice.user_id]: { display_name: null, avatar_url: null },
+        [alice.user_id]: { display_name: "alice", avatar_url: null },
         [bob.user_id]: { display_name: "Bob", avatar_url: null },
       });
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?at=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
       expect(refusal(await alice.get(`${V3}/rooms/${room}/members?membership=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
+    });
+  });
+
+  describe("the end of the history", () => {
+    it("has a token from which clients go on when more was said", async () => {
+      const room = await roomOf(alice);
+      const page = async (query: string): Promise<JsonObject> => (await alice.get(`${V3}/rooms/${room}/messages?dir=f&limit=50${query}`)).body;
+      const end = stringAt(await page(""), "end") ?? "";
+      const nothing = await page(`&from=${end}`);
+      expect([objectsAt(nothing, "chunk"), nothing["end"]]).to.deep.equal([[], undefined]);
+      await say(alice, room, "more");
+      const more = objectsAt(await page(`&from=${end}`), "chunk").map((event) => objectAt(event, "content")["body"]);
+      expect(more).to.deep.equal(["more"]);
+      expect(await page(`&to=${end}`), "nothing is beyond what was asked for").to.not.have.property("end");
+    });
+  });
+
+  describe("members of rooms that are readable to the world", () => {
+    it("are listed for anybody", async () => {
+      const visibility = { type: "m.room.history_visibility", content: { history_visibility: "world_readable" } };
+      const open = await alice.post(`${V3}/createRoom`, { initial_state: [visibility] });
+      const joined = await bob.get(`${V3}/rooms/${String(open.body["room_id"])}/joined_members`);
+      expect(joined.body).to.have.property("joined").that.has.all.keys(alice.user_id);
+      const closed = await alice.post(`${V3}/createRoom`, {});
+      const refused = await bob.get(`${V3}/rooms/${String(closed.body["room_id"])}/joined_members`);
+      expect(refusal(refused)).to.deep.equal([403, "M_FORBIDDEN"]);
     });
   });
 

@@ -1,12 +1,11 @@
 // Creating rooms, and who is in them.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
 /** Status and errcode together, as most expectations need them. */
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
   const answer = await client.post(`${V3}/createRoom`, body);
@@ -63,7 +62,7 @@ describe("rooms", () => {
       expect(objectAt(create, "content")).to.deep.equal({ room_version: "12" });
       expect(objectAt(levels, "content", "users")).to.deep.equal({});
       expect(objectAt(levels, "content", "events")["m.room.tombstone"]).to.equal(150);
-      expect(objectAt(events.at(-1), "content")).to.deep.equal({ membership: "invite", is_direct: true });
+      expect(objectAt(events.at(-1), "content")).to.deep.equal({ membership: "invite", displayname: "bob", is_direct: true });
       const topic = await alice.get(`${V3}/rooms/${room}/state/m.room.topic`);
       expect(topic.body).to.deep.equal({ topic: "Topic", "m.topic": { "m.text": [{ body: "Topic", mimetype: "text/plain" }] } });
     });
@@ -177,7 +176,7 @@ describe("rooms", () => {
       expect((await bob.post(`${V3}/join/${room}`)).status).to.equal(200);
       expect((await carol.post(`${V3}/join/${room}`, { "org.example.colour": "red", membership: "ban" })).status).to.equal(200);
       const custom = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(carol.user_id)}`);
-      expect(custom.body).to.deep.equal({ membership: "join", "org.example.colour": "red" });
+      expect(custom.body).to.deep.equal({ membership: "join", displayname: "carol", "org.example.colour": "red" });
       const rooms = await bob.get(`${V3}/joined_rooms`);
       expect(rooms.body["joined_rooms"]).to.include(decodeURIComponent(room));
       expect((await bob.post(`${V3}/rooms/${room}/leave`)).body).to.deep.equal({});

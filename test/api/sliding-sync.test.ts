@@ -2,12 +2,12 @@
 import { expect } from "chai";
 import { expireConnections } from "../../src/storage/sliding-connections.js";
 import { deviceOf } from "../support/device-keys.js";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 import { SlidingClient, slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const ALL = { timeline_limit: 10, required_state: [["*", "*"]] };
 
 describe("sliding sync", () => {
@@ -366,6 +366,21 @@ describe("sliding sync", () => {
     expect(await count()).to.equal(0);
   });
 
+  it("says that the device was deleted where that happens during its first request", async () => {
+    const waiting = {
+      name: "test_waiting",
+      text: "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO sliding_connections%'",
+    };
+    const asked = await server.database.transaction(async (tx) => {
+      await tx.query({ name: "test_delete_device", text: "DELETE FROM devices USING users WHERE nid = user_nid AND user_id = $1" }, [alice.user_id]);
+      const answer = slidingSync(alice, list());
+      await eventually("the request waits for the device", async () => (await server.database.read(waiting, [])).length > 0);
+      // Not the promise itself, which the transaction would wait for.
+      return { answer };
+    });
+    expect(refusal(await asked.answer)).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
+  });
+
   it("has extensions for account data, receipts and typing", async () => {
     const room = await createRoom();
     await join(room, bob);
@@ -467,6 +482,34 @@ describe("sliding sync", () => {
     expect(objectAt(third, "extensions", "e2ee", "device_one_time_keys_count")).to.deep.equal({ signed_curve25519: 1 });
     await leave(room, bob);
     expect(objectAt(await ask(asked, alice, stringAt(third, "pos")), "extensions", "e2ee", "device_lists")).to.deep.equal({ changed: [], left: [bob.user_id] });
+  });
+
+  it("answers on a connection for encryption alone when its user begins a session, once", async () => {
+    const room = await createRoom();
+    await join(room, bob);
+    const asked = { extensions: { e2ee: { enabled: true }, to_device: { enabled: true } } };
+    let transaction = 0;
+    const encrypted = (user: TestClient, session_id: string): Promise<JsonObject> =>
+      done(user.put(`${V3}/rooms/${room}/send/m.room.encrypted/${(transaction += 1)}`, { algorithm: "m.megolm.v1.aes-sha2", ciphertext: "x", session_id }));
+    const client = new SlidingClient(alice);
+    const told = async (timeoutMs: number): Promise<boolean> => {
+      const before = client.pos;
+      const start = performance.now();
+      await client.step(asked, timeoutMs);
+      expect(client.pos).not.to.equal(undefined);
+      return before !== client.pos && performance.now() - start < timeoutMs;
+    };
+    await client.step(asked);
+    const waiting = told(30_000);
+    await encrypted(alice, "one");
+    expect(await waiting, "while it waits").to.equal(true);
+    await encrypted(alice, "two");
+    expect(await told(30_000), "while it was away").to.equal(true);
+    const quiet = told(1_000);
+    await encrypted(alice, "one");
+    await encrypted(bob, "three");
+    await say(room, "hello");
+    expect(await quiet, "what was told, what others say, and what is not encrypted").to.equal(false);
   });
 
   it("has an extension for thread subscriptions", async () => {

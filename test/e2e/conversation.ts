@@ -33,6 +33,7 @@ import {
   type Account,
   type Session,
 } from "./application.js";
+import { skipAfterFailure } from "./steps.js";
 
 /** What the conversation runs on. */
 export interface Deployment extends AsyncDisposable {
@@ -137,20 +138,11 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
       }
     };
 
-    let broken = false;
-
     before(async () => {
       deployment = await deploy();
     });
 
-    // What builds on a test that failed would only fail too.
-    beforeEach(function () {
-      if (broken) this.skip();
-    });
-
-    afterEach(function () {
-      broken ||= this.currentTest?.state === "failed";
-    });
+    skipAfterFailure();
 
     after(async () => {
       for (const client of applications) client.stopClient();

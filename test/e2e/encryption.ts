@@ -16,6 +16,7 @@ import {
   verifyBySas,
   type Person,
 } from "./encrypted-application.js";
+import { skipAfterFailure } from "./steps.js";
 
 /** What the encrypted conversation runs on: base URLs of the first and the second person's server. */
 export interface EncryptedDeployment extends AsyncDisposable {
@@ -38,7 +39,6 @@ export function describeEncryption(title: string, deploy: () => Promise<Encrypte
     let bob: MatrixClient;
     let bobTablet: MatrixClient;
     let roomId: string;
-    let broken = false;
 
     const open = async (whose: 0 | 1, session: Session): Promise<MatrixClient> => {
       const client = await openEncrypted(deployment.urls[whose], session, whose === 0 ? aliceHerself : bobHimself);
@@ -68,13 +68,7 @@ export function describeEncryption(title: string, deploy: () => Promise<Encrypte
       deployment = await deploy();
     });
 
-    beforeEach(function () {
-      if (broken) this.skip();
-    });
-
-    afterEach(function () {
-      broken ||= this.currentTest?.state === "failed";
-    });
+    skipAfterFailure();
 
     after(async () => {
       for (const client of applications) client.stopClient();

@@ -31,9 +31,9 @@ export class ServerProcess implements AsyncDisposable {
     this.#configFile = configFile;
   }
 
-  /** Writes the settings into `folder` and starts it; resolves when it answers. */
-  static async start(folder: string, settings: Readonly<Record<string, unknown>>): Promise<ServerProcess> {
-    const port = await freePort();
+  /** Writes the settings into `folder` and starts it, on a free port unless one is given; resolves when it answers. */
+  static async start(folder: string, settings: Readonly<Record<string, unknown>>, givenPort?: number): Promise<ServerProcess> {
+    const port = givenPort ?? (await freePort());
     const configFile = join(folder, `process-${port}.yaml`);
     await writeFile(
       configFile,

@@ -161,7 +161,7 @@ export class Account {
   }
 
   /** Leaves behind what a sync would tell of up to now. */
-  async skip(): Promise<void> {
+  async catchUp(): Promise<void> {
     await this.syncUntil("anything", () => true);
   }
 

@@ -379,7 +379,7 @@ export const OTHER_CHECKS: readonly Check[] = [
       const { near, far } = pair;
       const room = await sharedRoom(pair);
       for (const [typist, reader] of [[near, far], [far, near]] as const) {
-        await reader.skip();
+        await reader.catchUp();
         await typist.ok("PUT", `rooms/${encodeURIComponent(room)}/typing/${encodeURIComponent(typist.id)}`, { typing: true, timeout: 30_000 });
         await reader.syncUntil("who is typing", (sync) =>
           objectsAt(sync, "rooms", "join", room, "ephemeral", "events").some((event) => event["type"] === "m.typing" && JSON.stringify(event["content"]).includes(typist.id)),
@@ -399,7 +399,7 @@ export const OTHER_CHECKS: readonly Check[] = [
       for (const [speaker, reader] of [[near, far], [far, near]] as const) {
         const id = await speaker.say(room, "have you read this");
         await reader.sees(room, id);
-        await speaker.skip();
+        await speaker.catchUp();
         await reader.ok("POST", `rooms/${encodeURIComponent(room)}/receipt/m.read/${encodeURIComponent(id)}`, {});
         await speaker.syncUntil("the receipt", (sync) =>
           objectsAt(sync, "rooms", "join", room, "ephemeral", "events").some(
@@ -414,7 +414,7 @@ export const OTHER_CHECKS: readonly Check[] = [
     async run(pair) {
       const { near, far } = pair;
       await sharedRoom(pair);
-      await near.skip();
+      await near.catchUp();
       const status_msg = `here ${unique()}`;
       await far.ok("PUT", `presence/${encodeURIComponent(far.id)}/status`, { presence: "online", status_msg });
       await near.syncUntil("the presence", (sync) =>
@@ -428,7 +428,7 @@ export const OTHER_CHECKS: readonly Check[] = [
       for (const [speaker, reader] of [[near, far], [far, near]] as const) {
         for (const device of [reader.device, "*"]) {
           const words = unique();
-          await reader.skip();
+          await reader.catchUp();
           await speaker.ok("PUT", `sendToDevice/org.example.test/${unique()}`, { messages: { [reader.id]: { [device]: { words } } } });
           await reader.syncUntil("the message", (sync) =>
             objectsAt(sync, "to_device", "events").some((event) => event["sender"] === speaker.id && objectAt(event, "content")["words"] === words),
@@ -443,7 +443,7 @@ export const OTHER_CHECKS: readonly Check[] = [
       const { near, far } = pair;
       await sharedRoom(pair);
       await near.ok("POST", "keys/query", { device_keys: {} });
-      await near.skip();
+      await near.catchUp();
       const device_keys = {
         user_id: far.id,
         device_id: far.device,

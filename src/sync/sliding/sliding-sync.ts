@@ -1,27 +1,22 @@
 // Simplified sliding sync (MSC4186): answers at once if there is something to tell, else waits until there is.
-import { invalidParam, limitExceeded, unknownError } from "../../errors.js";
+import { invalidParam } from "../../errors.js";
 import { parseToken, type SyncToken } from "../../rooms/token.js";
-import { isPositionValid } from "../../storage/epoch.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
+import { asOpenSync, currentEpoch, isKnown } from "../open-sync.js";
 import type { SyncReader } from "../read-sync.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
+import type { BegunSessions } from "./begun-sessions.js";
 import { type Connections, formatPosition, NO_CONNECTION, parsePosition, type Position, unknownPosition } from "./connection.js";
-import { readSliding, type SlidingAnswer, type SlidingRead, type SlidingServices } from "./read-sliding.js";
+import { readSliding, type SlidingAnswer, type SlidingRead } from "./read-sliding.js";
 import type { SlidingRequest } from "./request.js";
 import type { RoomTypes } from "./room-list.js";
 
 export interface SlidingDependencies extends SyncDependencies {
   readonly connections: Connections;
+  readonly begunSessions: BegunSessions;
   readonly roomTypes: RoomTypes;
 }
-
-/** Longer a client cannot make us hold its request. */
-const MAX_TIMEOUT_MS = 10 * 60_000;
-/** How long a position that another process gave out may be ahead of us. */
-const LAG_MS = 5_000;
-/** When a client that has too many open may try again. */
-const RETRY_MS = 1_000;
 
 /**
  * The body of an answer, as JSON text. Waits at most `timeoutMs` for something to happen, never without a position; an
@@ -35,31 +30,24 @@ export async function slidingSync(
   { pos, timeoutMs }: { readonly pos: string | undefined; readonly timeoutMs: number },
   signal: AbortSignal,
 ): Promise<string> {
-  const { follower, users, clock, connections } = services;
-  if (!follower.healthy) throw unknownError(503, "This process has lost sight of what happens: try again.");
+  const { follower, clock, connections } = services;
+  const epoch = currentEpoch(follower);
   const owner = { user_nid: reader.user_nid, device_id: reader.device_id, conn_id: request.conn_id };
   const since = await positionOf(services, pos, signal);
   const connection = since === undefined ? NO_CONNECTION : await connections.find(since, owner);
   const toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
-  const epoch = follower.epochs.at(-1)?.epoch ?? 0;
-  const deadline = clock.monotonic() + (since === undefined ? 0 : Math.min(timeoutMs, MAX_TIMEOUT_MS));
-  const user = await users.watch(reader.user_nid);
-  if (!user.enter(reader.device_id, services.limits)) {
-    users.release(user);
-    throw limitExceeded(RETRY_MS);
-  }
-  try {
-    for (;;) {
+  return await asOpenSync(services, reader, since === undefined ? 0 : timeoutMs, async (user, deadline) => {
+    let happened: Happened = "something";
+    for (let from = since?.token.position ?? 0; ; ) {
       const version = user.version;
       const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
       const answer = await readSliding(services, reader, read);
-      if (!answer.empty || deadline <= clock.monotonic() || signal.aborted) return await answered(services, owner, read, answer);
-      if (!(await somethingHappened(services, user, request, answer, version, deadline, signal))) return await answered(services, owner, read, answer);
+      const over = !answer.empty || happened === "session" || deadline <= clock.monotonic() || signal.aborted;
+      if (!over) happened = await whatHappened(services, reader, user, request, { from, to: answer.token }, version, deadline, signal);
+      if (over || happened === "nothing") return await answered(services, owner, read, answer);
+      from = answer.token.position;
     }
-  } finally {
-    user.leave(reader.device_id);
-    users.release(user);
-  }
+  });
 }
 
 /** Notes what the answer sends, and puts the position that says so in front of it. */
@@ -74,30 +62,53 @@ async function answered(
   return `{"pos":${JSON.stringify(formatPosition({ connection, state, begun, token }))},${transaction}${text}}`;
 }
 
-/** Waits until something happens that could be told; false when the time is over or the client has gone. */
-async function somethingHappened(
-  { follower, streams, clock }: SlidingServices & Pick<SlidingDependencies, "follower" | "clock">,
+/** What ends a wait: that the time is over or the client has gone, something that could be told, a session that the reader began. */
+type Happened = "nothing" | "something" | "session";
+
+/** Waits until something happens after a token; sessions are looked for since a position before it. */
+async function whatHappened(
+  { follower, streams, clock, begunSessions }: SlidingDependencies,
+  reader: SyncReader,
   user: WatchedUser,
-  { extensions }: SlidingRequest,
-  { token }: SlidingAnswer,
+  { extensions, lists, subscriptions }: SlidingRequest,
+  { from, to }: { readonly from: number; readonly to: SyncToken },
   version: number,
   deadline: number,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Happened> {
+  const followed: Followed = {
+    rooms: lists.length > 0 || subscriptions.size > 0,
+    receipts: extensions.receipts?.enabled === true,
+    deviceLists: extensions.e2ee?.enabled === true,
+  };
+  const sessionBegan = async (entries: readonly PositionedEntry[] | undefined): Promise<boolean> =>
+    !followed.rooms && followed.deviceLists && (await begunSessions.tell(reader, entries ?? [], user.rooms ?? new Map()));
+  if (await sessionBegan(follower.allEntries({ after: from, upTo: to.position }))) return "session";
+  let after = to.position;
   for (let seen = version; ; ) {
     const left = deadline - clock.monotonic();
-    if (left <= 0 || signal.aborted) return false;
+    if (left <= 0 || signal.aborted) return "nothing";
     await user.woken(seen, left, signal);
-    if (user.version === seen) return false;
+    if (user.version === seen) return "nothing";
     seen = user.version;
-    if (streams.typingSerial() !== token.ephemeral) return true;
-    if (follower.head <= token.position) continue;
-    const entries = follower.allEntries({ after: token.position, upTo: follower.head });
+    if (followed.rooms && streams.typingSerial() !== to.ephemeral) return "something";
+    const { head } = follower;
+    if (head <= after) continue;
+    const entries = follower.allEntries({ after, upTo: head });
     const { rooms } = user;
-    const told = { receipts: extensions.receipts?.enabled === true, deviceLists: extensions.e2ee?.enabled === true };
     // What memory does not know the database does.
-    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, told))) return true;
+    if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, followed))) return "something";
+    if (await sessionBegan(entries)) return "session";
+    after = head;
   }
+}
+
+/** What a connection asks for, as far as it decides for what it is woken. */
+interface Followed {
+  /** Clients have connections for nothing but the messages to their device and what encryption needs. */
+  readonly rooms: boolean;
+  readonly receipts: boolean;
+  readonly deviceLists: boolean;
 }
 
 /** Whether an entry of the log may be something to tell a user: the presence of others is not. */
@@ -105,13 +116,16 @@ function concerns(
   { kind, room_nid, user_nid }: PositionedEntry,
   userNid: number,
   rooms: ReadonlyMap<number, string>,
-  told: { readonly receipts: boolean; readonly deviceLists: boolean },
+  followed: Followed,
 ): boolean {
   if (kind === "presence") return false;
   // Whether they share a room the database knows.
-  if (kind === "device_list") return told.deviceLists;
+  if (kind === "device_list") return followed.deviceLists;
   if (user_nid === userNid) return true;
-  return room_nid !== undefined && rooms.has(room_nid) && (kind !== "receipt" || told.receipts);
+  if (room_nid === undefined || !rooms.has(room_nid)) return false;
+  // Memberships decide whose device lists matter.
+  if (!followed.rooms) return followed.deviceLists && kind === "state_change";
+  return kind !== "receipt" || followed.receipts;
 }
 
 /** The position that a client shows, once this process has come as far. Throws M_UNKNOWN_POS. */
@@ -135,10 +149,4 @@ async function toDeviceTokenOf(
   if (!(await isKnown(services.follower, token, signal))) return undefined;
   await services.acknowledgements.note(reader, token);
   return token;
-}
-
-/** Whether a token is of the history that we know, once we have come as far as another process may have been. */
-async function isKnown(follower: SlidingDependencies["follower"], { epoch, position }: SyncToken, signal: AbortSignal): Promise<boolean> {
-  if (!isPositionValid(follower.epochs, epoch, position)) return false;
-  return position <= follower.head || (await follower.reached(position, LAG_MS, signal));
 }
