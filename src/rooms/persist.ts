@@ -28,6 +28,7 @@ import {
   removeOutliers,
   type TransactionIdRow,
 } from "../storage/room-rows.js";
+import { addLateLinks } from "../storage/auth-chains.js";
 import { addPendingRedactions } from "../storage/pending-redactions.js";
 import { toText } from "../storage/text.js";
 import { relationshipOf } from "./relation.js";
@@ -86,7 +87,14 @@ interface EventToAdd {
   readonly replaces: number | undefined;
   readonly relation: Relation | undefined;
   /** Set where it was an outlier until now. */
-  readonly outlier?: { readonly nid: number; readonly slot: StateSlot | undefined } | undefined;
+  readonly outlier?:
+    | {
+        readonly nid: number;
+        readonly slot: StateSlot | undefined;
+        /** Whether it was kept without some of what authorises it. */
+        readonly isUnlinked: boolean;
+      }
+    | undefined;
 }
 
 interface ReceivedToAdd extends EventToAdd {
@@ -131,6 +139,7 @@ export class RoomChange {
   readonly #snapshots: SnapshotRow[] = [];
   readonly #chains: AuthChainRow[] = [];
   readonly #links: AuthChainLinkRow[] = [];
+  readonly #lateLinks: AuthChainLinkRow[] = [];
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
@@ -214,6 +223,7 @@ export class RoomChange {
     const statements = [
       ...(this.#promoted.length > 0 ? [removeOutliers(this.#promoted)] : []),
       ...(this.#found.size > 0 ? [gapsFilled(memory.nid, this.#found)] : []),
+      ...(this.#lateLinks.length > 0 ? [addLateLinks(this.#lateLinks)] : []),
       ...(this.#pendingRedactions.length > 0 ? [addPendingRedactions(memory.nid, this.#pendingRedactions)] : []),
       ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),
     ];
@@ -317,7 +327,11 @@ export class RoomChange {
     if (received.flags === 0 && received.redactsLater && event.redacts !== undefined) this.#pendingRedactions.push({ event_id: event.redacts, by: nid });
     if (received.redactedBy !== undefined) this.#redact(nid, received.redactedBy);
     if (!isState(event)) return { nid, slot: undefined };
-    if (received.outlier?.slot !== undefined) return { nid, slot: received.outlier.slot };
+    if (received.outlier?.slot !== undefined) {
+      const { slot, isUnlinked } = received.outlier;
+      if (isUnlinked) for (const { chain, sequence } of received.auth) this.#lateLinks.push({ ...slot, target_chain: chain, target_sequence: sequence });
+      return { nid, slot };
+    }
     const replaced = received.auth.find(
       (slot) => slot.event.type === event.type && slot.event.state_key === event.state_key,
     );

@@ -71,12 +71,22 @@ export async function persistReceived(
   const redactions = await eventsByNid(database, [...pending.values()].flat());
   const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
   const isOutlier = (row: StoredEvent): boolean => (row.flags & FLAGS.outlier) !== 0;
-  // An outlier whose place in the room becomes known is written again.
-  const fresh = received.filter(({ event, as }) => {
+  // An outlier whose place in the room becomes known is written again; so is one that was kept without what authorises it, which is
+  // here now.
+  const together = new Set(events.map(({ event_id }) => event_id));
+  const lacksAuth = (row: StoredEvent, event: RoomEvent): boolean => row.auth_nids.length < new Set(event.auth_events).size;
+  const fresh = received.filter(({ event, as, unjudged }) => {
     const row = loaded.get(event.event_id);
-    return row === undefined || (as !== "outlier" && row.room_nid === memory.nid && isOutlier(row));
+    if (row === undefined) return true;
+    if (row.room_nid !== memory.nid || !isOutlier(row)) return false;
+    const known = event.auth_events.every((id) => loaded.has(id) || together.has(id));
+    return as !== "outlier" || (unjudged !== true && known && lacksAuth(row, event));
   });
   const promoted = new Set(fresh.map(({ event }) => event.event_id).filter((id) => loaded.has(id)));
+  const incomplete = new Set(fresh.flatMap(({ event }) => {
+    const row = loaded.get(event.event_id);
+    return row !== undefined && lacksAuth(row, event) ? [event.event_id] : [];
+  }));
   if (fresh.length === 0) return { position: 0, outcomes: new Map() };
 
   const known = new Map<EventId, Known>();
@@ -312,7 +322,7 @@ export async function persistReceived(
       redactedBy,
       passOn: passOn === true,
       wasMissing: as !== "outlier" && wereMissing.has(event.event_id),
-      outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id) },
+      outlier: outlier === undefined ? undefined : { nid: outlier.nid, slot: slots.get(event.event_id), isUnlinked: incomplete.has(event.event_id) },
     });
     const changed = tuple !== undefined && as !== "outlier" && outcome !== "rejected";
     const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;

@@ -1,6 +1,7 @@
 // Auth chains answered from an index: each state event has a place on a chain and reaches all that is before it there;
 // links lead from a place to places on other chains. No chain is ever loaded event by event.
 import type { Database } from "./database.js";
+import type { AuthChainLinkRow, BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 
 /** Where an event is, and where the chain ends. */
@@ -40,6 +41,21 @@ const CHAIN: Statement<{ event_nid: number }> = {
 export async function authChain(database: Reads, nids: readonly number[]): Promise<Set<number>> {
   const rows = nids.length === 0 ? [] : await database.read(CHAIN, [nids]);
   return new Set(rows.map((row) => row.event_nid));
+}
+
+const ADD_LATE: Statement = {
+  name: "auth_chains_add_late", // auth_chain_links_pkey
+  text: `INSERT INTO auth_chain_links AS l (chain, sequence, target_chain, target_sequence)
+    SELECT chain, sequence, target_chain, max(target_sequence)
+      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS link (chain, sequence, target_chain, target_sequence)
+      WHERE chain <> target_chain GROUP BY chain, sequence, target_chain
+    ON CONFLICT (chain, sequence, target_chain) DO UPDATE SET target_sequence = greatest(l.target_sequence, excluded.target_sequence)`,
+};
+
+/** What adds links of events that have had their places before what authorises them was here. */
+export function addLateLinks(links: readonly AuthChainLinkRow[]): BoundStatement {
+  const column = (key: keyof AuthChainLinkRow): number[] => links.map((link) => link[key]);
+  return { statement: ADD_LATE, values: [column("chain"), column("sequence"), column("target_chain"), column("target_sequence")] };
 }
 
 const DIFFERENCE: Statement<{ event_nid: number }> = {

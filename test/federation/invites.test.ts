@@ -1,5 +1,6 @@
 // Invitations, knocks and their ends between servers.
 import { expect } from "chai";
+import { authChain } from "../../src/storage/auth-chains.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
@@ -46,7 +47,25 @@ describe("invitations between servers", () => {
       expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
       await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
       expect(await section(bob, "invite", room)).to.equal(undefined);
+      await expectWholeAuthChains(two, room);
     });
+  }
+
+  /** What the index of auth chains says is what one finds who goes from event to event. */
+  async function expectWholeAuthChains({ database }: FederatingServer, room: string): Promise<void> {
+    const text = `SELECT e.nid, e.event_id, j.json FROM events e JOIN rooms r ON r.nid = e.room_nid JOIN state_event_json j ON j.nid = e.nid
+      WHERE r.room_id = $1`;
+    const rows = await database.read<{ nid: number; event_id: string; json: string }>({ name: "test_auth_chains", text }, [room]);
+    const byId = new Map(rows.map((row) => [row.event_id, row]));
+    for (const { nid, event_id } of rows) {
+      const reached = new Set([event_id]);
+      for (const id of reached) {
+        const named: unknown = objectAt(JSON.parse(byId.get(id)?.json ?? "{}"))["auth_events"];
+        for (const auth of Array.isArray(named) ? named : []) reached.add(String(Array.isArray(auth) ? auth[0] : auth));
+      }
+      const wanted = [...reached].map((id) => byId.get(id)?.nid ?? id);
+      expect([...(await authChain(database, [nid]))], event_id).to.have.members(wanted);
+    }
   }
 
   it("come with new rooms", async () => {
