@@ -116,6 +116,10 @@ describe("unstable features", () => {
     },
     "uk.half-shot.msc2666.query_mutual_rooms": async () => await mutual(`${UNSTABLE}/uk.half-shot.msc2666/user/mutual_rooms`),
     "uk.half-shot.msc2666.query_mutual_rooms.stable": async () => await mutual(`${V1}/mutual_rooms`),
+    "org.matrix.msc2836": async () => {
+      const { events, limited } = ok(await alice.post(`${UNSTABLE}/event_relationships`, { event_id: root }));
+      expect([objectAt(Array.isArray(events) ? events[0] : undefined)["event_id"], limited]).to.deep.equal([root, false]);
+    },
     "org.matrix.msc3440.stable": async () => await related("limit=5"),
     "org.matrix.msc3715.stable": async () => await related("dir=f"),
     "org.matrix.msc3771": async () => {
