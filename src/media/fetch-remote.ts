@@ -42,8 +42,7 @@ async function ask(parts: Parts, destination: ServerName, mediaId: string, limit
   try {
     answer = await client.open({ ...request, origin: parts.asker, uri: `/_matrix/federation/v1/media/download/${mediaId}?${wait}` });
   } catch (error) {
-    // Whoever does not know the path says so, or nothing.
-    if (!(error instanceof FederationError) || (error.errcode !== "M_UNRECOGNIZED" && !(error.status === 404 && error.errcode === undefined))) throw error;
+    if (!(error instanceof FederationError) || !isUnknownPath(error)) throw error;
     const uri = `/_matrix/media/v3/download/${encodeURIComponent(destination)}/${mediaId}?allow_remote=false&${wait}`;
     return plain(await client.openUnsigned({ ...request, uri }));
   }
@@ -57,6 +56,11 @@ async function ask(parts: Parts, destination: ServerName, mediaId: string, limit
   if (location === undefined) return { content, content_type: headers.get("content-type"), file_name: fileName(headers.get("content-disposition")) };
   answer.body.destroy();
   return await elsewhere(parts.outgoing, location, limits);
+}
+
+/** Whether a server, or what stands before it, does not know the path that was asked: it says so, or what is no Matrix error. */
+function isUnknownPath({ status = 0, errcode }: FederationError): boolean {
+  return errcode === undefined ? status >= 400 && status < 500 : errcode === "M_UNRECOGNIZED";
 }
 
 /** Content that the other server keeps somewhere else: the address says all, so no signature goes there. */

@@ -58,6 +58,14 @@ describe("media of other servers", () => {
     const { status, bytes } = await download(here, alice, `${AUTHED}/${peer.name}/old`);
     expect([status, bytes.toString()]).to.deep.equal([200, '{"old":true}']);
     expect(peer.asked.at(-1)).to.match(/^GET \/_matrix\/media\/v3\/download\/localhost%3A\d+\/old\?allow_remote=false&timeout_ms=\d+$/);
+    for (const [id, status, body, expected] of [
+      ["nothing", 400, {}, 200],
+      ["refused", 400, { errcode: "M_FORBIDDEN", error: "no" }, 404],
+      ["none", 404, { errcode: "M_NOT_FOUND", error: "no" }, 404],
+    ] as const) {
+      peer.answer(`/_matrix/federation/v1/media/download/${id}`, () => ({ status, body }));
+      expect((await download(here, alice, `${AUTHED}/${peer.name}/${id}`)).status, id).to.equal(expected);
+    }
   });
 
   it("are given to servers that sign, in two parts, and only those of the asked server", async () => {
