@@ -43,8 +43,8 @@ const RateLimits = Type.Object(
     registration: rate(0.2, 10, "New accounts, per network address."),
     validation: rate(0.005, 10, "Mails and text messages with a link or code, per network address and per address they go to."),
     lookup: rate(5, 50, "Questions about names, tokens and profiles, per user or network address."),
-    account: rate(2, 30, "Changes of account, profile, devices and filters, per user."),
-    message: rate(10, 50, "Events sent into rooms, per user."),
+    account: rate(2, 30, "Changes of account, profile, devices, filters and push rules, and rooms forgotten, per user."),
+    message: rate(10, 50, "Events sent into rooms, and rooms left, per user."),
     join: rate(2, 30, "Joins and knocks, per user."),
     invite: rate(1, 50, "Invitations, per user."),
     room_creation: rate(0.5, 20, "New rooms, per user."),
@@ -334,7 +334,7 @@ export const ConfigSchema = Type.Object(
           policy_server_key: Type.Optional(
             Type.String({
               pattern: "^[A-Za-z0-9+/]{43}$",
-              description: "The Ed25519 key of the policy server of this name, unpadded base64; published for who sets it in a room.",
+              description: "The Ed25519 key, unpadded base64, of a policy server of this name that is not Hansa; published for who sets it in a room.",
             }),
           ),
           support_page: Type.Optional(Type.String({ format: "http-url", description: "Help for users of this server." })),
@@ -520,7 +520,7 @@ export const ConfigSchema = Type.Object(
     sms: Type.Object(
       {
         url: Type.Optional(
-          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON. Absent: none are sent." }),
+          Type.String({ format: "http-url", description: "The gateway to which text messages are POSTed as JSON, also at a private address. Absent: none are sent." }),
         ),
         authorization: Type.Optional(
           Type.String({ minLength: 1, description: "The Authorization header that the gateway asks for." }),

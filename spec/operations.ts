@@ -72,6 +72,7 @@ import * as federationKeys from "./federation/keys.js";
 import * as federationLeaves from "./federation/leaves.js";
 import * as federationMedia from "./federation/media.js";
 import * as federationOpenid from "./federation/openid.js";
+import * as federationPolicy from "./federation/policy.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
 import * as federationTransactions from "./federation/transactions.js";
@@ -149,6 +150,7 @@ export const operations: readonly Operation[] = [
   federationJoins,
   federationLeaves,
   federationKeys,
+  federationPolicy,
   federationQuery,
   federationServer,
   federationTransactions,

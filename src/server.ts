@@ -16,7 +16,7 @@ import { routes } from "./api/routes.js";
 import type { Services } from "./api/services.js";
 import { WebSockets } from "./api/websockets.js";
 import { actingUser, registerSenders, requireUserFree } from "./appservice/acting.js";
-import { appServiceOutgoing, AppServiceClient } from "./appservice/client.js";
+import { AppServiceClient } from "./appservice/client.js";
 import { deliverToAppServices } from "./appservice/deliveries.js";
 import { loadAppServices } from "./appservice/registration.js";
 import { systemClock } from "./clock.js";
@@ -27,8 +27,8 @@ import { DeviceListResync } from "./encryption/remote-device-lists.js";
 import { missedDeviceLists } from "./encryption/device-list-edus.js";
 import { owedEdus } from "./ephemeral/outbound-edus.js";
 import { Presence } from "./ephemeral/presence.js";
-import { openFederation } from "./federation/federation.js";
-import { Outgoing } from "./federation/outgoing.js";
+import { type FederationOptions, openFederation } from "./federation/federation.js";
+import { Outgoing, outgoingToServices } from "./federation/outgoing.js";
 import { FederationSender } from "./federation/sender.js";
 import { authenticateServer } from "./federation/remote-server.js";
 import { unreadKey } from "./ephemeral/side-streams.js";
@@ -50,9 +50,11 @@ import { EventCache } from "./rooms/event-cache.js";
 import { hierarchyCache } from "./rooms/hierarchy-cache.js";
 import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
+import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
 import type { RoomServices } from "./rooms/room-services.js";
+import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
 import { SearchIndex } from "./rooms/search-index.js";
 import { InboundTransactions } from "./rooms/transactions.js";
@@ -65,7 +67,7 @@ import { Numbers } from "./storage/numbers.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
-import { allOwnKeys, loadSigningKeys, type SigningKeyOf } from "./storage/signing-keys.js";
+import { policyKeys, SigningKeys } from "./storage/signing-keys.js";
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
 import { keepHouse } from "./storage/upkeep.js";
@@ -83,6 +85,8 @@ import { WatchedUsers } from "./sync/watched-users.js";
 const log = logger("server");
 
 const UPKEEP_MS = 10 * 60_000;
+/** How often it is looked whether a server was given a new signing key. */
+const SIGNING_KEYS_MS = 2_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -121,6 +125,7 @@ type Engine = RoomServices &
 interface Later {
   delivery?: PushDelivery;
   policyServers?: PolicyServers;
+  branches?: MergeBranches;
 }
 
 /** The log, the rooms and what they stand on. */
@@ -128,7 +133,7 @@ async function startEngine(
   config: Config,
   { database, isEmbedded }: OpenDatabase,
   secret: SecretKey,
-  signingKeyOf: SigningKeyOf,
+  signingKeys: SigningKeys,
   later: Later,
   started: AsyncDisposable[],
 ): Promise<Engine> {
@@ -154,7 +159,8 @@ async function startEngine(
       if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
       return await later.policyServers.sign(question);
     },
-    signingKey: (server) => (servers.isLocal(server) ? signingKeyOf(server) : undefined),
+    noteEnds: (roomId, ends) => later.branches?.note(roomId, ends),
+    signingKey: (server) => (servers.isLocal(server) ? signingKeys.current(server) : undefined),
   };
   const internalSecret = derivedSecret(secret, "internal");
   const caller = internalCaller(internalSecret);
@@ -262,15 +268,17 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(opened);
   if (opened.isEmbedded) started.push(await holdAlone(opened.database, config.data_folder));
   const { database, where } = opened;
-  const signingKeyOf = await loadSigningKeys(database, secret, servers.names, clock.now());
+  const signingKeys = await SigningKeys.load(database, secret, servers.names, clock.now());
+  started.push(
+    new RepeatedWork(SIGNING_KEYS_MS, () => signingKeys.refresh(), (error) => log.warn({ err: error }, "the signing keys could not be read again")),
+  );
   const later: Later = {};
-  const engine = await startEngine(config, opened, secret, signingKeyOf, later, started);
+  const engine = await startEngine(config, opened, secret, signingKeys, later, started);
   const outgoing = new Outgoing(config.outgoing);
   started.push(outgoing);
   const { signingKey } = engine;
-  const ownKeys = await allOwnKeys(database, secret, servers.names, signingKeyOf);
-  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys });
-  later.policyServers = new PolicyServers(federation.client, database);
+  const ownKeys: FederationOptions["ownKeys"] = (server) => signingKeys.all(server);
+  const federation = openFederation({ config, servers, database, clock, outgoing, signingKey, policyKeys: policyKeys(secret, config.servers), ownKeys });
   const tokens = new AccessTokens(database, clock);
   const lastSeen = new LastSeen(database, clock);
   started.push(lastSeen);
@@ -279,6 +287,9 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const searchIndex = new SearchIndex(engine, engine.follower);
   started.push(searchIndex);
   const context = { ...engine, config, clock, servers, federation };
+  later.policyServers = new PolicyServers(context);
+  later.branches = new MergeBranches(context);
+  started.push(later.branches);
   started.push(new MembershipUpkeep(context));
   const adminTasks = new AdminTasks({ ...context, outgoing });
   started.push(adminTasks);
@@ -290,15 +301,15 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(delayedEvents);
   const passwords = new Passwords(config.passwords);
   tokens.follow(engine.follower);
-  const outbox = new Outbox({ config, clock, database, secret });
+  const toServices = outgoingToServices(config.outgoing);
+  started.push(toServices);
+  const outbox = new Outbox({ config, clock, database, secret, outgoing: toServices });
   started.push(outbox);
   later.delivery = new PushDelivery({ ...engine, config, secret, outbox, outgoing });
   started.push(later.delivery);
   const media = await openMedia(config, remoteMedia({ federation, outgoing, asker: servers.names[0] }));
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(media.store[Symbol.dispose]()) });
-  const appserviceOutgoing = appServiceOutgoing(config);
-  started.push(appserviceOutgoing);
-  const appserviceClient = new AppServiceClient(appserviceOutgoing);
+  const appserviceClient = new AppServiceClient(toServices);
   await registerSenders(database, clock, appservices);
   const transactions = new InboundTransactions(context, takeEdus(context));
   started.push(transactions);
@@ -323,7 +334,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     delayedEvents,
     appservices,
     appserviceClient,
-    signingKeyOf,
+    signingKeys,
     outgoing,
     federation,
     remoteProfiles: new RemoteProfiles({ federation, servers }),

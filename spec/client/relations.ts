@@ -2,6 +2,7 @@
 import { Type } from "typebox";
 import { ClientEvent } from "../events/client-event.js";
 import { operation } from "../operation.js";
+import { EventRelationshipsRequest } from "../types/event-relationships.js";
 import { EventId, RoomId } from "../types/identifiers.js";
 
 /** Clients from before these paths were specified ask for them below `unstable`. */
@@ -79,4 +80,15 @@ export const getThreadRoots = operation({
     limit: Type.Optional(Type.Integer({ minimum: 1 })),
   }),
   response: Type.Object({ chunk: Type.Array(ClientEvent), next_batch: Type.Optional(Type.String()) }),
+});
+
+export const getEventRelationships = operation({
+  operationId: "getEventRelationships",
+  method: "POST",
+  paths: ["/_matrix/client/unstable/event_relationships"],
+  auth: "user",
+  limit: "history",
+  summary: "The events around an event that relate to each other, also those that only other servers have (MSC2836).",
+  body: EventRelationshipsRequest,
+  response: Type.Object({ events: Type.Array(ClientEvent), limited: Type.Boolean(), next_batch: Type.Optional(Type.String()) }),
 });

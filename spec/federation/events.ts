@@ -2,6 +2,7 @@
 import { Type } from "typebox";
 import { operation } from "../operation.js";
 import { EventId, RoomId, ServerName } from "../types/identifiers.js";
+import { EventRelationshipsRequest } from "../types/event-relationships.js";
 import { JsonObject } from "../types/json.js";
 
 const inRoom = Type.Object({ roomId: RoomId });
@@ -87,4 +88,14 @@ export const getEventByTimestamp = operation({
   params: inRoom,
   query: Type.Object({ ts: Type.Integer({ minimum: 0 }), dir: Type.Union([Type.Literal("f"), Type.Literal("b")]) }),
   response: Type.Object({ event_id: EventId, origin_server_ts: Type.Integer() }),
+});
+
+export const getEventRelationshipsForServer = operation({
+  operationId: "getEventRelationshipsForServer",
+  method: "POST",
+  paths: ["/_matrix/federation/unstable/event_relationships"],
+  auth: "server",
+  summary: "The events around an event that relate to each other, with all that authorises them (MSC2836).",
+  body: EventRelationshipsRequest,
+  response: Type.Object({ events: pdus, limited: Type.Boolean(), auth_chain: pdus }),
 });

@@ -1,5 +1,5 @@
 // What users do to their own account: change the password, end it.
-import { MatrixError } from "../errors.js";
+import { forbidden, MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { DeviceId, ServerName } from "../protocol/identifiers.js";
 import { deactivateAccount, findAccount, reactivateAccount, setPasswordHash } from "../storage/accounts.js";
@@ -29,6 +29,11 @@ export async function changePassword(
     await setPasswordHash(tx, userNid, hash);
     if (options.logout_devices) await endAllSessions(context, tx, userNid, options.keep);
   });
+}
+
+/** Throws M_FORBIDDEN where nobody has a password. */
+export function requirePasswords({ config }: Pick<AccountContext, "config">): void {
+  if (!config.passwords.enabled) throw forbidden("There are no passwords here.");
 }
 
 /** The challenge by which somebody who has forgotten the password proves an address of the account. */

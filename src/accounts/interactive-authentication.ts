@@ -54,12 +54,14 @@ class AuthenticationRequired extends MatrixError {
 }
 
 /**
- * Returns when one of the flows is complete: what each stage left to know. Throws status 401 with the flows otherwise.
+ * Returns when one of the flows is complete: what each stage left to know. Throws status 401 with the flows otherwise,
+ * M_FORBIDDEN where there is none.
  *
  * A session belongs to one user, operation and body: used for anything else it counts as unknown and a new one begins. It
  * can be completed once. A client may complete a flow of one stage without asking for a session first.
  */
 export async function requireAuthentication(context: AccountContext, challenge: Challenge): Promise<ReadonlyMap<string, string>> {
+  if (challenge.flows.length === 0) throw new MatrixError(403, "M_FORBIDDEN", "This cannot be confirmed here: use the account page.");
   const submitted = challenge.body.auth;
   const purpose = purposeOf(context, challenge);
   const session = (await resume(context, submitted?.session ?? undefined, purpose)) ?? {

@@ -3,6 +3,7 @@
 import { createTransport } from "nodemailer";
 import type { Clock } from "../clock.js";
 import type { Config } from "../config.js";
+import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
 import { logger } from "../log.js";
 import { RepeatedWork } from "../repeated-work.js";
 import type { Database, Tx } from "../storage/database.js";
@@ -24,6 +25,8 @@ const AT_ONCE = 5;
 /** A process that has not delivered what it took within this time is taken for dead. */
 const CLAIM_MS = 60_000;
 const TIMEOUT_MS = 20_000;
+/** Nothing of the gateway's answer but its status counts. */
+const MAX_ANSWER_BYTES = 65_536;
 const FIRST_PAUSE_MS = 5_000;
 const LONGEST_PAUSE_MS = 600_000;
 
@@ -37,6 +40,8 @@ export interface OutboxServices {
   readonly clock: Clock;
   readonly database: Database;
   readonly secret: SecretKey;
+  /** To the gateway of text messages. */
+  readonly outgoing: Outgoing;
 }
 
 /** Puts a message into the outbox: it will be delivered if the transaction commits, before `expiresTs`. */
@@ -121,15 +126,16 @@ export class Outbox implements AsyncDisposable {
       name,
       value.replace(/\{(to|text)\}/g, (whole, key: string) => values[key] ?? whole),
     ]);
-    const answer = await fetch(url, {
+    const answer = await this.#services.outgoing.request(new URL(url), {
       method: "POST",
       headers: { "content-type": "application/json", ...(authorization !== undefined && { authorization }) },
       body: JSON.stringify(Object.fromEntries(fields)),
-      redirect: "error",
-      signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), stopping]),
+      maxBytes: MAX_ANSWER_BYTES,
+      milliseconds: TIMEOUT_MS,
+      signal: stopping,
     });
-    await answer.body?.cancel();
-    if (!answer.ok) throw new Error(`the gateway answered ${answer.status}`);
+    answer.body.destroy();
+    if (answer.status < 200 || answer.status > 299) throw new Error(`the gateway answered ${answer.status}`);
   }
 }
 
@@ -152,6 +158,7 @@ function mailer({ host, port, security, user, password }: Config["mail"]): Retur
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "unknown";
+  if (error instanceof OutgoingError) return error.failure;
   const { code, responseCode } = error as { code?: unknown; responseCode?: unknown };
   if (typeof responseCode === "number") return `status ${responseCode}`;
   return typeof code === "string" ? code : error.name;

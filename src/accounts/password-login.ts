@@ -91,7 +91,7 @@ async function rehash({ database, passwords }: AccountContext, account: Account,
   log.info({ user: account.user_id }, "a password hash was renewed");
 }
 
-/** The challenge by which a logged-in user confirms an operation with the password. */
+/** The challenge by which a logged-in user confirms an operation with the password; one that nobody can meet where there are none. */
 export function passwordChallenge(
   context: AccountContext,
   operation: string,
@@ -102,7 +102,7 @@ export function passwordChallenge(
     operation,
     user,
     body,
-    flows: [["m.login.password"]],
+    flows: context.config.passwords.enabled ? [["m.login.password"]] : [],
     stages: {
       "m.login.password": {
         check: async (submitted) => {

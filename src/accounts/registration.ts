@@ -49,9 +49,10 @@ export async function requireAvailable(context: AccountContext, username: string
   return id;
 }
 
-/** Throws M_FORBIDDEN where nobody may register. */
+/** Throws M_FORBIDDEN where nobody may register, or only in ways that need no password. */
 export function requireOpen({ config }: AccountContext, server: ServerName): void {
   if (!registrationOpen(config, server)) throw forbidden("Registration is closed on this server: ask its administrator.");
+  if (!config.passwords.enabled) throw forbidden("Nobody registers with a password here.");
 }
 
 /**
@@ -187,6 +188,7 @@ export async function create(context: AccountContext, account: NewAccount): Prom
       display_name: session.initial_device_display_name,
       address: session.address,
       refresh: session.refresh_token === true,
+      first: guest === undefined,
     });
     return { user_id, ...opened };
   });

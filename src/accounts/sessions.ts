@@ -35,6 +35,8 @@ export interface SessionRequest {
   readonly address: string | undefined;
   /** The client can refresh its token: it gets one that expires. */
   readonly refresh: boolean;
+  /** The account was made just now: nobody follows its devices yet. */
+  readonly first?: boolean;
   /** It is opened for a client of the OAuth 2.0 API. */
   readonly oauth?: OauthGrant;
 }
@@ -66,7 +68,8 @@ export async function openSession(
   if (request.device_id !== undefined && (await deleteTokensOfDevice(tx, user_nid, device_id))) {
     tokensChanged(context, tx, user_nid, device_id);
   }
-  await device;
+  // Other servers are told of new devices, also of those that have no keys yet ("Device Management").
+  if ((await device) && request.first !== true) devicesChanged(context, tx, [{ user_nid, device_id }]);
   return { device_id, ...(await giveTokens(context, tx, { ...request, device_id })) };
 }
 

@@ -69,6 +69,7 @@ import * as federationKeysSpec from "../../spec/federation/keys.js";
 import * as federationMediaSpec from "../../spec/federation/media.js";
 import * as federationDevicesSpec from "../../spec/federation/devices.js";
 import * as federationOpenidSpec from "../../spec/federation/openid.js";
+import * as federationPolicySpec from "../../spec/federation/policy.js";
 import * as federationQuerySpec from "../../spec/federation/query.js";
 import * as federationServerSpec from "../../spec/federation/server.js";
 import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
@@ -142,6 +143,7 @@ import * as federationKeys from "./federation/keys.js";
 import * as federationMedia from "./federation/media.js";
 import * as federationDevices from "./federation/devices.js";
 import * as federationOpenid from "./federation/openid.js";
+import * as federationPolicy from "./federation/policy.js";
 import * as federationQuery from "./federation/query.js";
 import * as federationServer from "./federation/server.js";
 import * as federationTransactions from "./federation/transactions.js";
@@ -218,6 +220,7 @@ export const routes: readonly Route[] = [
   bind(federationJoinsSpec, federationJoins),
   bind(federationKeysSpec, federationKeys),
   bind(federationMediaSpec, federationMedia),
+  bind(federationPolicySpec, federationPolicy),
   bind(federationQuerySpec, federationQuery),
   bind(federationServerSpec, federationServer),
   bind(federationTransactionsSpec, federationTransactions),

@@ -19,7 +19,7 @@ import type { RoomServices } from "../rooms/room-services.js";
 import type { SearchIndex } from "../rooms/search-index.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
-import type { SigningKeyOf } from "../storage/signing-keys.js";
+import type { SigningKeys } from "../storage/signing-keys.js";
 import type { EventCache } from "../rooms/event-cache.js";
 import type { SlidingDependencies } from "../sync/sliding/sliding-sync.js";
 
@@ -27,7 +27,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly adminTasks: AdminTasks;
   readonly appservices: AppServices;
   readonly appserviceClient: AppServiceClient;
-  readonly signingKeyOf: SigningKeyOf;
+  readonly signingKeys: SigningKeys;
   readonly federation: Federation;
   readonly identityProviders: IdentityProviders;
   readonly remoteProfiles: RemoteProfiles;

@@ -2,15 +2,12 @@
 // known (application service API, "Authorization" and "Legacy routes").
 import { buffer } from "node:stream/consumers";
 import type { AskedOperation } from "../../spec/operation.js";
-import type { Config } from "../config.js";
-import { Outgoing, OutgoingError } from "../federation/outgoing.js";
+import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
 import { SingleFlight } from "../media/single-flight.js";
 import { isObject, type JsonValue, ownString, parseJson } from "../protocol/json.js";
 import type { AppService } from "./registration.js";
 
 const MAX_BYTES = 1_048_576;
-/** They answer a transaction when they have done what it asks of them, which takes some a while. */
-const IDLE_SECONDS = 60;
 
 export interface AppServiceRequest {
   readonly params?: Readonly<Record<string, string>>;
@@ -26,11 +23,6 @@ export interface AppServiceAnswer {
   readonly text: string;
   /** The body as JSON; undefined if it is none. */
   readonly json: JsonValue | undefined;
-}
-
-/** A way out for requests to application services: the operator says where those are, also at private addresses. */
-export function appServiceOutgoing({ outgoing }: Pick<Config, "outgoing">): Outgoing {
-  return new Outgoing({ ...outgoing, allowed_addresses: ["0.0.0.0/0", "::/0"], idle_seconds: IDLE_SECONDS });
 }
 
 /** Asks application services. */

@@ -67,25 +67,25 @@ async function protocolOf(context: ThirdPartyContext, name: string): Promise<Pro
   };
 }
 
-/** The rooms for a place of a network. Throws M_NOT_FOUND for an unknown network. */
+/** The rooms for a place of a network. Throws M_NOT_FOUND for an unknown network, and where there are none. */
 export async function locationsIn(context: ThirdPartyContext, protocol: string, query: URLSearchParams): Promise<Location[]> {
   const answers = await askAll(context, requireSpeaking(context, protocol), asked.queryLocationByProtocol, { params: { protocol }, query });
   return merged(answers, isLocation);
 }
 
-/** The users for a person of a network. Throws M_NOT_FOUND for an unknown network. */
+/** The users for a person of a network. Throws M_NOT_FOUND for an unknown network, and where there are none. */
 export async function usersIn(context: ThirdPartyContext, protocol: string, query: URLSearchParams): Promise<ThirdPartyUser[]> {
   const answers = await askAll(context, requireSpeaking(context, protocol), asked.queryUserByProtocol, { params: { protocol }, query });
   return merged(answers, isUser);
 }
 
-/** The places of networks that an alias stands for. */
+/** The places of networks that an alias stands for. Throws M_NOT_FOUND where there are none. */
 export async function locationsOf(context: ThirdPartyContext, alias: string): Promise<Location[]> {
   const query = new URLSearchParams({ alias });
   return merged(await askAll(context, context.appservices.all, asked.queryLocationByAlias, { query }), isLocation);
 }
 
-/** The persons of networks that a user stands for. */
+/** The persons of networks that a user stands for. Throws M_NOT_FOUND where there are none. */
 export async function usersOf(context: ThirdPartyContext, userid: string): Promise<ThirdPartyUser[]> {
   const query = new URLSearchParams({ userid });
   return merged(await askAll(context, context.appservices.all, asked.queryUserByID, { query }), isUser);
@@ -128,7 +128,9 @@ async function askAll(
   return answers.flat();
 }
 
-/** The sound entries of all lists. */
+/** The sound entries of all lists. Throws M_NOT_FOUND where there are none. */
 function merged<Entry>(answers: readonly Answered[], isEntry: ValidateFunction<Entry>): Entry[] {
-  return answers.flatMap(({ json }) => (Array.isArray(json) ? json : []).filter((entry): entry is JsonValue & Entry => isEntry(entry))).slice(0, MAX_FOUND);
+  const found = answers.flatMap(({ json }) => (Array.isArray(json) ? json : []).filter((entry): entry is JsonValue & Entry => isEntry(entry)));
+  if (found.length === 0) throw notFound("No application service knows anything of this.");
+  return found.slice(0, MAX_FOUND);
 }

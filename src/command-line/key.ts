@@ -11,7 +11,7 @@ export async function generateKey(options: { config?: string; json?: boolean; se
     console.log(
       options.json === true
         ? JSON.stringify({ server, key_id })
-        : `${server} has the new key ${key_id}; the one before has expired. Restart Hansa to use it.`,
+        : `${server} has the new key ${key_id}; the one before expires now. A server that runs signs with it within seconds.`,
     );
   });
 }

@@ -1,5 +1,6 @@
 // `hansa serve`: runs the homeserver until it is told to stop.
 import { once } from "node:events";
+import { Session } from "node:inspector/promises";
 import { loadConfig, registrationOpen } from "../config.js";
 import { startServer } from "../server.js";
 
@@ -16,6 +17,15 @@ export async function serve(options: { config?: string }): Promise<void> {
       ? `Anybody who reaches it may register: point a Matrix client at ${server.url}, or type: npx hansa user create NAME --admin`
       : "Registration is closed. The first user: npx hansa user create NAME --admin",
   );
+  await collectGarbage();
   if (!stop.signal.aborted) await once(stop.signal, "abort");
   console.log("Stopping");
+}
+
+/** Gives back what starting left behind, a third of what the process holds: V8 itself waits until it has been idle for 40 s. */
+async function collectGarbage(): Promise<void> {
+  const session = new Session();
+  session.connect();
+  await session.post("HeapProfiler.collectGarbage");
+  session.disconnect();
 }

@@ -125,7 +125,8 @@ async function localMessages({ database, interning, servers }: ToDeviceContext, 
 
 /** Messages to other servers, parted where they are large. Throws M_TOO_LARGE. */
 function remoteMessages({ servers }: ToDeviceContext, { sender, type }: Envelope, messages: Messages): RemoteMessages[] {
-  const parts = new Map<ServerName, { bytes: number; messages: Record<string, Record<string, JsonObject>> }[]>();
+  // Lists, because a device may have the name of something that every object has.
+  const parts = new Map<ServerName, { bytes: number; messages: Map<string, [device: string, content: JsonObject][]> }[]>();
   for (const [user, devices] of Object.entries(messages)) {
     const id = parseUserId(user);
     if (id === undefined || servers.isLocal(serverNameOf(id))) continue;
@@ -137,15 +138,18 @@ function remoteMessages({ servers }: ToDeviceContext, { sender, type }: Envelope
       requireSmall(text);
       const bytes = text.length + user.length + device.length;
       let part = all.at(-1);
-      if (part === undefined || part.bytes + bytes > EDU_BYTES) all.push((part = { bytes: 0, messages: {} }));
+      if (part === undefined || part.bytes + bytes > EDU_BYTES) all.push((part = { bytes: 0, messages: new Map() }));
       part.bytes += bytes;
-      (part.messages[user] ??= {})[device] = content;
+      const theirs = part.messages.get(user) ?? [];
+      part.messages.set(user, theirs);
+      theirs.push([device, content]);
     }
   }
   return [...parts].flatMap(([destination, all]) =>
     all.map((part) => {
       const message_id = randomBytes(16).toString("hex");
-      const content = JSON.stringify({ sender, type, message_id, messages: part.messages });
+      const ofUsers = Object.fromEntries([...part.messages].map(([user, devices]) => [user, Object.fromEntries(devices)]));
+      const content = JSON.stringify({ sender, type, message_id, messages: ofUsers });
       return { destination, message_id, origin: serverNameOf(sender), content };
     }),
   );

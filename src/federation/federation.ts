@@ -17,6 +17,8 @@ export interface Federation {
   readonly policy: FederationPolicy;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
+  /** The key with which one of our servers signs as a policy server; undefined where it is none. */
+  readonly policyKey: (server: ServerName) => SigningKey | undefined;
 }
 
 const KEYS_TIMEOUT_MS = 15_000;
@@ -24,17 +26,18 @@ const KEYS_BYTES = 256 * 1024;
 
 export interface FederationOptions {
   readonly config: Config;
-  /** All keys with which our servers ever signed. */
-  readonly ownKeys: ReadonlyMap<ServerName, ReadonlyMap<string, string>>;
+  /** All keys with which one of our servers ever signed; undefined for servers that are not ours. */
+  readonly ownKeys: (server: ServerName) => ReadonlyMap<string, string> | undefined;
   readonly servers: LocalServers;
   readonly database: Database;
   readonly clock: Clock;
   readonly outgoing: Outgoing;
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
+  readonly policyKeys: ReadonlyMap<string, SigningKey>;
 }
 
 /** Makes the parts. Nothing is asked of anybody yet. */
-export function openFederation({ config, servers, database, clock, outgoing, signingKey, ownKeys }: FederationOptions): Federation {
+export function openFederation({ config, servers, database, clock, outgoing, signingKey, policyKeys, ownKeys }: FederationOptions): Federation {
   const policy = federationPolicy(config.federation, servers);
   const discovery = new Discovery(networkLookups(outgoing, clock), clock);
   const client = new FederationClient({ discovery, policy, outgoing, signingKey });
@@ -43,7 +46,7 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
   const keyRing = new KeyRing({
     database,
     clock,
-    ownKeys: (server) => ownKeys.get(server),
+    ownKeys,
     notaries: config.federation.trusted_key_servers.flatMap((name) => parseServerName(name) ?? []),
     refused: new Set(config.federation.refused_keys.map((key) => key.replace(/=+$/, ""))),
     sources: {
@@ -60,5 +63,5 @@ export function openFederation({ config, servers, database, clock, outgoing, sig
       },
     },
   });
-  return { client, keyRing, policy, signingKey };
+  return { client, keyRing, policy, signingKey, policyKey: (server) => policyKeys.get(server) };
 }

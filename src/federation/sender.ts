@@ -187,9 +187,12 @@ export class FederationSender implements AsyncDisposable {
     const rows = await eventsByNid({ read: (statement, values) => tx.query(statement, values) }, mentioned);
     const due = [...rows.values()].filter((row) => passedOn.has(row.nid) || servers.isLocal(serverNameOf(row.sender)));
     const targets = await serversBefore(tx, due, servers.names);
+    // An invitation by address that we turned into one of our user was sent by nobody else, whoever is said to have invited.
+    const isFrom = (row: StoredEvent, server: ServerName): boolean =>
+      server === serverNameOf(row.sender) && !concerned(row).some((name) => servers.isLocal(name));
     const events = due.flatMap((row): OwedEvent[] =>
       [...new Set([...(targets.get(row.nid) ?? []), ...concerned(row)])]
-        .filter((destination) => !servers.isLocal(destination) && destination !== serverNameOf(row.sender) && federation.policy.allows(destination))
+        .filter((destination) => !servers.isLocal(destination) && !isFrom(row, destination) && federation.policy.allows(destination))
         .map((destination) => ({ destination, position: row.position, event_nid: row.nid })),
     );
     const edus = await this.#options.edusOf(tx, entries);

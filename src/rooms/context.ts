@@ -12,7 +12,7 @@ import type { Backfills } from "./backfills.js";
 import type { EventCache } from "./event-cache.js";
 import type { HierarchyCache } from "./hierarchy-cache.js";
 import type { RoomOwners } from "./owner.js";
-import type { AskPolicyServer } from "./policy-server.js";
+import type { AskPolicyServer } from "./policy.js";
 
 export interface RoomContext {
   readonly config: Pick<Config, "rooms" | "server_notices">;

@@ -114,7 +114,7 @@ export class EventCache {
 }
 
 /** An event from its row. Throws if the row holds no event of its room's version: the storage is damaged. */
-function readStored({ json, ...row }: StoredEvent): ReadEvent {
+export function readStored({ json, ...row }: StoredEvent): ReadEvent {
   const version = roomVersion(row.version);
   if (version === undefined) throw new Error(`room ${row.room_id} has the unknown version ${row.version}`);
   const whole = storedEvent(version, row.event_id, json);

@@ -3,10 +3,11 @@
 import { forbidden, MatrixError } from "../errors.js";
 import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise } from "../protocol/authorisation.js";
-import { draftJson, type EventDraft, referenceHashOf } from "../protocol/event-format.js";
+import { buildEvent, draftJson, type EventDraft, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
-import type { EventId, UserId } from "../protocol/identifiers.js";
+import { type EventId, parseEventId, type ServerName, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
+import type { RoomVersion } from "../protocol/room-version.js";
 import { eventsById } from "../storage/events.js";
 import { roomEnds } from "../storage/rooms.js";
 import type { Reads } from "../storage/statement.js";
@@ -52,6 +53,14 @@ export async function nextMemberEvent(
   const verdict = authorise(version, event, state);
   if (!verdict.allowed) throw forbidden(`The room does not allow this: ${verdict.reason}.`);
   return draft;
+}
+
+/** A draft as one of our servers signs it. */
+export function signDraft({ federation }: RoomContext, version: RoomVersion, draft: EventDraft, server: ServerName): RoomEvent {
+  const key = federation.signingKey(server);
+  if (key === undefined) throw new Error("an event was to be signed for a server that is not ours");
+  const chosen = version.eventIds === "chosen" ? parseEventId(`$${crypto.randomUUID()}:${server}`) : undefined;
+  return buildEvent(version, { ...draft, ...(chosen !== undefined && { event_id: chosen }) }, server, key);
 }
 
 /** A change of a user's own membership, for the user's server to complete: without hashes and signatures. Throws M_FORBIDDEN. */

@@ -7,6 +7,7 @@ import { membershipIn } from "../protocol/membership.js";
 import { powerLevels } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import type { CommitItem } from "../storage/committer.js";
+import { addRelationships, type RelationshipRow } from "../storage/event-relationships.js";
 import { gapsFilled } from "../storage/gaps.js";
 import type { LogEntry } from "../storage/log-entry.js";
 import type { Allotment } from "../storage/numbers.js";
@@ -28,6 +29,7 @@ import {
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { toText } from "../storage/text.js";
+import { relationshipOf } from "./relation.js";
 import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
 import { advance, snapshotOf, type SnapshotChain } from "./snapshot-chain.js";
 import { CountedRows, countMember, isJoin, type RoomCounting } from "./unread-counts.js";
@@ -127,6 +129,7 @@ export class RoomChange {
   readonly #transactions: TransactionIdRow[] = [];
   readonly #redactions: RedactionRow[] = [];
   readonly #missing: MissingEventRow[] = [];
+  readonly #relationships: RelationshipRow[] = [];
   readonly #promoted: number[] = [];
   readonly #found = new Map<EventId, number>();
   readonly #counts = new CountedRows();
@@ -204,6 +207,7 @@ export class RoomChange {
     const statements = [
       ...(this.#promoted.length > 0 ? [removeOutliers(this.#promoted)] : []),
       ...(this.#found.size > 0 ? [gapsFilled(memory.nid, this.#found)] : []),
+      ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),
     ];
     return {
       rows: {
@@ -259,6 +263,8 @@ export class RoomChange {
       thread_root: threadRoot,
       thread_ordinal: threadRoot === null ? null : this.#nextInThread(threadRoot),
     });
+    const relationship = relationshipOf(event.content);
+    if (relationship !== undefined) this.#relationships.push({ child_nid: nid, parent_id: relationship.event_id, rel_type: relationship.rel_type });
     if (outlier === undefined) (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
     memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
     return { nid, tupleNid, threadRoot };

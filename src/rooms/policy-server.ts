@@ -1,14 +1,21 @@
-// Asks the policy server of a room to sign what our users send (server-server API, "Policy Servers").
-import { forbidden, MatrixError, unknownError } from "../errors.js";
-import { FederationError, type FederationClient } from "../federation/client.js";
-import { addSignature, wireForm } from "../protocol/event-format.js";
+// The policy servers of rooms: asks them to sign what is sent, and is one (server-server API, "Policy Servers").
+import { badJson, forbidden, MatrixError, notFound, unknownError, unrecognized } from "../errors.js";
+import { FederationError } from "../federation/client.js";
+import { addSignature, cosignEvent, parseEvent, wireForm } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
-import { parseServerName, serverNameOf, type ServerName } from "../protocol/identifiers.js";
+import { parseRoomId, serverNameOf, type ServerName } from "../protocol/identifiers.js";
 import { isObject, own, ownString, type JsonObject } from "../protocol/json.js";
-import type { RoomVersion } from "../protocol/room-version.js";
+import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
+import { signaturesBy } from "../protocol/signing.js";
+import { stateTuple } from "../protocol/state-map.js";
 import { logger } from "../log.js";
-import type { Database } from "../storage/database.js";
+import { isClosed } from "../storage/admin-rooms.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
+import { checkSignatures } from "./check-events.js";
+import type { RoomContext } from "./context.js";
+import { findRoom, membershipAmong, memberTuple, stateEventsOf } from "./current-state.js";
+import { isSubjectToPolicy, POLICY, POLICY_KEY_ID, policyServerOf, type PolicyQuestion } from "./policy.js";
+import type { Sender } from "./receive.js";
 
 const log = logger("rooms");
 
@@ -18,47 +25,15 @@ const ANSWER_MS = 5_000;
 const REST_MS = 3_000;
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_RESTING = 1_000;
-const KEY_ID = "ed25519:policy_server";
-
-/** What a room's m.room.policy says. */
-export interface PolicyServer {
-  readonly via: ServerName;
-  readonly public_key: string;
-}
-
-/** The policy server that a room's m.room.policy names; undefined where it names none ("Determining if a Policy Server is enabled"). */
-export function policyServerOf(policy: RoomEvent | undefined): PolicyServer | undefined {
-  if (policy === undefined) return undefined;
-  const via = parseServerName(own(policy.content, "via"));
-  const keys = own(policy.content, "public_keys");
-  const public_key = isObject(keys) ? ownString(keys, "ed25519") : undefined;
-  return via === undefined || public_key === undefined ? undefined : { via, public_key };
-}
-
-/** Whether a policy server is asked about an event: about all but the event that names it. */
-export function isSubjectToPolicy({ type, state_key }: { readonly type: string; readonly state_key?: string | undefined }): boolean {
-  return type !== "m.room.policy" || state_key !== "";
-}
-
-interface PolicyQuestion {
-  readonly room_nid: number;
-  readonly version: RoomVersion;
-  readonly event: RoomEvent;
-  readonly policy: PolicyServer;
-}
-
-/** The event with the signature of the room's policy server. Throws what it says against the event. */
-export type AskPolicyServer = (question: PolicyQuestion) => Promise<RoomEvent>;
+const SERVER_ACL = stateTuple("m.room.server_acl", "");
 
 export class PolicyServers {
-  readonly #client: FederationClient;
-  readonly #database: Database;
+  readonly #context: RoomContext;
   /** Until when servers that gave no answer are left alone. */
   readonly #resting = new Map<ServerName, number>();
 
-  constructor(client: FederationClient, database: Database) {
-    this.#client = client;
-    this.#database = database;
+  constructor(context: RoomContext) {
+    this.#context = context;
   }
 
   /**
@@ -67,11 +42,19 @@ export class PolicyServers {
    * servers would hide the event.
    */
   async sign({ room_nid, version, event, policy: { via, public_key } }: PolicyQuestion): Promise<RoomEvent> {
-    if (!(await hasJoinedMembers(this.#database, room_nid, via))) return event;
-    const answer = await this.#ask(serverNameOf(event.sender), via, wireForm(version, event));
+    const { database, federation, servers } = this.#context;
+    if (!(await hasJoinedMembers(database, room_nid, via))) return event;
+    const key = federation.policyKey(via);
+    if (key?.publicKey === public_key) {
+      const refusal = await refusalByPolicy(this.#context, room_nid, event);
+      if (refusal !== undefined) throw forbidden(refusal);
+      return cosignEvent(version, event, via, key);
+    }
+    const sender = serverNameOf(event.sender);
+    const answer = await this.#ask(servers.isLocal(sender) ? sender : servers.names[0], via, wireForm(version, event));
     const theirs = own(answer, via);
-    const signature = isObject(theirs) ? ownString(theirs, KEY_ID) : undefined;
-    const signed = signature === undefined ? undefined : addSignature(version, event, { server: via, keyId: KEY_ID, publicKey: public_key, signature });
+    const signature = isObject(theirs) ? ownString(theirs, POLICY_KEY_ID) : undefined;
+    const signed = signature === undefined ? undefined : addSignature(version, event, { server: via, keyId: POLICY_KEY_ID, publicKey: public_key, signature });
     if (signed === undefined) throw forbidden("The room's policy server did not sign this with the key that the room knows.");
     return signed;
   }
@@ -79,7 +62,7 @@ export class PolicyServers {
   async #ask(origin: ServerName, destination: ServerName, body: JsonObject): Promise<JsonObject> {
     if (performance.now() < (this.#resting.get(destination) ?? 0)) throw noAnswer();
     try {
-      const answer = await this.#client.request({
+      const answer = await this.#context.federation.client.request({
         origin,
         destination,
         method: "POST",
@@ -101,6 +84,56 @@ export class PolicyServers {
       throw noAnswer();
     }
   }
+}
+
+/**
+ * Signs another server's event as the policy server of its room: the signatures by server ("POST /sign"). Throws M_UNRECOGNIZED where we
+ * are no policy server, M_BAD_JSON, M_NOT_FOUND for a room that does not name us with our key or where none of ours is, M_FORBIDDEN
+ * (403 by the room's access control list, else 400).
+ */
+export async function signAsPolicyServer(context: RoomContext, { origin, destination }: Sender, wire: JsonObject): Promise<JsonObject> {
+  const { database, federation } = context;
+  const key = federation.policyKey(destination);
+  if (key === undefined) throw unrecognized(404, "This server is not a policy server.");
+  const roomId = parseRoomId(own(wire, "room_id"));
+  if (roomId === undefined) throw badJson("The event names no room.");
+  const room = await findRoom(database, roomId);
+  const state = room === undefined ? undefined : await stateEventsOf(context, database, room.nid, [POLICY, SERVER_ACL]);
+  const policy = policyServerOf(state?.get(POLICY));
+  const names = policy?.via === destination && policy.public_key === key.publicKey;
+  if (room === undefined || !names || !(await hasJoinedMembers(database, room.nid, destination))) {
+    throw notFound("This server is not the policy server of this room.");
+  }
+  const acl = state?.get(SERVER_ACL);
+  if (acl !== undefined && !aclAllows(compileServerAcl(acl.content), origin)) throw forbidden("The room does not let your server take part.");
+  const parsed = parseEvent(room.rules, wire);
+  if ("malformed" in parsed) throw badJson(`The event is malformed: ${parsed.malformed}.`);
+  if (parsed.redacted) throw badJson("The event's content is not that of its hash.");
+  const { event } = parsed;
+  const [checked] = await checkSignatures(federation.keyRing, room.rules, [parsed]);
+  if (checked === undefined || "refused" in checked) throw refused(`The event is not sound: ${checked?.refused ?? "there is none"}.`);
+  if (!isSubjectToPolicy(event)) throw refused("What names the policy server needs no signature.");
+  const refusal = await refusalByPolicy(context, room.nid, event);
+  if (refusal !== undefined) throw refused(refusal);
+  const signatures = signaturesBy(wireForm(room.rules, cosignEvent(room.rules, event, destination, key)), destination);
+  return { [destination]: { [key.id]: signatures.get(key.id) ?? "" } };
+}
+
+const refused = (message: string): MatrixError => new MatrixError(400, "M_FORBIDDEN", message);
+
+/**
+ * Why we as a policy server do not recommend an event; undefined if we do. It is what the room's members and our administrators have
+ * already decided of its sender, also where other servers have not heard of it yet or do not hold to it; never what it says.
+ */
+async function refusalByPolicy(context: RoomContext, roomNid: number, { room_id, sender }: RoomEvent): Promise<string | undefined> {
+  const { database, federation, servers } = context;
+  const server = serverNameOf(sender);
+  if (!servers.isLocal(server) && !federation.policy.allows(server)) return "This server does not deal with the sender's.";
+  if (await isClosed(database, room_id)) return "The room is blocked.";
+  const state = await stateEventsOf(context, database, roomNid, [SERVER_ACL, memberTuple(sender)]);
+  const acl = state.get(SERVER_ACL);
+  if (acl !== undefined && !aclAllows(compileServerAcl(acl.content), server)) return "The room does not let the sender's server take part.";
+  return membershipAmong(state, sender) === "ban" ? "The sender is banned from the room." : undefined;
 }
 
 const noAnswer = (): MatrixError => unknownError(503, "The room's policy server does not answer: try again later.");

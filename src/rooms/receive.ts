@@ -20,6 +20,7 @@ const log = logger("receive");
 /** How often, and for how many at a time, a server is asked for what lies between what we have and what it sent. */
 const GAP_ROUNDS = 5;
 const GAP_EVENTS = 20;
+const MAX_LATEST = 20;
 /** Auth chains that are asked for to judge the events of one batch. */
 const MAX_CHAINS = 10;
 /** Events before which the state is asked for. */
@@ -95,6 +96,15 @@ export async function receiveHistory(context: ReceiveContext, room: Room, sender
   return given.length;
 }
 
+/** Takes events that a server gave without their place in the room, those that pass the checks: only for what refers to them. */
+export async function receiveOutliers(context: ReceiveContext, room: Room, sender: Sender, wire: readonly JsonValue[]): Promise<void> {
+  const batch = new Batch(context, room, sender);
+  await batch.addOutliers(wire);
+  await batch.findAuthEvents();
+  const ordered = batch.inOrder();
+  if (ordered.length > 0) await context.owners.receive(room.rules, room.room_id, ordered);
+}
+
 /** What the batches of several senders know together. */
 interface Shared {
   /** What the database has: true for events whose place in the room is known. */
@@ -136,6 +146,13 @@ class Batch {
     const events = await this.#checked(wire);
     const stored = new Set(await this.#missing(events.map(({ event_id }) => event_id), true));
     for (const event of events) if (stored.has(event.event_id)) this.add(event, "history");
+  }
+
+  /** Adds what passes the checks of events that are not here at all. */
+  async addOutliers(wire: readonly JsonValue[]): Promise<void> {
+    const events = await this.#checked(wire);
+    const lacking = new Set(await this.#missing(events.map(({ event_id }) => event_id), false));
+    for (const event of events) if (lacking.has(event.event_id)) this.add(event, "outlier");
   }
 
   /** Adds an event of the room, once; others count for nothing. */
@@ -203,19 +220,21 @@ class Batch {
         limit: GAP_EVENTS,
         min_depth: Math.max(0, Math.min(...latest.map(({ depth }) => depth)) - 10 * GAP_EVENTS),
         earliest_events: earliest.slice(0, 20),
-        latest_events: latest.map(({ event_id }) => event_id).slice(0, 20),
+        latest_events: latest.map(({ event_id }) => event_id).slice(0, MAX_LATEST),
       };
       const answer = await this.#ask("POST", `get_missing_events/${encodeURIComponent(this.#room.room_id)}`, body);
       const found = await this.#checked(listOf(answer, "events").slice(0, GAP_EVENTS));
       const fresh = found.filter(({ event_id }) => !this.#events.has(event_id));
       for (const event of fresh) this.add(event, "live");
-      if (fresh.length === 0) return;
+      // A server that gave less than it was asked for has come to the end of what it has or gives: it would give the same again.
+      if (fresh.length === 0 || (found.length < GAP_EVENTS && latest.length <= MAX_LATEST)) return;
     }
   }
 
   /**
-   * For events before those that were sent which still have unknown predecessors: the state before them, as their sender knows it.
-   * Whoever sends an event has to have what it follows: without that it is not taken.
+   * For events before those that were sent which still have unknown predecessors: these, and the state before them as the sender knows
+   * it, so that we find out ourselves what state they lead to; in history, which ends somewhere in any case, the state before the
+   * events themselves. Whoever sends an event has to have what it follows: without that it is not taken.
    */
   async findStates(): Promise<void> {
     // What is left out is missing to those that follow it.
@@ -223,12 +242,34 @@ class Batch {
       again = false;
       const missing = new Set(await this.#missing(this.#placed().flatMap(({ prev_events }) => prev_events), true));
       for (const [id, entry] of this.#events) {
-        if (entry.as === "outlier" || entry.stateBefore !== undefined || !entry.event.prev_events.some((before) => missing.has(before))) continue;
-        const stateBefore = this.#sent.has(id) || asked++ >= MAX_STATES ? undefined : await this.#stateBefore(id);
-        if (stateBefore !== undefined) entry.stateBefore = stateBefore;
-        else again = this.#events.delete(id);
+        const lacking = entry.as === "outlier" || entry.stateBefore !== undefined ? [] : entry.event.prev_events.filter((before) => missing.has(before));
+        if (lacking.length === 0) continue;
+        let isKnown = !this.#sent.has(id) && (asked += entry.as === "history" ? 1 : lacking.length) <= MAX_STATES;
+        if (isKnown && entry.as === "history") {
+          const stateBefore = await this.#stateBefore(id);
+          if (stateBefore !== undefined) entry.stateBefore = stateBefore;
+          else isKnown = false;
+        } else {
+          for (const before of lacking) {
+            isKnown &&= await this.#place(before);
+            if (isKnown) missing.delete(before);
+          }
+        }
+        if (!isKnown) again = this.#events.delete(id);
       }
     }
+  }
+
+  /** Asks for an event that others follow, and for the state before it: whether both are had. */
+  async #place(id: EventId): Promise<boolean> {
+    const answer = await this.#ask("GET", `event/${encodeURIComponent(id)}`);
+    const event = (await this.#checked(listOf(answer, "pdus").slice(0, 1))).find(({ event_id }) => event_id === id);
+    const stateBefore = event === undefined ? undefined : await this.#stateBefore(id);
+    if (event === undefined || stateBefore === undefined) return false;
+    this.add(event, "live");
+    const entry = this.#events.get(id);
+    if (entry !== undefined) entry.stateBefore = stateBefore;
+    return entry !== undefined;
   }
 
   /** The state before an event by its sender's account; its events join the batch as outliers. Undefined: not to be had. */

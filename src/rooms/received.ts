@@ -3,18 +3,20 @@ import { authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, authoriseAuthEvents, mayRedact } from "../protocol/authorisation.js";
 import { redactEvent } from "../protocol/event-format.js";
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
-import { createEventIdOfRoom, type EventId, parseUserId, serverNameOf } from "../protocol/identifiers.js";
+import { createEventIdOfRoom, type EventId, parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { singledOut } from "../protocol/push-evaluation.js";
 import { powerLevels } from "../protocol/power-levels.js";
 import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
+import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong } from "../storage/gaps.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
+import { isSignedByPolicy, isSubjectToPolicy, POLICY, policyServerOf } from "./policy.js";
 import { relationOf } from "./relation.js";
 import { type Extremity, loadCounting, loadScopes, loadState, type RoomMemory, type StateSlot } from "./room-memory.js";
 import type { Outcome, Received, ReceivedEvent } from "./received-event.js";
@@ -195,11 +197,11 @@ export async function persistReceived(
     });
     return await meet(chains);
   };
-  const asked = await interning.findTuples(fresh.flatMap(({ event }) => authorisingTuples(memory.version, event)));
+  const asked = await interning.findTuples([POLICY, ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event))]);
   const seen = new Map<number, RoomEvent>();
-  /** The events that a state holds for what authorises an event. */
-  const authorising = async (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> => {
-    const wanted = authorisingTuples(memory.version, event).flatMap((tuple) => {
+  /** The events that a state holds for some (type, state_key). */
+  const stateIn = async (chain: SnapshotChain, tuplesIn: readonly StateTuple[]): Promise<Map<StateTuple, RoomEvent>> => {
+    const wanted = tuplesIn.flatMap((tuple) => {
       const number = asked.get(tuple) ?? tupleNids.get(tuple);
       const nid = number === undefined ? undefined : eventAt(chain, number);
       const slot = memory.state.get(tuple);
@@ -212,6 +214,18 @@ export async function persistReceived(
       const found = inBatch.get(nid)?.event ?? seen.get(nid);
       return found === undefined ? [] : [[tuple, found] as const];
     }));
+  };
+  /** The events that a state holds for what authorises an event. */
+  const authorising = (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> =>
+    stateIn(chain, authorisingTuples(memory.version, event));
+  const inRoom = new Map<ServerName, Promise<boolean>>();
+  /** Whether the room's policy server, if it has one, recommends an event ("Validating Policy Server signatures"). */
+  const isRecommended = async (event: RoomEvent, current: SnapshotChain): Promise<boolean> => {
+    const policy = isSubjectToPolicy(event) ? policyServerOf((await stateIn(current, [POLICY])).get(POLICY)) : undefined;
+    if (policy === undefined || isSignedByPolicy(memory.version, event, policy)) return true;
+    const joined = inRoom.get(policy.via) ?? hasJoinedMembers(database, memory.nid, policy.via);
+    inRoom.set(policy.via, joined);
+    return !(await joined);
   };
   /** The event that a redaction takes effect on, if it may and we have it. */
   const redacted = async (event: RoomEvent, before: SnapshotChain): Promise<number | undefined> => {
@@ -253,7 +267,8 @@ export async function persistReceived(
     let outcome: Outcome = allowed ? as : as === "outlier" ? "rejected_outlier" : "rejected";
     if (outcome === "live" && entry !== true) {
       const current = await stateOfEnds();
-      if (!isSameSnapshot(current, before) && !authorise(memory.version, event, await authorising(event, current)).allowed) outcome = "soft_failed";
+      const refused = !isSameSnapshot(current, before) && !authorise(memory.version, event, await authorising(event, current)).allowed;
+      if (refused || !(await isRecommended(event, current))) outcome = "soft_failed";
     }
     outcomes.set(event.event_id, outcome);
     const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));

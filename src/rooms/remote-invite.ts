@@ -2,25 +2,23 @@
 // API, "Inviting to a room").
 import { FederationError } from "../federation/client.js";
 import { forbidden, invalidParam, MatrixError, unknownError, unsupportedRoomVersion } from "../errors.js";
-import { buildEvent, cosignEvent, parseEvent } from "../protocol/event-format.js";
+import { cosignEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
-import { type EventId, parseEventId, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
+import { type EventId, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
-import { stateTuple } from "../protocol/state-map.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import { findRoom, memberTuple, requireRoom, stateEventsOf } from "./current-state.js";
 import { hasLocalMember } from "../storage/memberships.js";
-import { nextMemberEvent } from "./event-template.js";
+import { nextMemberEvent, signDraft } from "./event-template.js";
 import { inviteFilters } from "./invite-filter.js";
 import { setOutside, strippedObjects } from "./outside.js";
-import { policyServerOf } from "./policy-server.js";
+import { POLICY, policyServerOf } from "./policy.js";
 import type { Sender } from "./receive.js";
 import { strippedStateOf } from "./stripped-state.js";
 
-const POLICY = stateTuple("m.room.policy", "");
 
 /**
  * Invites a user of another server, which signs the invitation and tells its user. Throws M_FORBIDDEN where the room's rules or
@@ -33,15 +31,11 @@ export async function inviteElsewhere(
   target: UserId,
   content: JsonObject,
 ): Promise<EventId> {
-  const { database, federation, owners } = context;
+  const { database, owners } = context;
   const room = await requireRoom(database, roomId, forbidden("You are not in this room."));
   const version = room.rules;
-  const origin = serverNameOf(sender);
-  const key = federation.signingKey(origin);
-  if (key === undefined) throw new Error("an invitation by a user that is not ours");
   const draft = await nextMemberEvent(context, database, room, { sender, target, content: { ...content, membership: "invite" } });
-  const chosen = version.eventIds === "chosen" ? parseEventId(`$${crypto.randomUUID()}:${origin}`) : undefined;
-  const built = buildEvent(version, { ...draft, ...(chosen !== undefined && { event_id: chosen }) }, origin, key);
+  const built = signDraft(context, version, draft, serverNameOf(sender));
   const state = await stateEventsOf(context, database, room.nid, [memberTuple(sender), POLICY]);
   const policy = policyServerOf(state.get(POLICY));
   const event = policy === undefined ? built : await context.askPolicyServer({ room_nid: room.nid, version, event: built, policy });
@@ -81,6 +75,9 @@ async function askToSign(
   } catch (error) {
     if (!(error instanceof FederationError)) throw error;
     if (error.isOutage) throw unknownError(502, `${destination} could not be reached.`, error);
+    if (error.errcode === "M_INCOMPATIBLE_ROOM_VERSION" || error.errcode === "M_UNSUPPORTED_ROOM_VERSION") {
+      throw new MatrixError(400, "M_UNSUPPORTED_ROOM_VERSION", `${destination} does not know room version ${version.id}.`);
+    }
     const code = error.errcode === undefined || error.status !== 403 ? "M_FORBIDDEN" : error.errcode;
     throw new MatrixError(403, code, ownString(error.answer, "error") ?? `${destination} refuses the invitation.`);
   }

@@ -18,7 +18,7 @@ import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
-import { isSubjectToPolicy, policyServerOf, type PolicyServer } from "./policy-server.js";
+import { isSignedByPolicy, isSubjectToPolicy, POLICY, type PolicyServer, policyServerOf } from "./policy.js";
 import { persistReceived } from "./received.js";
 import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
@@ -41,12 +41,15 @@ interface Job {
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
-const POLICY = stateTuple("m.room.policy", "");
+/** More ends of a room's history than branches that talk past each other for a moment make. */
+export const MANY_ENDS = 10;
 /** Drafts of one change. */
 const MAX_DRAFTS = 200;
 const MAX_WAITING_DRAFTS = 5_000;
 /** The drafts of one change wait no longer for a policy server, one after another; those left may be tried again. */
 const POLICY_MS = 6_000;
+/** Received events about which a policy server is asked at the same time. */
+const POLICY_AT_ONCE = 10;
 /** Devices and transaction ids that a worker remembers; beyond it the table's key tells. */
 const MAX_REMEMBERED = 2_000;
 
@@ -104,14 +107,52 @@ export class RoomWorker {
   async receive(events: readonly ReceivedEvent[]): Promise<Received> {
     if (this.#lost) throw new RoomLostError("the room was lost before");
     let received: Received = { position: 0, outcomes: new Map() };
+    const signed = await this.#underPolicy(events);
+    await this.#alone(async () => {
+      received = await persistReceived(this.memory, this.#services, signed);
+    });
+    const ends = this.memory.extremities.length;
+    if (ends > MANY_ENDS) this.#services.noteEnds(this.memory.roomId, ends);
+    return received;
+  }
+
+  async #alone(alone: () => Promise<void>): Promise<void> {
     await new Promise<DraftResult[]>((resolve, reject) => {
-      const alone = async (): Promise<void> => {
-        received = await persistReceived(this.memory, this.#services, events);
-      };
       this.#queue.push({ drafts: [], alone, resolve, reject });
       this.#running ??= this.#run();
     });
-    return received;
+  }
+
+  /**
+   * Received events, with the signatures of the room's policy server where they lack one and it gives it ("Validating Policy Server
+   * signatures"). It is asked before the events' turn comes: nobody else in the room waits for it.
+   */
+  async #underPolicy(events: readonly ReceivedEvent[]): Promise<readonly ReceivedEvent[]> {
+    const { memory } = this;
+    const isJudged = ({ event, as, entry }: ReceivedEvent): boolean => as === "live" && entry !== true && isSubjectToPolicy(event);
+    if (!events.some(isJudged)) return events;
+    const { database, askPolicyServer } = this.#services;
+    if (!memory.state.has(POLICY)) await this.#alone(() => loadState(database, memory, [POLICY]));
+    const policy = policyServerOf(memory.state.get(POLICY)?.event);
+    if (policy === undefined) return events;
+    const { nid: room_nid, version } = memory;
+    const until = performance.now() + POLICY_MS;
+    const signed: ReceivedEvent[] = [];
+    for (let start = 0; start < events.length; start += POLICY_AT_ONCE) {
+      const asked = events.slice(start, start + POLICY_AT_ONCE).map(async (received) => {
+        const { event } = received;
+        if (!isJudged(received) || performance.now() > until || isSignedByPolicy(version, event, policy)) return received;
+        try {
+          return { ...received, event: await askPolicyServer({ room_nid, version, event, policy }) };
+        } catch (error) {
+          // What it says against the event is not what the event is dropped for: it is hidden.
+          if (error instanceof MatrixError) return received;
+          throw error;
+        }
+      });
+      signed.push(...(await Promise.all(asked)));
+    }
+    return signed;
   }
 
   /** Waits for what is under way. */

@@ -38,7 +38,7 @@ export async function requireAllowedServer(context: RoomContext, reads: Reads, r
 }
 
 /** A room for a server that is in it and that its access control list lets in. Throws M_NOT_FOUND, M_FORBIDDEN. */
-async function requireServerView(context: RoomContext, reads: Reads, server: ServerName, roomId: RoomId): Promise<ServerView> {
+export async function requireServerView(context: RoomContext, reads: Reads, server: ServerName, roomId: RoomId): Promise<ServerView> {
   const room = await requireRoom(reads, roomId);
   await requireAllowedServer(context, reads, room, server);
   const members = await membersOfServer(reads, room.nid, server);
@@ -56,7 +56,7 @@ async function shown(context: RoomContext, reads: Reads, view: ServerView, event
  * Those events that a server in the room may see as they are, by number. What changes the visibility counts as before and after it,
  * and so do the memberships of the server's users; of senders who were erased a server sees what it was there for.
  */
-async function visibleToServer(
+export async function visibleToServer(
   { interning, events: cache }: RoomContext,
   reads: Reads,
   { server, members }: ServerView,

@@ -1,6 +1,7 @@
 // Whose devices and keys have changed, and with whom a user came to share a room or no longer does.
 import type { DeviceId, ServerName } from "../protocol/identifiers.js";
 import type { Tx } from "./database.js";
+import { LOG_KINDS } from "./log-entry.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 
 /** Changes of devices at one position that other servers are told one by one. Of more, only the last is told: they ask. */
@@ -65,6 +66,28 @@ const LEFT_FOR: Statement<{ user_nid: number }> = {
         WHERE mine.user_nid = $1 AND mine.since <= $2 AND (mine.until IS NULL OR mine.until > $2)) parted
     WHERE user_nid <> $1 AND NOT ${SHARES("$1", "parted.user_nid")} LIMIT ${MOST}`,
 };
+/** The same up to a position. Who changed again after it is found in the log, or told in any case where the log no longer begins before the range. */
+const CHANGED_BETWEEN: Statement<{ user_nid: number }> = {
+  name: "device_lists_changed_between", // device_lists_changed, log_user, signed_users_pkey, joined_members_pkey, joined_members_since
+  text: `SELECT user_nid FROM device_lists WHERE last_position > $2 AND (user_nid = $1 OR ${SHARES("$1", "device_lists.user_nid")})
+      AND (last_position <= $3 OR (SELECT min(position) FROM log) > $2 + 1
+        OR EXISTS (SELECT FROM log WHERE log.user_nid = device_lists.user_nid AND position > $2 AND position <= $3 AND kind = $4))
+    UNION SELECT user_nid FROM signed_users WHERE signer_nid = $1 AND last_position > $2 AND last_position <= $3
+    UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
+      WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since <= $3 AND other.since <= $3 AND (mine.since > $2 OR other.since > $2)
+    LIMIT ${MOST}`,
+};
+const LEFT_BETWEEN: Statement<{ user_nid: number }> = {
+  name: "device_lists_left_between", // joined_members_pkey, joined_members_until, joined_members_since
+  text: `SELECT user_nid FROM (
+      SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid
+          AND other.since <= $2 AND (other.until IS NULL OR other.until > $2)
+        WHERE mine.user_nid = $1 AND mine.since <= $2 AND mine.until > $2 AND mine.until <= $3
+      UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid
+          AND other.since <= $2 AND other.until > $2 AND other.until <= $3
+        WHERE mine.user_nid = $1 AND mine.since <= $2 AND (mine.until IS NULL OR mine.until > $2)) parted
+    WHERE user_nid <> $1 AND NOT ${SHARES("$1", "parted.user_nid")} LIMIT ${MOST}`,
+};
 const SHARING_WITH: Statement<{ user_nid: number }> = {
   name: "device_lists_sharing_with", // joined_members_pkey, joined_members_since
   text: `SELECT DISTINCT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
@@ -84,6 +107,15 @@ const nids = (rows: readonly { user_nid: number }[]): number[] => rows.map(({ us
 /** What a user has to be told of others' device lists since a position ("Extensions to /sync"). */
 export async function deviceListChanges(reads: Reads, reader: number, after: number): Promise<DeviceListChanges> {
   const [changed, left] = await Promise.all([reads.read(CHANGED_FOR, [reader, after]), reads.read(LEFT_FOR, [reader, after])]);
+  return { changed: nids(changed), left: nids(left) };
+}
+
+/** What a user had to be told of others' device lists from a position up to another ("/keys/changes"). */
+export async function deviceListChangesBetween(reads: Reads, reader: number, after: number, upTo: number): Promise<DeviceListChanges> {
+  const [changed, left] = await Promise.all([
+    reads.read(CHANGED_BETWEEN, [reader, after, upTo, LOG_KINDS.device_list]),
+    reads.read(LEFT_BETWEEN, [reader, after, upTo]),
+  ]);
   return { changed: nids(changed), left: nids(left) };
 }
 

@@ -55,6 +55,11 @@ export function derivedSecret(key: SecretKey, purpose: string): string {
   return createHmac("sha256", key).update(`hansa ${purpose}`).digest("base64url");
 }
 
+/** 32 bytes for one purpose that all processes with the same key have without storing them. */
+export function derivedSeed(key: SecretKey, purpose: string): Buffer {
+  return createHmac("sha256", key).update(`hansa seed ${purpose}`).digest();
+}
+
 /** Seals bytes: a random nonce and the box. */
 export function seal(key: SecretKey, bytes: Uint8Array): Buffer {
   const nonce = randomBytes(nacl.secretbox.nonceLength);

@@ -2,7 +2,7 @@
 import { LRUCache } from "lru-cache";
 import type { DeviceId } from "../protocol/identifiers.js";
 import { type KeyCounts, keyCounts } from "../storage/device-keys.js";
-import { deviceListChanges, usersSharingRooms } from "../storage/device-lists.js";
+import { deviceListChanges, deviceListChangesBetween, usersSharingRooms } from "../storage/device-lists.js";
 import type { Interning } from "../storage/interning.js";
 import type { Reads } from "../storage/statement.js";
 import { TurnLoader } from "./turn-loader.js";
@@ -25,9 +25,17 @@ export async function namesInOrder({ interning }: Named, nids: readonly number[]
   return nids.toSorted((a, b) => a - b).flatMap((nid) => names.get(nid) ?? []);
 }
 
-/** Whose devices a user has to look at again since a position; where nothing is known of that, everybody's in the user's rooms. */
-export async function deviceLists(named: Named, reads: Reads, userNid: number, after: number | undefined): Promise<DeviceLists> {
-  const { changed, left } = after === undefined ? await usersSharingRooms(reads, userNid) : await deviceListChanges(reads, userNid, after);
+/**
+ * Whose devices a user has to look at again since a position, up to another one if given; where nothing is known of that,
+ * everybody's in the user's rooms.
+ */
+export async function deviceLists(named: Named, reads: Reads, userNid: number, after: number | undefined, upTo?: number): Promise<DeviceLists> {
+  const { changed, left } =
+    after === undefined
+      ? await usersSharingRooms(reads, userNid)
+      : upTo === undefined
+        ? await deviceListChanges(reads, userNid, after)
+        : await deviceListChangesBetween(reads, userNid, after, upTo);
   return { changed: await namesInOrder(named, changed), left: await namesInOrder(named, left) };
 }
 

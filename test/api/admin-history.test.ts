@@ -3,12 +3,11 @@ import { expect } from "chai";
 import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V1 = "/_synapse/admin/v1";
 const V3 = "/_matrix/client/v3";
 const enc = encodeURIComponent;
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const MAKE_ADMIN = {
   name: "test_make_admin",
   text: "UPDATE accounts SET is_admin = true FROM users WHERE users.nid = user_nid AND user_id = $1 RETURNING 1 AS one",

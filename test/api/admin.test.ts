@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const ADMIN = "/_synapse/admin";
@@ -12,7 +12,6 @@ const MAKE_ADMIN = {
   text: "UPDATE accounts SET is_admin = true FROM users WHERE users.nid = user_nid AND user_id = $1 RETURNING 1 AS one",
 };
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const enc = encodeURIComponent;
 
 async function startWithAdmin(settings: Record<string, unknown> = {}): Promise<[TestServer, TestClient]> {

@@ -1,11 +1,10 @@
 // Dehydrated devices.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const PATH = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("dehydrated devices", () => {
   let server: TestServer;

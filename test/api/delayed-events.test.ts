@@ -2,12 +2,11 @@
 import { expect } from "chai";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const V1 = "/_matrix/client/v1/delayed_events";
 const UNSTABLE = "/_matrix/client/unstable/org.matrix.msc4140";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("delayed events", () => {
   let server: TestServer;

@@ -1,10 +1,9 @@
 // What clients keep on the server for emoji, stickers and tags: recently used emoji, image packs of rooms and of users, tags.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("emoji, image packs and tags", () => {
   let server: TestServer;

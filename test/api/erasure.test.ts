@@ -8,10 +8,9 @@ import { checkConfig, localServers } from "../../src/config.js";
 import { MemoryBus } from "../../src/storage/bus.js";
 import { loadSecretKey } from "../../src/storage/sealing.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("accounts that have ended", () => {
   let server: TestServer;

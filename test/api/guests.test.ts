@@ -1,10 +1,9 @@
 // Guests: what they may do, where they may be, and how they become users.
 import { expect } from "chai";
 import { stringAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const FORBIDDEN = [403, "M_GUEST_ACCESS_FORBIDDEN"];
 
 describe("guests", () => {

@@ -1,16 +1,11 @@
 // Users are spared what they do not want: what ignored users say, and invitations.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (room: string, rest: string): string => `${V3}/rooms/${encodeURIComponent(room)}/${rest}`;
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  return stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "";
-}
 
 const setData = (client: TestClient, type: string, content: Record<string, unknown>): Promise<Answer> =>
   client.put(`${V3}/user/${client.user_id}/account_data/${type}`, content);

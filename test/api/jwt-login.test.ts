@@ -5,7 +5,7 @@ import { SignJWT } from "jose";
 import { ConfigError } from "../../src/config.js";
 import { startAppService } from "../support/application-service.js";
 import { Browser, formsOf } from "../support/browser.js";
-import { startTestServer, type Answer, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const SECRET = "a secret that the other system shares";
@@ -20,7 +20,6 @@ describe("login with a signed token", () => {
   const tokenOf = async (claims: Record<string, string>, { secret = SECRET, audience = "us", issuer = "them", expires = "5m", algorithm = "HS256" } = {}): Promise<string> =>
     await new SignJWT(claims).setProtectedHeader({ alg: algorithm }).setIssuer(issuer).setAudience(audience).setExpirationTime(expires).sign(createSecretKey(Buffer.from(secret)));
   const login = (token?: string, at = server): Promise<Answer> => at.anonymous.post(`${V3}/login`, { type: "org.matrix.login.jwt", ...(token !== undefined && { token }) });
-  const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
   it("lets users in and opens accounts for new ones", async () => {
     expect((await server.anonymous.get(`${V3}/login`)).body["flows"]).to.deep.include({ type: "org.matrix.login.jwt" });

@@ -1,11 +1,10 @@
 // Backups of room keys.
 import { expect } from "chai";
 import { objectAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3/room_keys";
 const ALGORITHM = "m.megolm_backup.v1.curve25519-aes-sha2";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("key backup", () => {
   let server: TestServer;

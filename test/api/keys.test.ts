@@ -3,11 +3,10 @@ import { expect } from "chai";
 import { deviceOf, newKey, ownKey, signedBy, type TestDevice } from "../support/device-keys.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const ALGORITHM = "signed_curve25519";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("keys", () => {
   let server: TestServer;
@@ -217,6 +216,22 @@ describe("keys", () => {
     expect(await lists()).to.deep.equal({ changed: [bob.user_id], left: [] });
     await alice.post(`${V3}/rooms/${room}/leave`);
     expect(await lists()).to.deep.equal({ changed: [], left: [bob.user_id] });
+    const past = async (from: string, to: string): Promise<unknown> => (await alice.get(`${V3}/keys/changes?from=${from}&to=${to}`)).body;
+    await bob.post(`${V3}/join/${room}`);
+    await alice.post(`${V3}/join/${room}`);
+    const marks = [token(await sync(alice))];
+    for (let change = 0; change < 3; change++) {
+      if (change !== 1) await withKeys(bob);
+      // Without it the second mark would be the first.
+      await alice.put(`${V3}/user/${alice.user_id}/account_data/org.example`, { change });
+      marks.push(token(await sync(alice)));
+    }
+    const [zero = "", one = "", two = "", three = ""] = marks;
+    const [nobody, onlyBob] = [{ changed: [], left: [] }, { changed: [bob.user_id], left: [] }];
+    expect([await past(zero, one), await past(one, two), await past(two, three), await past(one, three)]).to.deep.equal([onlyBob, nobody, onlyBob, onlyBob]);
+    await bob.post(`${V3}/rooms/${room}/leave`);
+    const parted = token(await sync(alice));
+    expect([await past(one, three), await past(one, parted), await past(parted, parted)]).to.deep.equal([nobody, { changed: [], left: [bob.user_id] }, nobody]);
     expect(refusal(await alice.get(`${V3}/keys/changes?from=x&to=${since}`))).to.deep.equal([400, "M_INVALID_PARAM"]);
   });
 });

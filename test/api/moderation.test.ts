@@ -1,11 +1,10 @@
 // Locked and suspended accounts, and what administrators see of a user's sessions.
 import { expect } from "chai";
 import { objectsAt, stringAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const V1 = "/_matrix/client/v1";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 const LOGIN = { type: "m.login.password", user: "locked_alice", password: passwordOf("locked_alice") };
 

@@ -1,5 +1,5 @@
 // The OAuth 2.0 API: registration of clients, the grants, revocation, the pages in which users let clients in.
-import { createHash, createPublicKey, randomBytes, verify } from "node:crypto";
+import { createHash, createHmac, createPublicKey, randomBytes, verify } from "node:crypto";
 import { expect } from "chai";
 import { Browser, type Shown } from "../support/browser.js";
 import { newKey, ownKey } from "../support/device-keys.js";
@@ -407,12 +407,45 @@ describe("OAuth 2.0", () => {
   });
 
   it("takes no passwords where they are switched off", async () => {
-    await using without = await startTestServer({ passwords: { enabled: false, memory_kib: 8, iterations: 1 }, servers: [{ name: "localhost", public_base_url: "http://off.example" }] });
-    await without.register("alice");
+    await using before = await startTestServer({ servers: [{ name: "localhost", public_base_url: "http://off.example" }] });
+    const { access_token } = await before.register("alice");
+    await using without = await startTestServer(
+      {
+        passwords: { enabled: false, memory_kib: 8, iterations: 1 },
+        registration: { shared_secret: "canary secret" },
+        servers: [{ name: "localhost", public_base_url: "http://off.example" }],
+        mail: { host: "127.0.0.1", port: 1, security: "none", from: "Hansa <noreply@example.org>" },
+      },
+      before.address,
+    );
     const { flows } = (await without.anonymous.get(`${V3}/login`)).body;
     expect(flows).to.deep.include({ type: "m.login.sso", oauth_aware_preferred: true });
     expect(flows).to.not.deep.include({ type: "m.login.password" });
     expect((await without.anonymous.post(`${V3}/login`, { type: "m.login.password", identifier: { type: "m.id.user", user: "alice" }, password: passwordOf("alice") })).status).to.equal(403);
+    const alice = without.client({ access_token });
+    const auth = { type: "m.login.password", identifier: { type: "m.id.user", user: "alice" }, password: passwordOf("alice") };
+    const mail = { client_secret: "secret", email: "alice@example.org", send_attempt: 1 };
+    const refused: [TestClient, string, string, unknown][] = [
+      [without.anonymous, "POST", "/register", {}],
+      [without.anonymous, "POST", "/register", { username: "bob", password: "long enough", auth: { type: "m.login.dummy" } }],
+      [without.anonymous, "GET", "/register/available?username=bob", undefined],
+      [without.anonymous, "POST", "/register/email/requestToken", mail],
+      [without.anonymous, "POST", "/account/password/email/requestToken", mail],
+      [without.anonymous, "POST", "/account/password", { new_password: "another one", auth }],
+      [alice, "POST", "/account/password", { new_password: "another one", auth }],
+      [alice, "POST", "/account/deactivate", { auth }],
+      [alice, "POST", "/delete_devices", { devices: ["A"], auth }],
+      [alice, "DELETE", "/devices/A", { auth }],
+    ];
+    for (const [client, method, path, body] of refused) {
+      const answer = await client.request(method, V3 + path, body);
+      expect([path, answer.status, answer.body["errcode"]]).to.deep.equal([path, 403, "M_FORBIDDEN"]);
+    }
+    expect(objectAt((await alice.get(`${V3}/capabilities`)).body, "capabilities")["m.change_password"]).to.deep.equal({ enabled: false });
+    const nonce = stringAt((await without.anonymous.get("/_synapse/admin/v1/register")).body, "nonce") ?? "";
+    const mac = createHmac("sha1", "canary secret").update([nonce, "carol", "long enough", "notadmin"].join("\0")).digest("hex");
+    const made = await without.anonymous.post("/_synapse/admin/v1/register", { nonce, username: "carol", password: "long enough", mac });
+    expect([made.status, made.body["user_id"]]).to.deep.equal([200, "@carol:localhost"]);
     const page = await new Browser([without.url]).go(`${without.url}/_hansa/account/login`);
     expect([page.status, page.text.includes('type="password"')]).to.deep.equal([200, false]);
   });

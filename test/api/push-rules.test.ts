@@ -1,11 +1,10 @@
 // The push rules API.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const RULES = `${V3}/pushrules/global`;
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("push rules of a user", () => {
   let server: TestServer;

@@ -1,7 +1,7 @@
 // Pushers as clients set them.
 import { expect } from "chai";
 import { objectsAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const URL_OF_GATEWAY = "https://push.example.org/_matrix/push/v1/notify";
@@ -15,7 +15,6 @@ const PUSHER = {
   lang: "en",
   data: { url: URL_OF_GATEWAY, format: "event_id_only", own: [1] },
 };
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("pushers", () => {
   let server: TestServer;

@@ -1,5 +1,6 @@
 // Rate limits: the buckets of one process, those that processes share over Redis, and what callers see of them.
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { RateLimiter, type Counted } from "../../src/api/rate-limit.js";
 import { systemClock, type Clock } from "../../src/clock.js";
@@ -7,12 +8,14 @@ import { checkConfig } from "../../src/config.js";
 import { MatrixError } from "../../src/errors.js";
 import { setLogLevel } from "../../src/log.js";
 import { SharedBuckets } from "../../src/storage/shared-buckets.js";
-import type { RateLimit } from "../../spec/config.js";
+import { ConfigSchema, type RateLimit } from "../../spec/config.js";
+import type { Operation } from "../../spec/operation.js";
+import { operations } from "../../spec/operations.js";
 import { eventually } from "../support/eventually.js";
 import { stringAt } from "../support/json-path.js";
 import { RedisServer } from "../support/redis-server.js";
 import { SocketClient } from "../support/socket-client.js";
-import { startTestServer, type TestClient, type TestServer } from "../support/server.js";
+import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
@@ -172,5 +175,57 @@ describe("limits of a server", () => {
     const all = [bob, bob, bob, tablet, tablet].map((client) => client.get(`${V3}/sync?timeout=3000&since=${since}`));
     expect((await Promise.all(all)).map(({ status }) => status).sort((a, b) => a - b)).to.deep.equal([200, 200, 200, 429, 429]);
     expect((await bob.get(`${V3}/sync`)).status).to.equal(200);
+  });
+});
+
+describe("every operation with a limit", () => {
+  const limited = operations.filter(({ limit, auth, operationId }) => limit !== undefined && auth !== "server" && operationId !== "websocketSync");
+  let open: TestServer;
+  let server: TestServer;
+  let alice: TestClient;
+  let root: TestClient;
+  before(async () => {
+    open = await startTestServer();
+    [alice, root] = [await open.register("alice"), await open.register("root")];
+    await open.database.write({ name: "test_admin", text: "UPDATE accounts SET is_admin = true FROM users WHERE nid = user_nid AND user_id = $1" }, [root.user_id]);
+    const classes = Object.keys(ConfigSchema.properties.rate_limits.properties).filter((name) => name !== "enabled");
+    const rate_limits = Object.fromEntries(classes.map((name) => [name, { per_second: 0.001, burst: 1 }]));
+    server = await startTestServer({ rate_limits }, open.address);
+    [alice, root] = [server.client(alice), server.client(root)];
+  });
+  after(async () => {
+    await server[Symbol.asyncDispose]();
+    await open[Symbol.asyncDispose]();
+  });
+
+  const clientFor = ({ auth }: Operation): TestClient => (auth === "none" ? server.anonymous : auth === "admin" ? root : alice);
+  // What is counted is so before anybody looks at what was sent.
+  const call = (operation: Operation): Promise<Answer> =>
+    clientFor(operation).request(operation.method, operation.paths[0].replace(/\{\w+\}/g, "none"), operation.method === "GET" ? undefined : {});
+
+  for (const limit of new Set(limited.map((operation) => operation.limit))) {
+    it(`says M_LIMIT_EXCEEDED when the bucket is empty: ${limit}`, async () => {
+      const counted = limited.filter((operation) => operation.limit === limit);
+      const buckets = new Map(counted.map((operation) => [clientFor(operation), operation]));
+      for (const operation of buckets.values()) {
+        const { status } = await call(operation).catch(() => ({ status: 0 }));
+        expect(status, `${operation.operationId} emptied it`).to.not.equal(429);
+      }
+      for (const operation of counted) {
+        const { status, body, headers } = await call(operation);
+        expect([operation.operationId, status, body["errcode"]]).to.deep.equal([operation.operationId, 429, "M_LIMIT_EXCEEDED"]);
+        expect(body["retry_after_ms"], operation.operationId).to.be.greaterThan(0);
+        expect(Number(headers.get("retry-after")), operation.operationId).to.be.greaterThan(0);
+      }
+    });
+  }
+
+  it("is every one of which the specification says so", () => {
+    const rows = (file: string): string[][] => readFileSync(`spec/${file}`, "utf8").trimEnd().split("\n").map((line) => line.split("\t"));
+    const asked = new Set(rows("specified-answers.tsv").flatMap(([operation, status]) => (status === "429" ? [operation] : [])));
+    const routes = rows("operations.tsv").filter(([api, , , operation]) => api === "client-server" && asked.has(operation));
+    const names = (path = ""): string => path.replace(/\{\w+\}/g, "{}");
+    const counted = new Set(limited.flatMap(({ method, paths }) => paths.map((path) => `${method} ${names(path)}`)));
+    expect(routes.filter(([, method, path]) => !counted.has(`${method} ${names(path)}`))).to.deep.equal([]);
   });
 });

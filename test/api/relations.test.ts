@@ -1,12 +1,11 @@
 // Relations between events: their pages, their aggregations wherever clients are shown events, threads, filters by relations.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V1 = "/_matrix/client/v1";
 const V3 = "/_matrix/client/v3";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (id: string): string => encodeURIComponent(id);
 const ids = (answer: Answer, list = "chunk"): (string | undefined)[] => objectsAt(answer.body, list).map((event) => stringAt(event, "event_id"));
 const bundle = (event: unknown): JsonObject => objectAt(event, "unsigned", "m.relations");

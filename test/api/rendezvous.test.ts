@@ -3,11 +3,10 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { expect } from "chai";
 import { stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestServer } from "../support/server.js";
+import { refusal, startTestServer, type TestServer } from "../support/server.js";
 
 const NEW = "/_matrix/client/unstable/io.element.msc4388/rendezvous";
 const OLD = "/_matrix/client/unstable/org.matrix.msc4108/rendezvous";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("rendezvous", () => {
   let server: TestServer;

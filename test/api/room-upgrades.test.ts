@@ -1,16 +1,11 @@
 // Rooms are replaced by rooms of other versions, with what belongs to them and what their members have set.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (room: string, rest: string): string => `${V3}/rooms/${encodeURIComponent(room)}/${rest}`;
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  return stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "";
-}
 
 async function state(client: TestClient, room: string, type: string, key = ""): Promise<JsonObject> {
   return (await client.get(path(room, `state/${type}/${encodeURIComponent(key)}`))).body;

@@ -1,17 +1,11 @@
 // Room aliases and the directory of published rooms.
 import { expect } from "chai";
 import { objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const aliasPath = (name: string): string => `${V3}/directory/room/${encodeURIComponent(`#${name}:localhost`)}`;
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  const answer = await client.post(`${V3}/createRoom`, body);
-  return stringAt(answer.body, "room_id") ?? "";
-}
 
 describe("the room directory", () => {
   let server: TestServer;

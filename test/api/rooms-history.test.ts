@@ -1,11 +1,9 @@
 // Sending events, and reading what a room has: pages, context, state, members, and who may see it.
 import { expect } from "chai";
 import { numberAt, objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
-
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 /** The room's id as paths have it. */
 async function roomOf(client: TestClient, body: Record<string, unknown> = { preset: "public_chat" }): Promise<string> {

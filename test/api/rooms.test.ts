@@ -1,12 +1,11 @@
 // Creating rooms, and who is in them.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
 /** Status and errcode together, as most expectations need them. */
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
   const answer = await client.post(`${V3}/createRoom`, body);

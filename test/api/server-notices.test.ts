@@ -1,18 +1,13 @@
 // The server tells its users something, and users tell its administrators something.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const NOTICE = "/_synapse/admin/v1/send_server_notice";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (room: string, rest: string): string => `${V3}/rooms/${encodeURIComponent(room)}/${rest}`;
 const content = { msgtype: "m.text", body: "hello" };
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  return stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "";
-}
 
 async function admin(server: TestServer): Promise<TestClient> {
   const client = await server.register("admin");

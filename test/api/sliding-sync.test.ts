@@ -2,12 +2,12 @@
 import { expect } from "chai";
 import { expireConnections } from "../../src/storage/sliding-connections.js";
 import { deviceOf } from "../support/device-keys.js";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 import { SlidingClient, slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const ALL = { timeline_limit: 10, required_state: [["*", "*"]] };
 
 describe("sliding sync", () => {
@@ -364,6 +364,21 @@ describe("sliding sync", () => {
     expect(refusal(refused)).to.deep.equal([400, "M_UNKNOWN_POS"]);
     await done(alice.post(`${V3}/logout`));
     expect(await count()).to.equal(0);
+  });
+
+  it("says that the device was deleted where that happens during its first request", async () => {
+    const waiting = {
+      name: "test_waiting",
+      text: "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO sliding_connections%'",
+    };
+    const asked = await server.database.transaction(async (tx) => {
+      await tx.query({ name: "test_delete_device", text: "DELETE FROM devices USING users WHERE nid = user_nid AND user_id = $1" }, [alice.user_id]);
+      const answer = slidingSync(alice, list());
+      await eventually("the request waits for the device", async () => (await server.database.read(waiting, [])).length > 0);
+      // Not the promise itself, which the transaction would wait for.
+      return { answer };
+    });
+    expect(refusal(await asked.answer)).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
   });
 
   it("has extensions for account data, receipts and typing", async () => {

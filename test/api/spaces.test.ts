@@ -1,17 +1,12 @@
 // What is told of rooms to those who are not in them: summaries, the trees of spaces, the rooms that users share.
 import { expect } from "chai";
 import { objectsAt, stringAt } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const V1 = "/_matrix/client/v1";
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (room: string, rest: string): string => `${V3}/rooms/${encodeURIComponent(room)}/${rest}`;
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  return stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "";
-}
 
 const spaceOf = (client: TestClient, body: Record<string, unknown> = {}): Promise<string> =>
   roomOf(client, { preset: "public_chat", creation_content: { type: "m.space" }, ...body });

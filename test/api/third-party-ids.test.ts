@@ -5,12 +5,11 @@ import { expect } from "chai";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startMailbox, type Mailbox } from "../support/mailbox.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 import { startWebServer } from "../support/web-server.js";
 
 const V3 = "/_matrix/client/v3";
 const BASE = "https://matrix.example.org";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const passwordAuth = (name: string): Record<string, unknown> => ({
   type: "m.login.password",
   identifier: { type: "m.id.user", user: name },
@@ -261,6 +260,12 @@ describe("third-party identifiers", () => {
     const identifier = { type: "m.id.phone", country: "GB", phone: "07700 900123" };
     const login = await server.anonymous.post(`${V3}/login`, { type: "m.login.password", identifier, password: passwordOf("frank") });
     expect(login.body["user_id"]).to.equal(frank.user_id);
+    const before = gateway.received.length;
+    await using denying = await startTestServer(settings({ outgoing: { denied_addresses: ["127.0.0.0/8"] } }));
+    await ask("/register/msisdn/requestToken", { client_secret, country: "GB", phone_number: "07700 900-125", send_attempt: 1 }, denying);
+    const tried = { name: "test_tried", text: "SELECT FROM outbox WHERE attempts > 0" };
+    await eventually("the message was tried in vain", async () => (await denying.database.read(tried, [])).length > 0);
+    expect(gateway.received).to.have.length(before);
     const bad = await ask("/register/msisdn/requestToken", { client_secret: newSecret(), country: "GB", phone_number: "not a number", send_attempt: 1 });
     expect(refusal(bad)).to.deep.equal([400, "M_INVALID_PARAM"]);
   });

@@ -7,18 +7,13 @@ import { expect } from "chai";
 import { signingKey, signJson } from "../../src/protocol/signing.js";
 import { LOCAL_CERTIFICATE, LOCAL_KEY } from "../support/certificate.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const KEY = signingKey("ed25519:0", createHash("sha256").update("identity").digest());
 const OTHER = signingKey("ed25519:0", createHash("sha256").update("another").digest());
 
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 const path = (room: string, rest: string): string => `${V3}/rooms/${encodeURIComponent(room)}/${rest}`;
-
-async function roomOf(client: TestClient, body: Record<string, unknown> = {}): Promise<string> {
-  return stringAt((await client.post(`${V3}/createRoom`, body)).body, "room_id") ?? "";
-}
 
 interface IdentityServer extends AsyncDisposable {
   readonly name: string;

@@ -1,11 +1,10 @@
 // Threads that users follow.
 import { expect } from "chai";
 import { objectAt, stringAt, type JsonObject } from "../support/json-path.js";
-import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const LIST = "/_matrix/client/unstable/io.element.msc4308/thread_subscriptions";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("thread subscriptions", () => {
   let server: TestServer;

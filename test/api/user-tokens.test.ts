@@ -1,12 +1,11 @@
 // Login tokens and OpenID tokens.
 import { expect } from "chai";
 import { stringAt } from "../support/json-path.js";
-import { passwordOf, startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 const GET_TOKEN = "/_matrix/client/v1/login/get_token";
 const USERINFO = "/_matrix/federation/v1/openid/userinfo";
-const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
 describe("user tokens", () => {
   let server: TestServer;

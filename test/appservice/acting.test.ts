@@ -129,7 +129,7 @@ describe("what application services do", () => {
   it("makes, names and deletes devices without asking for a password, and acts as them", async () => {
     const user = await registerOwn(bridge, server, "_bridge_devices");
     const asUser = (method: string, path: string, body?: unknown) => bridge.request(server, method, V3 + path, body, user);
-    expect((await asUser("PUT", "/devices/BRIDGE", { display_name: "the bridge" })).status).to.equal(200);
+    expect((await asUser("PUT", "/devices/BRIDGE", { display_name: "the bridge" })).status).to.equal(201);
     expect((await asUser("PUT", "/devices/BRIDGE", { display_name: "renamed" })).status).to.equal(200);
     expect(stringAt((await asUser("GET", "/devices/BRIDGE")).body, "display_name")).to.equal("renamed");
     for (const name of ["device_id", "org.matrix.msc3202.device_id"]) {
@@ -168,9 +168,9 @@ describe("what application services do", () => {
     await using second = await startTestServer({ app_services: [limited.file], rate_limits: { account: { per_second: 0.001, burst: 1 } } });
     const slow = await registerOwn(limited, second, "_bridge_slow");
     const rename = (who?: string) => limited.request(second, "PUT", `${V3}/devices/DEVICE`, {}, who);
-    expect((await rename(slow)).status).to.equal(200);
+    expect((await rename(slow)).status).to.equal(201);
     expectError(await rename(slow), 429, "M_LIMIT_EXCEEDED");
-    for (let i = 0; i < 3; i++) expect((await rename()).status).to.equal(200);
+    for (const status of [201, 200, 200]) expect((await rename()).status).to.equal(status);
     await limited[Symbol.asyncDispose]();
   });
 });

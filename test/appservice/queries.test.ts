@@ -1,5 +1,11 @@
 // What application services are asked: unknown users and rooms, third-party networks, pings.
 import { expect } from "chai";
+import { AppServiceClient } from "../../src/appservice/client.js";
+import { pingAppService } from "../../src/appservice/ping.js";
+import { loadAppServices } from "../../src/appservice/registration.js";
+import { checkConfig, localServers } from "../../src/config.js";
+import { MatrixError } from "../../src/errors.js";
+import { Outgoing } from "../../src/federation/outgoing.js";
 import { registerOwn, startAppService, type TestAppService } from "../support/application-service.js";
 import { numberAt, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
@@ -131,6 +137,23 @@ describe("what application services are asked", () => {
     expect(await listed()).to.deep.equal([]);
     expectError(await alice.put(path, { visibility: "public" }), 403, "M_FORBIDDEN");
     expectError(await bridge.request(server, "PUT", `${V3}/directory/list/appservice/net/!no:localhost`, { visibility: "public" }), 404, "M_NOT_FOUND");
+  });
+
+  it("gives up a ping that is not answered", async () => {
+    const config = checkConfig({ app_services: [bridge.file], outgoing: { idle_seconds: 1, allowed_addresses: ["127.0.0.0/8"] } });
+    await using impatient = new Outgoing(config.outgoing);
+    const { all } = loadAppServices(config, localServers(config));
+    let go = (): void => undefined;
+    const asked = new Promise<void>((resolve) => (go = resolve));
+    bridge.answer = async () => {
+      await asked;
+      return undefined;
+    };
+    const [known] = all;
+    if (known === undefined) throw new Error("no application service");
+    const refused: unknown = await pingAppService(new AppServiceClient(impatient), known, "abc").catch((cause: unknown) => cause);
+    go();
+    expect(refused instanceof MatrixError && [refused.status, refused.errcode]).to.deep.equal([504, "M_CONNECTION_TIMEOUT"]);
   });
 
   it("pings", async () => {

@@ -3,8 +3,9 @@
 import { expect } from "chai";
 import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
 import { eventually } from "../support/eventually.js";
-import { objectAt, stringAt } from "../support/json-path.js";
-import { matrixRequest, ok } from "../support/matrix-request.js";
+import { objectAt } from "../support/json-path.js";
+import { ok } from "../support/matrix-request.js";
+import { registerDevice, SETTINGS } from "./device.js";
 import { killPostgres } from "./embedded-server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -15,16 +16,9 @@ describe("one-time keys over the end of processes", () => {
   it("are given out once each", async function () {
     this.timeout(180_000);
     await using folder = await temporaryFolder();
-    const server = await ServerProcess.start(folder.path, {
-      registration: { open: true },
-      rate_limits: { enabled: false },
-      passwords: { memory_kib: 8, iterations: 1 },
-    });
+    const server = await ServerProcess.start(folder.path, SETTINGS);
     try {
-      const body = { username: "alice", password: "a long enough one", auth: { type: "m.login.dummy" } };
-      const session = await ok(matrixRequest(server.url), "POST", `${V3}/register`, body);
-      const request = matrixRequest(server.url, stringAt(session, "access_token"));
-      const [user, device] = [stringAt(session, "user_id") ?? "", stringAt(session, "device_id") ?? ""];
+      const { request, user, device } = await registerDevice(server.url, "alice");
       const one_time_keys = Object.fromEntries(Array.from({ length: KEYS }, (_, n) => [`curve25519:${n}`, `key ${n}`]));
       await ok(request, "POST", `${V3}/keys/upload`, { one_time_keys });
       const given: string[] = [];

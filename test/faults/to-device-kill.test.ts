@@ -3,7 +3,8 @@ import { expect } from "chai";
 import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { matrixRequest, type MatrixRequest, ok } from "../support/matrix-request.js";
+import { ok } from "../support/matrix-request.js";
+import { registerDevice, SETTINGS } from "./device.js";
 import { killPostgres } from "./embedded-server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -14,19 +15,9 @@ describe("messages to a device over the end of processes", () => {
   it("are told once each, in order, from the tokens of before", async function () {
     this.timeout(180_000);
     await using folder = await temporaryFolder();
-    const server = await ServerProcess.start(folder.path, {
-      registration: { open: true },
-      rate_limits: { enabled: false },
-      passwords: { memory_kib: 8, iterations: 1 },
-    });
+    const server = await ServerProcess.start(folder.path, SETTINGS);
     try {
-      const register = async (username: string): Promise<{ readonly request: MatrixRequest; readonly user: string; readonly device: string }> => {
-        const body = { username, password: "a long enough one", auth: { type: "m.login.dummy" } };
-        const session = await ok(matrixRequest(server.url), "POST", `${V3}/register`, body);
-        const request = matrixRequest(server.url, stringAt(session, "access_token"));
-        return { request, user: stringAt(session, "user_id") ?? "", device: stringAt(session, "device_id") ?? "" };
-      };
-      const [alice, bob] = await Promise.all([register("alice"), register("bob")]);
+      const [alice, bob] = await Promise.all([registerDevice(server.url, "alice"), registerDevice(server.url, "bob")]);
       const room = stringAt(await ok(alice.request, "POST", `${V3}/createRoom`), "room_id");
       await ok(alice.request, "PUT", `${V3}/rooms/${room}/delayed_event/m.test/last`, { delay: 3_000, content: {}, state_key: "" });
 

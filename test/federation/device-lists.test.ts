@@ -81,6 +81,8 @@ describe("device lists between servers", () => {
     expect(shown["keys"]).to.deep.equal(changed["keys"]);
     expect(shown["unsigned"], "names are not told").to.deep.equal({});
     const second = await there.login("bob");
+    await told();
+    await inStep();
     await upload(second);
     await told();
     await inStep();

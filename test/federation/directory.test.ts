@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectsAt, stringAt } from "../support/json-path.js";
 import { startPeer, type Peer } from "../support/peer.js";
-import type { Answer, TestClient } from "../support/server.js";
+import { type Answer, refusal, type TestClient } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
@@ -26,7 +26,6 @@ describe("directories of other servers", () => {
     for (const part of [here, there, peer]) await part[Symbol.asyncDispose]();
   });
   const ids = ({ body }: Answer): unknown[] => objectsAt(body, "chunk").map(({ room_id }) => room_id);
-  const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
 
   it("are shown, by pages and by a filter", async () => {
     const path = `${V3}/publicRooms?server=${encodeURIComponent(there.name)}`;

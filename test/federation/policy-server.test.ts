@@ -10,6 +10,7 @@ import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
+import { joinAsPeer as peerJoins, type PeerRoom, resultOf } from "../support/peer-room.js";
 import { startPeer, type Peer, type PeerAnswer } from "../support/peer.js";
 import type { Answer, TestClient } from "../support/server.js";
 
@@ -144,6 +145,96 @@ describe("policy servers", () => {
     expect(asked()).to.equal(before);
     peer.answer(SIGN, signs);
     await eventually("it is asked again", async () => (await say("back")).status === 200);
+  });
+
+  it("have signed what is received, sign it when they are asked, or it is shown to nobody", async () => {
+    const other = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat", room_version: "11" })).body, "room_id") ?? "";
+    const inside = await peerJoins(peer, server, other);
+    peer.answer(SIGN, signs);
+    expect((await alice.put(`${V3}/rooms/${other}/state/m.room.policy`, policy())).status).to.equal(200);
+    const say = (body: string): { id: EventId; wire: JsonObject } => inside.event({ content: { msgtype: "m.text", body } });
+    const shown = async (): Promise<unknown[]> => {
+      const { body } = await alice.get(`${V3}/rooms/${other}/messages?dir=b&limit=50`);
+      return objectsAt(body, "chunk").map((event) => objectAt(event, "content")["body"]);
+    };
+    const before = asked();
+    const own = say("signed before");
+    const signature = signText(peer.key, essentialText(V11, own.wire as never));
+    const signatures = { [peer.name]: { ...objectAt(own.wire, "signatures", peer.name), "ed25519:policy_server": signature } };
+    expect(resultOf(await inside.send([{ ...own.wire, signatures }]), own.id)).to.equal("");
+    expect(asked()).to.equal(before);
+    const [fine, spam] = [say("signed when asked"), say("spam")];
+    const answer = await inside.send([fine.wire, spam.wire] as never);
+    expect([resultOf(answer, fine.id), resultOf(answer, spam.id)]).to.deep.equal(["", ""]);
+    expect(asked()).to.equal(before + 2);
+    expect(await shown()).to.include.members(["signed before", "signed when asked"]).and.not.include("spam");
+    const wrong = say("signed by another key");
+    const bad = { [peer.name]: { ...objectAt(wrong.wire, "signatures", peer.name), "ed25519:policy_server": signText(peer.key, "another text") } };
+    peer.answer(SIGN, () => ({ status: 400, body: { errcode: "M_FORBIDDEN", error: "nothing" } }));
+    await inside.send([{ ...wrong.wire, signatures: bad }]);
+    expect(await shown()).not.to.include("signed by another key");
+    // Who may not be asked any more has no say.
+    expect((await alice.put(`${V3}/rooms/${other}/state/m.room.policy`, {})).status).to.equal(200);
+    const free = say("free");
+    await inside.send([free.wire as never]);
+    expect(await shown()).to.include("free");
+  });
+
+  describe("that we are ourselves", () => {
+    let other = "";
+    let inside: PeerRoom;
+    const sign = async (event: JsonObject, as: Peer = peer): Promise<unknown[]> => {
+      const { status, body } = await as.request(server.federationUrl, server.name, "POST", SIGN, event as never);
+      return status === 200 ? [status, body] : [status, body["errcode"]];
+    };
+    const key = async (): Promise<string> => stringAt((await server.anonymous.get("/.well-known/matrix/policy_server")).body, "public_keys", "ed25519") ?? "";
+    before(async () => {
+      other = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat", room_version: "11" })).body, "room_id") ?? "";
+      inside = await peerJoins(peer, server, other);
+    });
+    const set = (content: object): Promise<Answer> => alice.put(`${V3}/rooms/${other}/state/m.room.policy`, content);
+
+    it("sign nothing for rooms that do not name us with our key", async () => {
+      expect(await sign(inside.event().wire)).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect((await set({ via: server.name, public_keys: { ed25519: peer.key.publicKey } })).status).to.equal(200);
+      expect(await sign(inside.event().wire)).to.deep.equal([404, "M_NOT_FOUND"]);
+      expect(await sign({ ...(inside.event().wire as JsonObject), room_id: "!nowhere:x" })).to.deep.equal([404, "M_NOT_FOUND"]);
+      const published = await server.anonymous.get("/_matrix/key/v2/server");
+      expect(JSON.stringify(published.body)).not.to.include(await key());
+    });
+
+    it("sign what others send, and what our users send", async () => {
+      // By the key that is not ours nothing can be sent but what takes it away.
+      expect((await set({ via: server.name, public_keys: { ed25519: await key() } })).status).to.equal(200);
+      const event = inside.event({ content: { msgtype: "m.text", body: "for our signature" } });
+      const [status, signatures] = await sign(event.wire);
+      expect(status).to.equal(200);
+      expect(Object.keys(signatures as object)).to.deep.equal([server.name]);
+      const signature = stringAt(signatures, server.name, "ed25519:policy_server") ?? "";
+      expect(verifyText(await key(), signature, essentialText(V11, event.wire))).to.equal(true);
+      const before = asked();
+      const sent = await alice.put(`${V3}/rooms/${other}/send/m.room.message/own`, { msgtype: "m.text", body: "our own" });
+      expect([sent.status, asked()]).to.deep.equal([200, before]);
+      const received = await peer.request(server.federationUrl, server.name, "GET", `/_matrix/federation/v1/event/${encodeURIComponent(stringAt(sent.body, "event_id") ?? "")}`);
+      const [pdu] = objectsAt(received.body, "pdus");
+      expect(verifyText(await key(), stringAt(pdu, "signatures", server.name, "ed25519:policy_server") ?? "", essentialText(V11, pdu as never))).to.equal(true);
+    });
+
+    it("refuse what is not sound, and who was banned or kept out", async () => {
+      const wire = inside.event().wire as JsonObject;
+      expect(await sign({ room_id: other })).to.deep.equal([400, "M_BAD_JSON"]);
+      expect(await sign({})).to.deep.equal([400, "M_BAD_JSON"]);
+      expect(await sign({ ...wire, content: { body: "another" } })).to.deep.equal([400, "M_BAD_JSON"]);
+      expect(await sign({ ...wire, signatures: {} })).to.deep.equal([400, "M_FORBIDDEN"]);
+      expect(await sign(inside.event({ type: "m.room.policy", state_key: "" }).wire)).to.deep.equal([400, "M_FORBIDDEN"]);
+      expect((await sign(inside.event({ type: "m.room.policy", state_key: "x" }).wire))[0]).to.equal(200);
+      await alice.post(`${V3}/rooms/${other}/ban`, { user_id: inside.mallory });
+      expect(await sign(wire)).to.deep.equal([400, "M_FORBIDDEN"]);
+      await alice.post(`${V3}/rooms/${other}/unban`, { user_id: inside.mallory });
+      expect((await sign(wire))[0]).to.equal(200);
+      await alice.put(`${V3}/rooms/${other}/state/m.room.server_acl`, { allow: ["*"], deny: ["localhost"] });
+      expect(await sign(wire)).to.deep.equal([403, "M_FORBIDDEN"]);
+    });
   });
 
   it("can be switched off by who may set the state, whatever they say", async () => {

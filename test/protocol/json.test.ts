@@ -54,6 +54,12 @@ describe("parseJson", () => {
     expect(canonicalJson(lexemes, { lexemes: true })).to.equal('{"__proto__":{"x":1.5}}');
   });
 
+  it("reads escaped keys as what they are, whatever was read before", () => {
+    parseJson('{"a":1,"\\\\":2}');
+    expect(parseJson('{"a":1,"\\u007f":2,"\\n" : [{"\\u0062":true}]}')).to.deep.equal({ a: 1, "\u007f": 2, "\n": [{ b: true }] });
+    expect(() => parseJson('{"a":1,"\\u0061":2}')).to.throw(MatrixError);
+  });
+
   it("knows integers from other numbers", () => {
     for (const number of ["1.0", "1e2", "1E2", "9007199254740992", "-9007199254740992", "0.5", "1e400", "123456789012345678"]) {
       expect(parseError(`{"a":[${number}]}`, { numbers: "integers" }), number).to.equal("M_BAD_JSON");

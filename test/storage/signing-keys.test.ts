@@ -8,7 +8,7 @@ import type { ServerName } from "../../src/protocol/identifiers.js";
 import { signText, verifyText } from "../../src/protocol/signing.js";
 import { Database } from "../../src/storage/database.js";
 import { loadSecretKey, seal, unseal } from "../../src/storage/sealing.js";
-import { loadSigningKeys, replaceSigningKey } from "../../src/storage/signing-keys.js";
+import { replaceSigningKey, SigningKeys } from "../../src/storage/signing-keys.js";
 import { freshDatabase } from "../support/postgres.js";
 
 const secretOf = (byte: number) => loadSecretKey(checkConfig({ secret_key: Buffer.alloc(32, byte).toString("base64") }));
@@ -24,27 +24,33 @@ describe("signing keys", () => {
   it("are made once for each server, also when two processes start at once", async () => {
     const secret = secretOf(1);
     const [first, second] = await Promise.all([
-      loadSigningKeys(database, secret, [one, two], 1),
-      loadSigningKeys(database, secret, [two, one], 1),
+      SigningKeys.load(database, secret, [one, two], 1),
+      SigningKeys.load(database, secret, [two, one], 1),
     ]);
-    expect(first(one).publicKey).to.equal(second(one).publicKey);
-    expect(first(two).publicKey).to.equal(second(two).publicKey);
-    expect(first(one).publicKey).to.not.equal(first(two).publicKey);
-    expect(verifyText(second(one).publicKey, signText(first(one), "text"), "text")).to.equal(true);
-    expect(() => first("other.example" as ServerName)).to.throw("not ours");
+    expect(first.current(one).publicKey).to.equal(second.current(one).publicKey);
+    expect(first.current(two).publicKey).to.equal(second.current(two).publicKey);
+    expect(first.current(one).publicKey).to.not.equal(first.current(two).publicKey);
+    expect(verifyText(second.current(one).publicKey, signText(first.current(one), "text"), "text")).to.equal(true);
+    expect(() => first.current("other.example" as ServerName)).to.throw("not ours");
   });
 
   it("are replaced one server at a time", async () => {
     const secret = secretOf(1);
-    const before = await loadSigningKeys(database, secret, [one, two], 1);
+    const before = await SigningKeys.load(database, secret, [one, two], 1);
     const id = await replaceSigningKey(database, secret, one, 2);
-    const after = await loadSigningKeys(database, secret, [one, two], 3);
-    expect(after(one).id).to.equal(id).and.not.equal(before(one).id);
-    expect(after(two).id).to.equal(before(two).id);
+    const after = await SigningKeys.load(database, secret, [one, two], 3);
+    expect(after.current(one).id).to.equal(id).and.not.equal(before.current(one).id);
+    expect(after.current(two).id).to.equal(before.current(two).id);
+    // What runs knows it when it looks again; the old one may sign until all that runs has looked.
+    const old = before.current(one);
+    await before.refresh();
+    expect(before.current(one).id).to.equal(id);
+    expect(before.retired(one).map((key) => [key.id, key.expired_ts])).to.deep.equal([[old.id, 10_002]]);
+    expect([...(before.all(one)?.keys() ?? [])]).to.have.members([old.id, id]);
   });
 
   it("cannot be opened with another secret key", async () => {
-    const error = await loadSigningKeys(database, secretOf(2), [one], 1).catch((reason: unknown) => reason);
+    const error = await SigningKeys.load(database, secretOf(2), [one], 1).catch((reason: unknown) => reason);
     expect(error).to.be.instanceOf(ConfigError);
   });
 });

@@ -55,7 +55,7 @@ let started = 0;
 
 export async function startProcess(
   address: DatabaseAddress,
-  options: { readonly onCommit?: (position: number) => void; /** The time that events get. */ readonly clock?: Clock; /** The memory that rooms may take. */ readonly roomsBytes?: number } = {},
+  options: { readonly onCommit?: (position: number) => void; /** The time that events get. */ readonly clock?: Clock; /** The memory that rooms may take. */ readonly roomsBytes?: number; /** Hears of rooms with many ends. */ readonly noteEnds?: RoomServices["noteEnds"] } = {},
 ): Promise<TestProcess> {
   const database = await Database.open({ address, poolSize: 4 });
   const name = `process-${++started}`;
@@ -68,6 +68,7 @@ export async function startProcess(
     clock: options.clock ?? systemClock,
     ruleChanges: new RuleChanges(),
     askPolicyServer: () => Promise.reject(new Error("nothing is asked from here")),
+    noteEnds: options.noteEnds ?? (() => undefined),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
   const owners = new RoomOwners(services, registration, transport, options.roomsBytes ?? 64 * 1024 * 1024);

@@ -26,6 +26,14 @@ export interface TestClient {
   delete(path: string, body?: unknown): Promise<Answer>;
 }
 
+/** What a refusal says to programs: its status and errcode. */
+export const refusal = ({ status, body }: Answer): [number, unknown] => [status, body["errcode"]];
+
+/** Makes a room; its id. */
+export async function roomOf(client: TestClient, settings: Record<string, unknown> = {}): Promise<string> {
+  return stringAt((await client.post("/_matrix/client/v3/createRoom", settings)).body, "room_id") ?? "";
+}
+
 interface Session {
   readonly user_id?: string | undefined;
   readonly device_id?: string | undefined;

@@ -151,14 +151,16 @@ export const adminMemberships: Handler<typeof spec.adminMemberships> = async (se
 
 export const adminAccountData: Handler<typeof spec.adminAccountData> = async (services, { params }) => {
   const { user_nid } = await anyAccountOf(services, params.userId);
-  const global: Record<string, JsonObject> = {};
-  const rooms: Record<string, Record<string, JsonObject>> = {};
+  const global: [type: string, content: JsonObject][] = [];
+  const rooms = new Map<string, [type: string, content: JsonObject][]>();
   for (const { room_id, type, content } of await allAccountData(services.database, user_nid)) {
     const parsed = JSON.parse(content) as JsonObject;
-    if (room_id === undefined) global[type] = parsed;
-    else if (parseRoomId(room_id) !== undefined) (rooms[room_id] ??= {})[type] = parsed;
+    const found = room_id === undefined ? global : (rooms.get(room_id) ?? []);
+    if (room_id !== undefined && parseRoomId(room_id) !== undefined) rooms.set(room_id, found);
+    found.push([type, parsed]);
   }
-  return { account_data: { global, rooms } };
+  const ofRooms = [...rooms].map(([room, data]) => [room, Object.fromEntries(data)] as const);
+  return { account_data: { global: Object.fromEntries(global), rooms: Object.fromEntries(ofRooms) } };
 };
 
 export const adminPushers: Handler<typeof spec.adminPushers> = async (services, { params }) => {

@@ -130,6 +130,9 @@ function ssoConsent(place: Place, user: BrowserUser, redirectUrl: string): Reply
   return show(place, { title: texts.consentTitle, content, targets: [target] });
 }
 
+/** A redirection with the status that the specification names. */
+const asFound = ({ body, headers }: Reply): Reply => new Reply(302, body, headers);
+
 export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, request) =>
   onPage(services, request, async (place) => {
     const { action } = request.query;
@@ -137,7 +140,7 @@ export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, requ
     const { user } = place.visitor;
     if (user !== undefined) return ssoConsent(place, user, redirectUrl);
     const way = action === "register" && canRegister(services.config, place.server) ? "signUp" : "login";
-    return through(place, way, SSO_PATH, { redirectUrl });
+    return asFound(through(place, way, SSO_PATH, { redirectUrl }));
   });
 
 export const redirectToIdP: Handler<typeof spec.redirectToIdP> = (services, request) =>
@@ -146,7 +149,7 @@ export const redirectToIdP: Handler<typeof spec.redirectToIdP> = (services, requ
     const redirectUrl = requireCallback(request.query.redirectUrl);
     const { user } = place.visitor;
     if (user !== undefined) return ssoConsent(place, user, redirectUrl);
-    return await toProvider(place, provider, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`);
+    return asFound(await toProvider(place, provider, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`));
   });
 
 /** Sends the browser to a provider, with a cookie by which it is known again. */

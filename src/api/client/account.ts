@@ -15,6 +15,7 @@ export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_service
 
 export const changePassword: Handler<typeof spec.changePassword> = async (services, { auth, body, server }) => {
   const { new_password, logout_devices = true } = body;
+  account.requirePasswords(services);
   if (auth === undefined) {
     const challenge = account.resetChallenge(services, server, body);
     if (challenge.flows.length === 0) throw missingToken();

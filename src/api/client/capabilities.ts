@@ -16,7 +16,7 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async (serv
       default: services.config.rooms.default_version,
       available: Object.fromEntries(roomVersions().map(({ id, stable }) => [id, stable ? "stable" : "unstable"])),
     },
-    "m.change_password": { enabled: true },
+    "m.change_password": { enabled: services.config.passwords.enabled },
     ...(auth.is_admin && { "m.account_moderation": { lock: true, suspend: true } }),
     "m.profile_fields": { enabled: true },
     "m.delayed_events": delayedEvents(services.config),
@@ -24,7 +24,7 @@ export const getCapabilities: Handler<typeof spec.getCapabilities> = async (serv
     "m.set_displayname": { enabled: true },
     "m.set_avatar_url": { enabled: true },
     "m.3pid_changes": { enabled: thirdPartyStages(services).length > 0 },
-    "m.get_login_token": { enabled: services.config.tokens.login_tokens },
+    "m.get_login_token": { enabled: services.config.tokens.login_tokens && services.config.passwords.enabled },
     "m.forget_forced_upon_leave": { enabled: services.config.rooms.forget_on_leave },
   },
 });

@@ -8,7 +8,7 @@ import type { Requester } from "../../accounts/requester.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
 import { ensureDevice, findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
-import type { Handler } from "../handler.js";
+import { type Handler, Reply } from "../handler.js";
 import type { Services } from "../services.js";
 
 function shown({ device_id, display_name, last_seen_ip, last_seen_ts }: Device) {
@@ -39,7 +39,7 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
       const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts, ip: undefined };
       if (await ensureDevice(tx, device)) {
         devicesChanged(services, tx, [device]);
-        return true;
+        return "made" as const;
       }
     }
     if (display_name === undefined) return (await findDevice(database, auth.user_nid, params.deviceId)) !== undefined;
@@ -48,8 +48,8 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
     if (renamed) devicesChanged(services, tx, [{ user_nid: auth.user_nid, device_id: params.deviceId }]);
     return renamed;
   });
-  if (!found) throw notFound("You have no device of this id.");
-  return {};
+  if (found === false) throw notFound("You have no device of this id.");
+  return found === "made" ? new Reply(201, "{}") : {};
 };
 
 /** Users confirm with their password; those of application services have none. */

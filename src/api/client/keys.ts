@@ -30,9 +30,10 @@ export const getKeysChanges: Handler<typeof spec.getKeysChanges> = async (servic
   const since = parseToken(from);
   const until = parseToken(to);
   if (since?.kind !== "sync" || until?.kind !== "sync") throw invalidParam('"from" and "to" must be tokens of a sync.');
-  const known = isPositionValid(follower.epochs, since.epoch, since.position);
-  // Whoever changed after `to` is told too: what was changed before that is not kept apart.
-  return await database.snapshot((reads) => deviceLists(services, reads, auth.user_nid, known ? since.position : undefined));
+  const [known, bounded] = [since, until].map(({ epoch, position }) => isPositionValid(follower.epochs, epoch, position));
+  return await database.snapshot((reads) =>
+    deviceLists(services, reads, auth.user_nid, known ? since.position : undefined, bounded ? until.position : undefined),
+  );
 };
 
 /** How a user confirms other keys: with the password, or, in a session of the OAuth 2.0 API, on the account page ("OAuth authentication"). */

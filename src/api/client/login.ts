@@ -26,7 +26,7 @@ export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appser
       ...(config.passwords.enabled ? [{ type: "m.login.password" }] : []),
       ...(config.jwt_login === undefined ? [] : [{ type: JWT_LOGIN }]),
       ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
-      ...(config.tokens.login_tokens ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
+      ...(config.tokens.login_tokens && config.passwords.enabled ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
     ],
   };
 };
@@ -79,6 +79,7 @@ export const login: Handler<typeof spec.login> = async (services, { body, server
 
 export const generateLoginToken: Handler<typeof spec.generateLoginToken> = async (services, { auth, body }) => {
   if (!services.config.tokens.login_tokens) throw unrecognized(404, "This server gives no login tokens.");
+  if (!services.config.passwords.enabled) throw unknownError(400, "You cannot confirm that another client logs in as you.");
   await requireAuthentication(services, passwordChallenge(services, "generateLoginToken", auth.user_id, body));
   const { token, lifetime_ms } = await giveLoginToken(services, auth.user_nid);
   return { login_token: token, expires_in_ms: lifetime_ms };

@@ -1,5 +1,6 @@
 // Client-server API, "Relationships API" and "Querying threads in a room".
 import type * as spec from "../../../spec/client/relations.js";
+import { eventRelationships } from "../../rooms/event-relationships.js";
 import { relations, type RelationsRequest } from "../../rooms/relations.js";
 import { threads } from "../../rooms/threads.js";
 import { Reply, type Handler } from "../handler.js";
@@ -35,3 +36,6 @@ export const getRelatingEventsWithRelTypeAndEventType: Handler<typeof spec.getRe
 
 export const getThreadRoots: Handler<typeof spec.getThreadRoots> = async (services, { auth, params, query }) =>
   new Reply(200, await threads(services, auth, params.roomId, query));
+
+export const getEventRelationships: Handler<typeof spec.getEventRelationships> = async (services, { auth, body }) =>
+  new Reply(200, await eventRelationships(services, auth, body));

@@ -1,6 +1,7 @@
 // Client-server API, "Adding Account Administrative Contact Information", and the messages that prove addresses.
 import type * as spec from "../../../spec/client/third-party-identifiers.js";
 import type { BodyOf } from "../../../spec/operation.js";
+import { requirePasswords } from "../../accounts/account.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { passwordChallenge } from "../../accounts/password-login.js";
 import { requireOpen } from "../../accounts/registration.js";
@@ -30,7 +31,10 @@ async function add(services: Services, auth: Requester, body: Parameters<typeof 
 }
 
 export const post3PIDs: Handler<typeof spec.post3PIDs> = async (services, { auth, body }) => {
-  await add(services, auth, body, body.three_pid_creds);
+  await add(services, auth, body, body.three_pid_creds).catch((cause: unknown) => {
+    const isUnproved = cause instanceof MatrixError && cause.errcode === "M_THREEPID_AUTH_FAILED";
+    throw isUnproved ? new MatrixError(403, cause.errcode, cause.message) : cause;
+  });
   return {};
 };
 
@@ -99,8 +103,12 @@ export const requestTokenToRegisterMSISDN: Handler<typeof spec.requestTokenToReg
   return await send(services, "register", phoneOf(request.body), request);
 };
 
-export const requestTokenToResetPasswordEmail: Handler<typeof spec.requestTokenToResetPasswordEmail> = (services, request) =>
-  send(services, "password", emailOf(request.body), request);
+export const requestTokenToResetPasswordEmail: Handler<typeof spec.requestTokenToResetPasswordEmail> = async (services, request) => {
+  requirePasswords(services);
+  return await send(services, "password", emailOf(request.body), request);
+};
 
-export const requestTokenToResetPasswordMSISDN: Handler<typeof spec.requestTokenToResetPasswordMSISDN> = (services, request) =>
-  send(services, "password", phoneOf(request.body), request);
+export const requestTokenToResetPasswordMSISDN: Handler<typeof spec.requestTokenToResetPasswordMSISDN> = async (services, request) => {
+  requirePasswords(services);
+  return await send(services, "password", phoneOf(request.body), request);
+};

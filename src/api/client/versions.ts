@@ -47,6 +47,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "im.nheko.summary": ["getRoomSummary"],
   "uk.half-shot.msc2666.query_mutual_rooms": ["getMutualRooms"],
   "uk.half-shot.msc2666.query_mutual_rooms.stable": ["getMutualRooms"],
+  "org.matrix.msc2836": ["getEventRelationships"],
   "org.matrix.msc3440.stable": ["getThreadRoots"],
   "org.matrix.msc3715.stable": ["getRelatingEvents"],
   "org.matrix.msc3771": ["getThreadRoots"],

@@ -22,8 +22,8 @@ export const getWellknown: Handler<typeof spec.getWellknown> = async ({ config }
   return document;
 };
 
-export const getWellknownPolicy: Handler<typeof spec.getWellknownPolicy> = async ({ config }, { server }) => {
-  const key = config.servers.find(({ name }) => name === server)?.policy_server_key;
+export const getWellknownPolicy: Handler<typeof spec.getWellknownPolicy> = async ({ config, federation }, { server }) => {
+  const key = config.servers.find(({ name }) => name === server)?.policy_server_key ?? federation.policyKey(server)?.publicKey;
   if (key === undefined) throw notFound("This server names no policy server.");
   return { public_keys: { ed25519: key } };
 };

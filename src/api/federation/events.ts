@@ -1,6 +1,7 @@
 // Server-server API, "Retrieving events", "Backfilling and retrieving missing events", "Retrieving event authorization information".
 import type * as spec from "../../../spec/federation/events.js";
 import type { ServerName } from "../../protocol/identifiers.js";
+import { eventRelationshipsForServer } from "../../rooms/event-relationships.js";
 import * as view from "../../rooms/server-view.js";
 import { Reply, type Handler } from "../handler.js";
 import type { Services } from "../services.js";
@@ -36,3 +37,6 @@ export const getMissingPreviousEvents: Handler<typeof spec.getMissingPreviousEve
 
 export const getEventByTimestamp: Handler<typeof spec.getEventByTimestamp> = async (services, { auth, params, query }) =>
   await view.eventByTimestampForServer(services, auth.origin, params.roomId, query);
+
+export const getEventRelationshipsForServer: Handler<typeof spec.getEventRelationshipsForServer> = async (services, { auth, body }) =>
+  new Reply(200, await eventRelationshipsForServer(services, auth.origin, body));

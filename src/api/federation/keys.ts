@@ -5,15 +5,16 @@ import { parseServerName, type ServerName } from "../../protocol/identifiers.js"
 import { isObject, type JsonObject, type JsonValue } from "../../protocol/json.js";
 import { keyDocument } from "../../protocol/server-keys.js";
 import { signJson } from "../../protocol/signing.js";
-import { retiredKeys } from "../../storage/signing-keys.js";
 import { Reply, type Handler } from "../handler.js";
 import type { Services } from "../services.js";
 
 /** How long others may go by what we say of our keys. */
 const VALIDITY_MS = 24 * 3_600_000;
 
-async function ownDocument({ database, secret, signingKeyOf, clock }: Services, server: ServerName): Promise<JsonObject> {
-  return keyDocument(server, signingKeyOf(server), await retiredKeys(database, secret, server), clock.now() + VALIDITY_MS);
+async function ownDocument({ signingKeys, clock }: Services, server: ServerName): Promise<JsonObject> {
+  // Another process may have signed with a newer key than this one knows: whoever asks here may want that one.
+  await signingKeys.refresh();
+  return keyDocument(server, signingKeys.current(server), signingKeys.retired(server), clock.now() + VALIDITY_MS);
 }
 
 export const getServerKey: Handler<typeof spec.getServerKey> = async (services, { server }) =>
@@ -26,7 +27,7 @@ async function vouchedFor(
   notary: ServerName,
   wanted: ReadonlyMap<ServerName, number>,
 ): Promise<{ server_keys: JsonObject[] }> {
-  const { servers, federation, signingKeyOf, clock } = services;
+  const { servers, federation, signingKeys, clock } = services;
   const others = [...wanted.keys()].filter((server) => !servers.isLocal(server) && federation.policy.allows(server));
   const now = clock.now();
   const until = Math.min(...others.map((server) => wanted.get(server) ?? now));
@@ -36,7 +37,7 @@ async function vouchedFor(
     return isObject(json) ? [json] : [];
   });
   const own = await Promise.all([...wanted.keys()].filter((server) => servers.isLocal(server)).map((server) => ownDocument(services, server)));
-  return { server_keys: [...own, ...parsed].map((document) => signJson(document, notary, signingKeyOf(notary))) };
+  return { server_keys: [...own, ...parsed].map((document) => signJson(document, notary, signingKeys.current(notary))) };
 }
 
 export const perspectivesKeyQuery: Handler<typeof spec.perspectivesKeyQuery> = async (services, { params, query, server }) =>

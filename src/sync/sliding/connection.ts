@@ -3,7 +3,7 @@
 // only move the place: they write nothing.
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../../clock.js";
-import { MatrixError } from "../../errors.js";
+import { MatrixError, unknownToken } from "../../errors.js";
 import { formatToken, parseToken, type SyncToken } from "../../rooms/token.js";
 import type { Database } from "../../storage/database.js";
 import {
@@ -99,7 +99,7 @@ export class Connections {
 
   /**
    * Writes what an answer sends of rooms; gives the number of the connection and of its state then. Throws M_UNKNOWN_POS if
-   * the connection, or the state that the answer was made from, has gone.
+   * the connection, or the state that the answer was made from, has gone; M_UNKNOWN_TOKEN if the device has.
    */
   async advance(
     from: Connection,
@@ -107,6 +107,7 @@ export class Connections {
     sent: ReadonlyMap<number, SentRoom>,
   ): Promise<{ readonly connection: number; readonly state: number }> {
     const connection = from.nid ?? (await openConnection(this.#database, owner));
+    if (connection === undefined) throw unknownToken("This device was deleted: log in again.");
     if (sent.size === 0) return { connection, state: from.state };
     const state = await storeState(this.#database, connection, from.state, sent);
     if (state === undefined) throw unknownPosition();

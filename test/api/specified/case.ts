@@ -1,0 +1,74 @@
+// What the cases of operations are made of: the server and the users they act with, and how an answer is provoked.
+import type { TestAppService } from "../../support/application-service.js";
+import { stringAt, type JsonObject } from "../../support/json-path.js";
+import type { Peer } from "../../support/peer.js";
+import type { Answer, TestClient, TestServer } from "../../support/server.js";
+
+export const V1 = "/_matrix/client/v1";
+export const V3 = "/_matrix/client/v3";
+
+/** The name of all servers here. */
+export const SERVER = "localhost";
+
+export interface World {
+  /** With all that can be switched on. */
+  readonly server: TestServer;
+  /** With nothing of that. */
+  readonly bare: TestServer;
+  /** Users of `server`; alice and bob share no room. */
+  readonly alice: TestClient;
+  readonly bob: TestClient;
+  readonly admin: TestClient;
+  /** Alice where nobody has room for media. */
+  readonly full: TestClient;
+  /** Application services: one that is there, one without an address, one that nobody reaches. */
+  readonly bridge: TestAppService;
+  readonly silent: TestAppService;
+  readonly dead: TestAppService;
+  /** Another server. */
+  readonly peer: Peer;
+  /** A user whom nobody else acts with, and the name. */
+  someone(): Promise<{ readonly user: TestClient; readonly name: string }>;
+}
+
+/**
+ * How an answer is provoked: a call that gets it; the test of another file that does; or why this server never gives it.
+ */
+export type Case = ((world: World) => Promise<Pick<Answer, "status" | "body">>) | { readonly test: readonly [file: string, title: string] } | { readonly never: string };
+
+/** By operation, then by answer: `200`, `404 M_NOT_FOUND`. */
+export type Cases = Readonly<Record<string, Readonly<Record<string, Case>>>>;
+
+export const elsewhere = (file: string, title: string): Case => ({ test: [file, title] });
+export const never = (why: string): Case => ({ never: why });
+
+export const enc = encodeURIComponent;
+export const inRoom = (room: string, rest: string): string => `${V3}/rooms/${enc(room)}/${rest}`;
+/** Of a user's own. */
+export const own = ({ user_id }: TestClient, rest: string): string => `${V3}/user/${enc(user_id)}/${rest}`;
+
+/** Throws if an answer that a case only builds upon is no 200. */
+export function ok({ status, body }: Pick<Answer, "status" | "body">): JsonObject {
+  if (status !== 200) throw new Error(`${status} ${JSON.stringify(body)}`);
+  return body;
+}
+
+export async function roomOf(client: TestClient, options: JsonObject = {}): Promise<string> {
+  return stringAt(ok(await client.post(`${V3}/createRoom`, options)), "room_id") ?? "";
+}
+
+export const openRoom = (client: TestClient): Promise<string> => roomOf(client, { preset: "public_chat" });
+
+let sent = 0;
+/** A number that no other call got. */
+export const next = (): number => (sent += 1);
+
+export async function say(client: TestClient, room: string, content: JsonObject = { msgtype: "m.text", body: "hello" }, type = "m.room.message"): Promise<string> {
+  return stringAt(ok(await client.put(inRoom(room, `send/${type}/n${next()}`), content)), "event_id") ?? "";
+}
+
+/** As those answer who refuse every body but an object. */
+export const bodies = (method: "PUT" | "POST", path: (world: World) => string | Promise<string>): Readonly<Record<string, Case>> => ({
+  "400 M_BAD_JSON": async (w) => await w.alice.request(method, await path(w), [1]),
+  "400 M_NOT_JSON": async (w) => await w.alice.request(method, await path(w), "{", { "content-type": "application/json" }),
+});
