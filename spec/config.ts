@@ -59,7 +59,7 @@ const RateLimits = Type.Object(
     to_device: rate(50, 500, "Calls that send messages to devices, per user."),
     keys: rate(20, 200, "Uploads, questions and claims of keys for encryption, per user."),
     upload: rate(5, 50, "Uploads of media, per user."),
-    download: rate(50, 500, "Downloads of media and thumbnails, per user or network address."),
+    download: rate(50, 500, "Downloads of media and thumbnails, per user, network address or server."),
     url_preview: rate(2, 20, "Previews of web pages, per user."),
   },
   {

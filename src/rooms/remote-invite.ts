@@ -1,7 +1,7 @@
 // Invitations between servers: ours are signed by the other server before they happen, those of others by us (server-server
 // API, "Inviting to a room").
 import { FederationError } from "../federation/client.js";
-import { forbidden, invalidParam, MatrixError, unknownError, unsupportedRoomVersion } from "../errors.js";
+import { forbidden, invalidParam, MatrixError, unknownError } from "../errors.js";
 import { cosignEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
@@ -95,7 +95,7 @@ export interface Invitation {
 
 /**
  * Signs another server's invitation of a user of ours, who is told of it: the signed event's text. Throws M_INVALID_PARAM for what
- * is no such invitation, M_UNSUPPORTED_ROOM_VERSION, M_INVITE_BLOCKED, M_FORBIDDEN.
+ * is no such invitation, M_INCOMPATIBLE_ROOM_VERSION, M_INVITE_BLOCKED, M_FORBIDDEN.
  */
 export async function takeInvitation(
   context: RoomContext,
@@ -106,7 +106,7 @@ export async function takeInvitation(
 ): Promise<string> {
   const { database, federation, interning } = context;
   const version = roomVersion(room_version);
-  if (version === undefined) throw unsupportedRoomVersion();
+  if (version === undefined) throw new MatrixError(400, "M_INCOMPATIBLE_ROOM_VERSION", "This server does not know this room version.", { extra: { room_version } });
   const [checked] = await checkEvents(federation.keyRing, version, [wire]);
   if (checked === undefined || !("event" in checked)) throw invalidParam(`The invitation is not sound: ${checked?.refused ?? "there is none"}.`);
   const { event } = checked;

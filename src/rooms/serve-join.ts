@@ -1,5 +1,5 @@
 // Users of other servers join our rooms (server-server API, "Joining Rooms").
-import { badJson, forbidden, notFound } from "../errors.js";
+import { forbidden, invalidParam, notFound } from "../errors.js";
 import { cosignEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
@@ -52,7 +52,7 @@ async function authoriser(context: RoomContext, room: Room, userId: UserId): Pro
   return await authorisedJoin(context, room, userId, await stateEventsOf(context, context.database, room.nid, tuples));
 }
 
-/** A member event that another server has completed for one of its users. Throws M_BAD_JSON, M_FORBIDDEN. */
+/** A member event that another server has completed for one of its users. Throws M_INVALID_PARAM, M_FORBIDDEN. */
 export async function requireMemberEvent(
   context: RoomContext,
   room: Room,
@@ -62,16 +62,16 @@ export async function requireMemberEvent(
   membership: "join" | "leave" | "knock",
 ): Promise<RoomEvent> {
   const [checked] = await checkEvents(context.federation.keyRing, room.rules, [wire]);
-  if (checked === undefined) throw badJson("There is no event.");
+  if (checked === undefined) throw invalidParam("There is no event.");
   if ("refused" in checked) {
     const reason = `The event cannot be taken: ${checked.refused}.`;
-    throw checked.because === "unsigned" ? forbidden(reason) : badJson(reason);
+    throw checked.because === "unsigned" ? forbidden(reason) : invalidParam(reason);
   }
   const { event } = checked;
-  if (event.event_id !== eventId) throw badJson("The event has another id than the path.");
-  if (event.room_id !== room.room_id) throw badJson("The event is of another room.");
-  if (event.type !== "m.room.member" || membershipIn(event.content) !== membership) throw badJson(`This is no member event with membership ${membership}.`);
-  if (event.state_key !== event.sender) throw badJson("This is no change of a user's own membership.");
+  if (event.event_id !== eventId) throw invalidParam("The event has another id than the path.");
+  if (event.room_id !== room.room_id) throw invalidParam("The event is of another room.");
+  if (event.type !== "m.room.member" || membershipIn(event.content) !== membership) throw invalidParam(`This is no member event with membership ${membership}.`);
+  if (event.state_key !== event.sender) throw invalidParam("This is no change of a user's own membership.");
   if (serverNameOf(event.sender) !== origin) throw forbidden("A server speaks for its own users only.");
   return event;
 }
@@ -81,7 +81,7 @@ export interface JoinAnswer extends StateForServer {
   readonly servers: readonly ServerName[];
 }
 
-/** Takes a join that another server has completed: what it needs to go on. Throws M_NOT_FOUND, M_BAD_JSON, M_FORBIDDEN. */
+/** Takes a join that another server has completed: what it needs to go on. Throws M_NOT_FOUND, M_INVALID_PARAM, M_FORBIDDEN. */
 export async function takeJoin(
   context: RoomContext,
   sender: Sender,

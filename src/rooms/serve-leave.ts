@@ -38,7 +38,7 @@ async function template(context: RoomContext, room: Room, { origin }: Sender, us
   return { room_version: room.rules.id, event };
 }
 
-/** Takes a leave or a knock that another server has completed. Throws M_NOT_FOUND, M_BAD_JSON, M_FORBIDDEN. */
+/** Takes a leave or a knock that another server has completed. Throws M_NOT_FOUND, M_INVALID_PARAM, M_FORBIDDEN. */
 async function take(
   context: RoomContext,
   sender: Sender,
@@ -55,12 +55,12 @@ async function take(
   return room;
 }
 
-/** Takes a leave. Throws M_NOT_FOUND, M_BAD_JSON, M_FORBIDDEN. */
+/** Takes a leave. Throws M_NOT_FOUND, M_INVALID_PARAM, M_FORBIDDEN. */
 export async function takeLeave(context: RoomContext, sender: Sender, roomId: RoomId, eventId: EventId, wire: JsonObject): Promise<void> {
   await take(context, sender, roomId, eventId, wire, "leave");
 }
 
-/** Takes a knock: the events that tell what room it is. Throws M_NOT_FOUND, M_BAD_JSON, M_FORBIDDEN. */
+/** Takes a knock: the events that tell what room it is. Throws M_NOT_FOUND, M_INVALID_PARAM, M_FORBIDDEN. */
 export async function takeKnock(
   context: RoomContext,
   sender: Sender,

@@ -1,6 +1,5 @@
 // Rate limits: the buckets of one process, those that processes share over Redis, and what callers see of them.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { RateLimiter, type Counted } from "../../src/api/rate-limit.js";
 import { systemClock, type Clock } from "../../src/clock.js";
@@ -16,6 +15,7 @@ import { stringAt } from "../support/json-path.js";
 import { RedisServer } from "../support/redis-server.js";
 import { SocketClient } from "../support/socket-client.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
+import { facts } from "../support/specified-answers.js";
 
 const V3 = "/_matrix/client/v3";
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
@@ -221,9 +221,8 @@ describe("every operation with a limit", () => {
   }
 
   it("is every one of which the specification says so", () => {
-    const rows = (file: string): string[][] => readFileSync(`spec/${file}`, "utf8").trimEnd().split("\n").map((line) => line.split("\t"));
-    const asked = new Set(rows("specified-answers.tsv").flatMap(([operation, status]) => (status === "429" ? [operation] : [])));
-    const routes = rows("operations.tsv").filter(([api, , , operation]) => api === "client-server" && asked.has(operation));
+    const asked = new Set(facts("specified-answers.tsv").flatMap(([api, operation, status]) => (status === "429" && api === "client-server" ? [operation] : [])));
+    const routes = facts("operations.tsv").filter(([api, , , operation]) => api === "client-server" && asked.has(operation));
     const names = (path = ""): string => path.replace(/\{\w+\}/g, "{}");
     const counted = new Set(limited.flatMap(({ method, paths }) => paths.map((path) => `${method} ${names(path)}`)));
     expect(routes.filter(([, method, path]) => !counted.has(`${method} ${names(path)}`))).to.deep.equal([]);

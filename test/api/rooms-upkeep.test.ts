@@ -81,8 +81,8 @@ describe("membership upkeep", () => {
     await server.database.write(
       {
         name: "test_change_profile",
-        text: `WITH profile AS (INSERT INTO profile_fields (user_nid, name, value)
-            SELECT nid, 'displayname', '"Dave"' FROM users WHERE user_id = $1 RETURNING user_nid)
+        text: `WITH profile AS (UPDATE profile_fields SET value = '"Dave"' WHERE name = 'displayname'
+            AND user_nid = (SELECT nid FROM users WHERE user_id = $1) RETURNING user_nid)
           INSERT INTO membership_upkeep (user_nid, claimed_until) SELECT user_nid, now() FROM profile`,
       },
       [dave.user_id],

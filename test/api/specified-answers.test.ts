@@ -1,12 +1,11 @@
 // Every answer that the specification names for an operation of clients: each is provoked here or in a test that is named,
-// or it is said why it never comes. The facts are in spec/specified-answers.tsv.
-import { readFileSync } from "node:fs";
-import { expect } from "chai";
+// or it is said why it never comes.
 import { startAppService } from "../support/application-service.js";
 import { federationSettings } from "../support/federation.js";
 import { freePort } from "../support/free-port.js";
 import { startPeer } from "../support/peer.js";
 import { startTestServer, type TestClient } from "../support/server.js";
+import { expectAnswers, expectComplete } from "../support/specified-answers.js";
 import { accountCases } from "./specified/accounts.js";
 import { type Cases, SERVER, type World } from "./specified/case.js";
 import { encryptionCases } from "./specified/encryption.js";
@@ -14,16 +13,6 @@ import { mediaCases } from "./specified/media.js";
 import { roomCases } from "./specified/rooms.js";
 
 const CASES: Cases = { ...accountCases, ...encryptionCases, ...mediaCases, ...roomCases };
-
-/** The rows of a list of facts, without its head. */
-function facts(file: string): string[][] {
-  const [, ...lines] = readFileSync(`spec/${file}`, "utf8").trimEnd().split("\n");
-  return lines.map((line) => line.split("\t"));
-}
-
-const nameOf = (status = "", errcode = ""): string => (errcode === "" ? status : `${status} ${errcode}`);
-/** What rate-limit.test.ts provokes for every operation that has a limit. */
-const LIMITED = "429 M_LIMIT_EXCEEDED";
 
 describe("the answers that the specification names", () => {
   let world: World;
@@ -71,35 +60,7 @@ describe("the answers that the specification names", () => {
     for (const part of parts) await part[Symbol.asyncDispose]();
   });
 
-  it("have a case each, for every operation of clients", () => {
-    const named = facts("specified-answers.tsv").map(([operation = "", status, errcode]) => [operation, nameOf(status, errcode)] as const);
-    const without = named.filter(([operation, answer]) => answer !== LIMITED && CASES[operation]?.[answer] === undefined);
-    expect(without, "answers without a case").to.deep.equal([]);
-    const operations = facts("operations.tsv").filter(([api]) => api === "client-server");
-    const known = new Set(named.map(([operation]) => operation));
-    expect(operations.filter(([, , , operation = ""]) => !known.has(operation) || CASES[operation]?.["200"] === undefined && CASES[operation]?.["302"] === undefined)).to.deep.equal([]);
-    expect(Object.keys(CASES).filter((operation) => !known.has(operation)), "operations that are not specified").to.deep.equal([]);
-  });
+  it("have a case each, for every operation of clients", () => expectComplete("client-server", CASES));
 
-  it("come in the tests that are said to provoke them", () => {
-    const tests = Object.values(CASES).flatMap((answers) => Object.values(answers)).flatMap((given) => ("test" in given ? [given.test] : []));
-    const missing = tests.filter(([file, title]) => !readFileSync(`test/${file}.test.ts`, "utf8").includes(`it("${title}"`));
-    expect(missing).to.deep.equal([]);
-  });
-
-  for (const [operation, answers] of Object.entries(CASES)) {
-    it(operation, async () => {
-      const got: Record<string, string> = {};
-      const wanted: Record<string, string> = {};
-      for (const [answer, given] of Object.entries(answers)) {
-        if (typeof given !== "function") continue;
-        const { status, body } = await given(world);
-        wanted[answer] = answer;
-        // Where the specification names no code, any will do.
-        got[answer] = answer.includes(" ") ? nameOf(String(status), String(body["errcode"])) : String(status);
-      }
-      expect(got).to.deep.equal(wanted);
-    });
-  }
+  for (const [operation, answers] of Object.entries(CASES)) it(operation, () => expectAnswers(answers, world));
 });
-

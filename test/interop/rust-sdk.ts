@@ -12,8 +12,9 @@ import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
 
 const USAGE = `usage: node dist/test/interop/rust-sdk.js --binary FILE [options]
   --binary FILE      the test program that "cargo test --no-run" has built
+  --ignored          also those that the suite leaves out itself
   --run REGEX        only tests whose name matches
-  --attempts NUMBER  how often a test that fails is tried (default 1)
+  --attempts NUMBER  how often a test that fails is tried (default 3; many wait for a fixed time)
   --seconds NUMBER   for one attempt (default 180)
   --ratchet FILE     default test/interop/rust-sdk.txt; "none" compares with nothing
   --update           add newly passing tests to the ratchet`;
@@ -29,8 +30,9 @@ const PANIC = /panicked at|^Error: /;
 const { values: options } = parseArgs({
   options: {
     binary: { type: "string", default: "" },
+    ignored: { type: "boolean", default: false },
     run: { type: "string", default: "" },
-    attempts: { type: "string", default: "1" },
+    attempts: { type: "string", default: "3" },
     seconds: { type: "string", default: "180" },
     ratchet: { type: "string", default: "test/interop/rust-sdk.txt" },
     update: { type: "boolean", default: false },
@@ -38,19 +40,19 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The names of the tests that the program has, without those that it leaves out itself. */
+/** The names of the tests that the program has, without those that it leaves out itself unless they are wanted. */
 async function testsOf(binary: string): Promise<string[]> {
   const list = async (...more: readonly string[]): Promise<string[]> => {
     const { stdout } = await promisify(execFile)(binary, ["--list", "--format", "terse", ...more], { maxBuffer: 1 << 24 });
     return stdout.split("\n").flatMap((line) => (line.endsWith(": test") ? [line.slice(0, -": test".length)] : []));
   };
-  const ignored = new Set(await list("--ignored"));
+  const ignored = new Set(options.ignored ? [] : await list("--ignored"));
   return (await list()).filter((name) => !ignored.has(name)).toSorted();
 }
 
 /** Runs one test once; undefined if it passes, else what it said last. All of its output goes to a file. */
 async function failure(binary: string, name: string, file: string): Promise<string[] | undefined> {
-  const child = spawn(binary, ["--exact", name, "--nocapture", "--color", "never"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary, ["--exact", name, "--include-ignored", "--nocapture", "--color", "never"], { stdio: ["ignore", "pipe", "pipe"] });
   const record = createWriteStream(file, { flags: "a" });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,8 +1,9 @@
-// What the cases of operations are made of: the server and the users they act with, and how an answer is provoked.
+// What the cases of operations are made of: the server and the users they act with, and what many of them do first.
 import type { TestAppService } from "../../support/application-service.js";
 import { stringAt, type JsonObject } from "../../support/json-path.js";
 import type { Peer } from "../../support/peer.js";
 import type { Answer, TestClient, TestServer } from "../../support/server.js";
+import type * as support from "../../support/specified-answers.js";
 
 export const V1 = "/_matrix/client/v1";
 export const V3 = "/_matrix/client/v3";
@@ -31,16 +32,9 @@ export interface World {
   someone(): Promise<{ readonly user: TestClient; readonly name: string }>;
 }
 
-/**
- * How an answer is provoked: a call that gets it; the test of another file that does; or why this server never gives it.
- */
-export type Case = ((world: World) => Promise<Pick<Answer, "status" | "body">>) | { readonly test: readonly [file: string, title: string] } | { readonly never: string };
-
-/** By operation, then by answer: `200`, `404 M_NOT_FOUND`. */
-export type Cases = Readonly<Record<string, Readonly<Record<string, Case>>>>;
-
-export const elsewhere = (file: string, title: string): Case => ({ test: [file, title] });
-export const never = (why: string): Case => ({ never: why });
+export type Case = support.Case<World>;
+export type Cases = support.Cases<World>;
+export { elsewhere, never } from "../../support/specified-answers.js";
 
 export const enc = encodeURIComponent;
 export const inRoom = (room: string, rest: string): string => `${V3}/rooms/${enc(room)}/${rest}`;
