@@ -273,6 +273,30 @@ const JwtLogin = Type.Object(
   { additionalProperties: false, description: "Users log in with a JSON Web Token that another system has signed (org.matrix.login.jwt)." },
 );
 
+const Ldap = Type.Object(
+  {
+    name: Type.String({ minLength: 1, default: "The directory", description: "What users are told of it." }),
+    url: Type.String({ format: "ldap-url", description: "ldap://HOST:389 or ldaps://HOST:636." }),
+    start_tls: Type.Boolean({ default: true, description: "Whether ldap:// goes on with TLS. false sends passwords in the clear." }),
+    ca: Type.Optional(Type.String({ minLength: 1, description: "Certificates (PEM) to trust instead of the usual ones; ca_file names a file that holds them." })),
+    timeout_seconds: Type.Integer({ minimum: 1, maximum: 60, default: 5, description: "A login that the directory does not answer within is refused with status 503." }),
+    bind_dn: Type.Optional(Type.String({ minLength: 1, description: "Who looks users up. Absent: anonymous." })),
+    bind_password: Type.Optional(Type.String({ minLength: 1, description: "bind_password_file names a file that holds it." })),
+    base_dn: Type.Optional(Type.String({ minLength: 1, description: "Below which users are looked up." })),
+    filter: Type.String({ pattern: "\\{login\\}", default: "(&(objectClass=person)(uid={login}))", description: "What finds a user; {login} is the user name that was typed." }),
+    user_dn: Type.Optional(Type.String({ pattern: "\\{login\\}", description: "Instead of looking users up, the name of each: uid={login},ou=people,dc=example,dc=org." })),
+    subject_attribute: Type.Optional(
+      Type.String({ pattern: "^[A-Za-z0-9.-]{1,100}$", description: "What names a user for good, as entryUUID or objectGUID: accounts are found by it. Absent: the distinguished name." }),
+    ),
+    localpart: claimTemplate("{uid}", "The user name of a new account, from attributes. It has to be what users log in with."),
+    display_name: claimTemplate("{cn}", "Its display name."),
+    email: claimTemplate("{mail}", "Its mail address, which counts as proved."),
+    create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+    allow_existing_users: Type.Boolean({ default: false, description: "Whether a user of the directory takes over an account of the same name that is there." }),
+  },
+  { additionalProperties: false, description: "Users log in with their password of a directory (LDAP). Accounts that have a password here keep it." },
+);
+
 const Voip = Type.Object(
   {
     turn_uris: Type.Array(Type.String({ pattern: "^turns?:" }), {
@@ -747,6 +771,7 @@ export const ConfigSchema = Type.Object(
     oauth: Oauth,
     identity_providers: IdentityProviders,
     jwt_login: Type.Optional(JwtLogin),
+    ldap: Type.Optional(Ldap),
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -51,6 +51,9 @@ export function checkConfig(raw: Record<string, unknown>): Config {
   return freeze(given);
 }
 
+/** Under which the subjects of the directory are linked to accounts. */
+export const LDAP_PROVIDER = "ldap";
+
 /** Settings that are each sound but do not go together. */
 function conflictsOf(config: Config): string[] {
   const conflicts: string[] = [];
@@ -89,6 +92,15 @@ function conflictsOf(config: Config): string[] {
   if (providers.length > 0 && !(config.oauth.enabled && servers.some(({ public_base_url }) => public_base_url !== undefined))) {
     conflicts.push("identity_providers needs oauth.enabled and a servers.public_base_url: users come back there.");
   }
+  const { ldap } = config;
+  if (ldap !== undefined && (ldap.base_dn === undefined) === (ldap.user_dn === undefined)) {
+    conflicts.push("ldap needs either base_dn, below which users are looked up, or user_dn.");
+  }
+  if (ldap !== undefined && (ldap.bind_dn === undefined) !== (ldap.bind_password === undefined)) {
+    conflicts.push("ldap needs both bind_dn and bind_password, or neither.");
+  }
+  if (ldap?.user_dn !== undefined && ldap.bind_dn !== undefined) conflicts.push("ldap.bind_dn has no use with user_dn: each user asks in their own name.");
+  if (providers.includes(LDAP_PROVIDER) && ldap !== undefined) conflicts.push(`identity_providers cannot have the id ${LDAP_PROVIDER} beside ldap.`);
   const { turn_uris, turn_shared_secret, turn_username, turn_password } = config.voip;
   if ((turn_username === undefined) !== (turn_password === undefined)) {
     conflicts.push("voip needs both turn_username and turn_password, or neither.");
@@ -123,6 +135,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
   "http-url": { valid: urlOf("http:", "https:"), says: "must be an address that starts with http:// or https://" },
   "postgres-url": { valid: urlOf("postgres:", "postgresql:"), says: "must be an address that starts with postgres://" },
   "redis-url": { valid: urlOf("redis:", "rediss:"), says: "must be an address that starts with redis:// or rediss://" },
+  "ldap-url": { valid: urlOf("ldap:", "ldaps:"), says: "must be an address that starts with ldap:// or ldaps://" },
   "ip-range": { valid: (value) => addRange(new BlockList(), value), says: "must be an IP address or a range such as 10.0.0.0/8" },
   "room-version": { valid: (value) => /^(?:[1-9]|1[0-2])$/.test(value), says: "must be a room version from 1 to 12" },
   "base64-32-bytes": {

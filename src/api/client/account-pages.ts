@@ -1,9 +1,10 @@
 // Pages in which users log in, let clients in and manage their accounts (client-server API, "OAuth 2.0 API",
 // "Account management", "Client login via SSO").
 import type * as spec from "../../../spec/client/account-pages.js";
-import { changePassword, deactivate } from "../../accounts/account.js";
+import { changePassword, deactivate, requireOwnPassword } from "../../accounts/account.js";
 import { completeStage, requireSession } from "../../accounts/interactive-authentication.js";
-import { checkPassword, namedUser, requireUsable } from "../../accounts/password-login.js";
+import { checkPassword, logInWithPassword, namedUser, passwordsAccepted } from "../../accounts/password-login.js";
+import { requireUsable } from "../../accounts/usable.js";
 import { changeProfileField, getProfile } from "../../accounts/profiles.js";
 import { create, requireAvailable } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
@@ -203,7 +204,7 @@ function loginPage(place: Place, next: string, failed?: { readonly status: numbe
   const register = canRegister(services.config, server)
     ? [html`<p><a href="${base}${PATHS.signUp}?${new URLSearchParams({ next }).toString()}">${texts.noAccount}</a></p>`]
     : [];
-  const form = !services.config.passwords.enabled
+  const form = !passwordsAccepted(services)
     ? []
     : [
         html`<form method="post" action="${base}${PATHS.login}">${hidden(place, { next })}
@@ -227,12 +228,12 @@ export const logIntoAccount: Handler<typeof spec.logIntoAccount> = (services, re
   onPage(services, request, async (place) => {
     const { csrf, user = "", password = "" } = request.body;
     requireOwnForm(place.visitor, csrf);
-    if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
+    if (!passwordsAccepted(services)) throw forbidden("Nobody logs in with a password here.");
     const next = nextPage(request.body.next);
     const isAddress = user.includes("@") && !user.startsWith("@");
     const named = isAddress ? { medium: "email", address: user } : { user };
     try {
-      const account = await checkPassword(services, await namedUser(services, named, place.server), password);
+      const account = await logInWithPassword(services, await namedUser(services, named, place.server), password);
       if (serverNameOf(account.user_id) !== place.server) throw forbidden(place.texts.loginFailed);
       return go(place, place.base + next, await logBrowserIn(services, account.user_nid));
     } catch (error) {
@@ -426,6 +427,7 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
       }
       case "change_password":
         if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
+        requireOwnPassword(services, await findAccount(services.database, user.user_id));
         await checkPassword(services, user.user_id, password);
         services.passwords.requireAcceptable(new_password);
         await changePassword(services, user.user_nid, new_password, { logout_devices: true });
