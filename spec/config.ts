@@ -314,6 +314,21 @@ const Voip = Type.Object(
       default: [],
       description: "What group calls go through, as clients take it: {type: livekit, livekit_service_url: https://...}.",
     }),
+    livekit: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String({ format: "ws-url", description: "Where clients reach it: wss://..." }),
+          internal_url: Type.Optional(Type.String({ format: "ws-url", description: "Where this server reaches it, if that is elsewhere." })),
+          api_key: Type.String({ minLength: 1 }),
+          api_secret: Type.String({ minLength: 1, description: "api_secret_file names a file that holds it." }),
+          token_seconds: Type.Integer({ minimum: 60, maximum: 86_400, default: 3600, description: "How long a client has to come into the call." }),
+        },
+        {
+          additionalProperties: false,
+          description: "A LiveKit server for group calls, to which this server lets the members of rooms in. It is announced to clients, at PUBLIC_BASE_URL/livekit/jwt.",
+        },
+      ),
+    ),
   },
   { ...closed, description: "Calls." },
 );

@@ -26,6 +26,7 @@ import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
 import * as keys from "./client/keys.js";
+import * as livekit from "./client/livekit.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -107,6 +108,7 @@ export const operations: readonly Operation[] = [
   filter,
   keyBackup,
   keys,
+  livekit,
   login,
   media,
   membership,

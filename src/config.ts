@@ -108,6 +108,9 @@ function conflictsOf(config: Config): string[] {
   if (turn_uris.length > 0 && turn_shared_secret === undefined && turn_password === undefined) {
     conflicts.push("voip.turn_uris needs turn_shared_secret, or turn_username and turn_password.");
   }
+  if (config.voip.livekit !== undefined && servers.every(({ public_base_url }) => public_base_url === undefined)) {
+    conflicts.push("voip.livekit needs servers.public_base_url: clients ask there to be let in.");
+  }
   const { s3, quota } = config.media;
   if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
     conflicts.push("media.s3 needs both access_key_id and secret_access_key, or neither.");
@@ -135,6 +138,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
   "http-url": { valid: urlOf("http:", "https:"), says: "must be an address that starts with http:// or https://" },
   "postgres-url": { valid: urlOf("postgres:", "postgresql:"), says: "must be an address that starts with postgres://" },
   "redis-url": { valid: urlOf("redis:", "rediss:"), says: "must be an address that starts with redis:// or rediss://" },
+  "ws-url": { valid: urlOf("ws:", "wss:"), says: "must be an address that starts with ws:// or wss://" },
   "ldap-url": { valid: urlOf("ldap:", "ldaps:"), says: "must be an address that starts with ldap:// or ldaps://" },
   "ip-range": { valid: (value) => addRange(new BlockList(), value), says: "must be an IP address or a range such as 10.0.0.0/8" },
   "room-version": { valid: (value) => /^(?:[1-9]|1[0-2])$/.test(value), says: "must be a room version from 1 to 12" },

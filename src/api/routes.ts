@@ -23,6 +23,7 @@ import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as keyBackupSpec from "../../spec/client/key-backup.js";
 import * as keysSpec from "../../spec/client/keys.js";
+import * as livekitSpec from "../../spec/client/livekit.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -97,6 +98,7 @@ import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
 import * as keys from "./client/keys.js";
+import * as livekit from "./client/livekit.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -176,6 +178,7 @@ export const routes: readonly Route[] = [
   bind(filterSpec, filter),
   bind(keyBackupSpec, keyBackup),
   bind(keysSpec, keys),
+  bind(livekitSpec, livekit),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),

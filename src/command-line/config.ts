@@ -64,6 +64,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "identity_providers.allow_existing_users": false,
   jwt_login: { algorithm: "RS256", key_file: "/etc/hansa/portal.pem", issuer: "https://portal.example.org" },
   ldap: { url: "ldaps://ldap.example.org", base_dn: "ou=people,dc=example,dc=org", subject_attribute: "entryUUID" },
+  "voip.livekit": { url: "wss://livekit.example.org", api_key: "hansa", api_secret_file: "/run/secrets/livekit" },
   "outgoing.ca": "-----BEGIN CERTIFICATE-----",
   "metrics.port": 9008,
 };
