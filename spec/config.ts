@@ -251,10 +251,39 @@ const IdentityProviders = Type.Array(
         default: false,
         description: "Whether somebody is taken for the owner of an account that is there because the user name is the same. Only for providers that give names out as this server does.",
       }),
+      propagate_logout: Type.Boolean({ default: false, description: "Whether who logs out on our pages logs out there too." }),
     },
     { additionalProperties: false },
   ),
   { default: [], description: "Other providers of identities (OpenID Connect) through which users log in. Their redirect address is PUBLIC_BASE_URL/_hansa/account/sso/ID/callback." },
+);
+
+const SamlProviders = Type.Array(
+  Type.Object(
+    {
+      id: Type.String({ pattern: "^[a-z0-9_-]{1,100}$", description: "Never changed: accounts are found by it." }),
+      name: Type.String({ minLength: 1, description: "What the button says." }),
+      icon: Type.Optional(Type.String({ pattern: "^mxc://" })),
+      brand: Type.Optional(Type.String({ minLength: 1 })),
+      entity_id: Type.String({ minLength: 1, description: "What the provider calls itself." }),
+      sso_url: Type.String({ format: "http-url", description: "Where users log in (HTTP-Redirect binding)." }),
+      logout_url: Type.Optional(Type.String({ format: "http-url", description: "Where they log out (HTTP-Redirect binding)." })),
+      certificate: Type.String({ minLength: 1, description: "With which the provider signs (PEM), one or several; certificate_file names a file that holds them." }),
+      private_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key with which our requests are signed (PEM); private_key_file names a file that holds it." })),
+      public_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, for the metadata; public_certificate_file names a file that holds it." })),
+      signed_response: Type.Boolean({ default: false, description: "Whether the whole answer has to be signed. Its assertion has to be in any case." }),
+      clock_skew_seconds: Type.Integer({ minimum: 0, maximum: 300, default: 30 }),
+      subject_attribute: Type.Optional(Type.String({ minLength: 1, description: "The attribute that names a user for good. Absent: the NameID, which must not be transient." })),
+      localpart: claimTemplate("{uid}", "The user name of a new account, from attributes; {NameID} is one of them."),
+      display_name: claimTemplate("{displayName}", "Its display name."),
+      email: claimTemplate("{mail}", "Its mail address, which counts as proved."),
+      create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+      allow_existing_users: Type.Boolean({ default: false, description: "As in identity_providers." }),
+      propagate_logout: Type.Boolean({ default: false, description: "Whether who logs out on our pages logs out there too." }),
+    },
+    { additionalProperties: false },
+  ),
+  { default: [], description: "Other providers of identities that speak SAML 2.0. Our metadata is at PUBLIC_BASE_URL/_hansa/account/sso/ID/metadata." },
 );
 
 const JwtLogin = Type.Object(
@@ -785,6 +814,7 @@ export const ConfigSchema = Type.Object(
     delayed_events: DelayedEvents,
     oauth: Oauth,
     identity_providers: IdentityProviders,
+    saml_providers: SamlProviders,
     jwt_login: Type.Optional(JwtLogin),
     ldap: Type.Optional(Ldap),
     voip: Voip,

@@ -86,11 +86,17 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
   }
   if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
-  const providers = config.identity_providers.map(({ id }) => id);
+  const providers = [...config.identity_providers, ...config.saml_providers].map(({ id }) => id);
   const again = providers.find((id, index) => providers.indexOf(id) !== index);
-  if (again !== undefined) conflicts.push(`identity_providers names ${again} twice.`);
+  if (again !== undefined) conflicts.push(`identity_providers and saml_providers name ${again} twice.`);
   if (providers.length > 0 && !(config.oauth.enabled && servers.some(({ public_base_url }) => public_base_url !== undefined))) {
-    conflicts.push("identity_providers needs oauth.enabled and a servers.public_base_url: users come back there.");
+    conflicts.push("identity_providers and saml_providers need oauth.enabled and a servers.public_base_url: users come back there.");
+  }
+  if (config.saml_providers.some(({ private_key, public_certificate }) => (private_key === undefined) !== (public_certificate === undefined))) {
+    conflicts.push("saml_providers needs both private_key and public_certificate, or neither.");
+  }
+  if (config.saml_providers.some(({ propagate_logout, logout_url }) => propagate_logout && logout_url === undefined)) {
+    conflicts.push("saml_providers needs a logout_url for propagate_logout.");
   }
   const { ldap } = config;
   if (ldap !== undefined && (ldap.base_dn === undefined) === (ldap.user_dn === undefined)) {
@@ -100,7 +106,7 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("ldap needs both bind_dn and bind_password, or neither.");
   }
   if (ldap?.user_dn !== undefined && ldap.bind_dn !== undefined) conflicts.push("ldap.bind_dn has no use with user_dn: each user asks in their own name.");
-  if (providers.includes(LDAP_PROVIDER) && ldap !== undefined) conflicts.push(`identity_providers cannot have the id ${LDAP_PROVIDER} beside ldap.`);
+  if (providers.includes(LDAP_PROVIDER) && ldap !== undefined) conflicts.push(`identity_providers and saml_providers cannot have the id ${LDAP_PROVIDER} beside ldap.`);
   const { turn_uris, turn_shared_secret, turn_username, turn_password } = config.voip;
   if ((turn_username === undefined) !== (turn_password === undefined)) {
     conflicts.push("voip needs both turn_username and turn_password, or neither.");

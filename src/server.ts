@@ -41,6 +41,7 @@ import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { IdentityProviders } from "./oauth/identity-providers.js";
 import { jwtKey } from "./oauth/jwt-login.js";
+import { SamlProviders } from "./oauth/saml.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -335,6 +336,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const services: Services = {
     ...accounts,
     identityProviders: new IdentityProviders(accounts, outgoing, requireFree),
+    samlProviders: new SamlProviders(accounts, requireFree),
     adminTasks,
     delayedEvents,
     appservices,

@@ -7,7 +7,6 @@ import type { AccountContext } from "../accounts/context.js";
 import type { Claims } from "../accounts/claims.js";
 import { accountOfSubject } from "../accounts/external-accounts.js";
 import { requireUsable } from "../accounts/usable.js";
-import { endSessions } from "../accounts/sessions.js";
 import type { Config } from "../config.js";
 import { forbidden, MatrixError, notFound } from "../errors.js";
 import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
@@ -16,14 +15,14 @@ import type { ServerName, UserId } from "../protocol/identifiers.js";
 import type { Account } from "../storage/accounts.js";
 import {
   beginExternalLogin,
-  endExternalSessions,
-  externalDevices,
+  type ExternalSession,
   type ExternalSubject,
   openExternalSession,
   takeExternalLogin,
 } from "../storage/external-identities.js";
 import { PATHS } from "./addresses.js";
 import type { Visitor } from "./browser-sessions.js";
+import { endExternal } from "./external-sessions.js";
 import { invalidRequest } from "./oauth-error.js";
 
 const log = logger("oauth");
@@ -109,7 +108,7 @@ export class IdentityProviders {
     const id: ExternalSubject = { server, provider: provider.id, subject: sub };
     const account = await accountOfSubject(this.#context, provider, id, claims, this.#requireFree);
     requireUsable(account, clock.now());
-    const external = await openExternalSession(database, id, typeof sid === "string" && sid.length <= 1000 ? sid : undefined, account.user_nid, clock.now());
+    const external = await openExternalSession(database, id, { sid: typeof sid === "string" && sid.length <= 1000 ? sid : undefined }, account.user_nid, clock.now());
     return { account, external, next: login.next };
   }
 
@@ -149,13 +148,16 @@ export class IdentityProviders {
     const isLogout = typeof events === "object" && events !== null && Object.hasOwn(events, LOGOUT_EVENT);
     if (!isLogout || nonce !== undefined || (subject ?? session) === undefined) throw refused(new Error("it is none"));
     const ended = { provider: provider.id, sid: session, subject };
-    const { database } = this.#context;
-    const devices = await externalDevices(database, ended);
-    for (const userNid of new Set(devices.map(({ user_nid }) => user_nid))) {
-      await endSessions(this.#context, userNid, devices.flatMap(({ user_nid, device_id }) => (user_nid === userNid ? [device_id] : [])));
-    }
-    await endExternalSessions(database, ended);
-    log.info({ provider: provider.id, devices: devices.length }, "an identity provider ended a session");
+    const count = await endExternal(this.#context, ended);
+    log.info({ provider: provider.id, devices: count }, "an identity provider ended a session");
+  }
+
+  /** Where a browser goes to end its session at the provider too; undefined where the provider has no such page (OpenID Connect RP-Initiated Logout 1.0). */
+  async logoutAddress(provider: IdentityProvider, base: string, { subject }: ExternalSession): Promise<string | undefined> {
+    const { buildEndSessionUrl } = await import("openid-client");
+    const { configuration } = await this.#discover(provider);
+    if (configuration.serverMetadata().end_session_endpoint === undefined) return undefined;
+    return buildEndSessionUrl(configuration, { client_id: provider.client_id, logout_hint: subject, post_logout_redirect_uri: `${base}${PATHS.login}` }).href;
   }
 
   /** What the provider publishes of itself, remembered for a while. Throws 502 M_UNKNOWN. */

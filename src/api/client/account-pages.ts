@@ -16,13 +16,16 @@ import { type AuthorisationParameters, type AuthorisationRequest, callback, chec
 import { type BrowserUser, logBrowserIn, logBrowserOut, requireOwnForm } from "../../oauth/browser-sessions.js";
 import { type Client, clientHost, clientName, clientText } from "../../oauth/clients.js";
 import { decideTypedCode, typedCode } from "../../oauth/device-authorisation.js";
-import type { IdentityProvider } from "../../oauth/identity-providers.js";
+import { endExternal } from "../../oauth/external-sessions.js";
 import { OauthError } from "../../oauth/oauth-error.js";
+import type { SamlProvider } from "../../oauth/saml.js";
 import { parseDeviceId, parseUserId, serverNameOf } from "../../protocol/identifiers.js";
 import { findAccount } from "../../storage/accounts.js";
 import { type Device, findDevice, listDevices } from "../../storage/devices.js";
+import { findExternalSession } from "../../storage/external-identities.js";
 import { type Handler, Reply } from "../handler.js";
 import { html, type Html } from "../page.js";
+import type { Services } from "../services.js";
 import { canRegister, formTarget, go, hidden, nextPage, onPage, type Place, show, through } from "./browser-page.js";
 
 /** What clients may send users to the account page for, under all names that they know. */
@@ -146,30 +149,81 @@ export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, requ
 
 export const redirectToIdP: Handler<typeof spec.redirectToIdP> = (services, request) =>
   onPage(services, request, async (place) => {
-    const provider = services.identityProviders.require(request.params.idpId);
+    const { idpId } = request.params;
+    if (services.samlProviders.find(idpId) === undefined) services.identityProviders.require(idpId);
     const redirectUrl = requireCallback(request.query.redirectUrl);
     const { user } = place.visitor;
     if (user !== undefined) return ssoConsent(place, user, redirectUrl);
-    return asFound(await toProvider(place, provider, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`));
+    return asFound(await toProvider(place, idpId, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`));
   });
 
-/** Sends the browser to a provider, with a cookie by which it is known again. */
-async function toProvider(place: Place, provider: IdentityProvider, next: string): Promise<Reply> {
+/** Sends the browser to a provider, with a cookie by which it is known again. Throws M_NOT_FOUND. */
+async function toProvider(place: Place, id: string, next: string): Promise<Reply> {
   const { base, visitor, services } = place;
-  const location = await services.identityProviders.begin(provider, base, visitor, next);
+  const saml = services.samlProviders.find(id);
+  const location =
+    saml === undefined
+      ? await services.identityProviders.begin(services.identityProviders.require(id), base, visitor, next)
+      : await services.samlProviders.begin(saml, base, visitor, next);
   return go(place, location, visitor.isNew ? visitor.cookie : undefined);
 }
 
 export const beginProviderLogin: Handler<typeof spec.beginProviderLogin> = (services, request) =>
-  onPage(services, request, async (place) => await toProvider(place, services.identityProviders.require(request.params.idpId), nextPage(request.query.next)));
+  onPage(services, request, async (place) => await toProvider(place, request.params.idpId, nextPage(request.query.next)));
 
 export const endProviderLogin: Handler<typeof spec.endProviderLogin> = (services, request) =>
   onPage(services, request, async (place) => {
-    const provider = services.identityProviders.require(request.params.idpId);
-    const query = Object.fromEntries(Object.entries(request.query).filter(([, value]) => typeof value === "string"));
-    const { account, external, next } = await services.identityProviders.finish(provider, place, query);
+    const { params, query } = request;
+    const saml = services.samlProviders.find(params.idpId);
+    const given = Object.fromEntries(Object.entries(query).filter(([, value]) => typeof value === "string"));
+    const { account, external, next } =
+      saml === undefined
+        ? await services.identityProviders.finish(services.identityProviders.require(params.idpId), place, given)
+        : await services.samlProviders.finish(saml, place, query.state ?? "");
     return go(place, place.base + nextPage(next), await logBrowserIn(services, account.user_nid, external));
   });
+
+/** A provider that speaks SAML. Throws M_NOT_FOUND. */
+function samlProvider(services: Services, id: string): SamlProvider {
+  const provider = services.samlProviders.find(id);
+  if (provider === undefined) throw notFound("This server knows no such identity provider.");
+  return provider;
+}
+
+export const getProviderMetadata: Handler<typeof spec.getProviderMetadata> = async (services, { params, server }) => {
+  const base = publicAddress(services.config, server);
+  if (base === undefined) throw notFound("This server knows no identity providers.");
+  const document = await services.samlProviders.metadata(samlProvider(services, params.idpId), base);
+  return new Reply(200, Buffer.from(document), { "Content-Type": "application/samlmetadata+xml" });
+};
+
+export const answerProviderLogin: Handler<typeof spec.answerProviderLogin> = (services, request) =>
+  onPage(services, request, async (place) => {
+    const { SAMLResponse = "", RelayState = "" } = request.body;
+    return go(place, await services.samlProviders.answer(samlProvider(services, request.params.idpId), place.base, SAMLResponse, RelayState));
+  });
+
+export const showProviderLogout: Handler<typeof spec.showProviderLogout> = (services, request) =>
+  onPage(services, request, async (place) => go(place, await services.samlProviders.logOut(samlProvider(services, request.params.idpId), place.base, request.query, "redirect")));
+
+export const postProviderLogout: Handler<typeof spec.postProviderLogout> = (services, request) =>
+  onPage(services, request, async (place) => go(place, await services.samlProviders.logOut(samlProvider(services, request.params.idpId), place.base, request.body, "post")));
+
+/**
+ * Where a browser that logs out has to go to be logged out at the provider too, which ends what else came about through its
+ * session there; undefined where that is not configured. Without an answer of the provider it is logged out here alone.
+ */
+async function logoutElsewhere({ services, base }: Place, external: number | undefined): Promise<{ readonly name: string; readonly location: string } | undefined> {
+  const session = external === undefined ? undefined : await findExternalSession(services.database, external);
+  if (session === undefined) return undefined;
+  const saml = services.samlProviders.find(session.provider);
+  const openid = services.identityProviders.all.find(({ id }) => id === session.provider);
+  const provider = saml ?? openid;
+  if (provider?.propagate_logout !== true) return undefined;
+  const location = await (saml === undefined ? openid && services.identityProviders.logoutAddress(openid, base, session) : services.samlProviders.logoutAddress(saml, base, session))?.catch(() => undefined);
+  await endExternal(services, { provider: session.provider, sid: session.sid ?? undefined, subject: session.subject });
+  return location === undefined ? undefined : { name: provider.name, location };
+}
 
 export const logOutByProvider: Handler<typeof spec.logOutByProvider> = async (services, { params, body, server }) => {
   if (publicAddress(services.config, server) === undefined) throw notFound("This server knows no identity providers.");
@@ -212,7 +266,7 @@ function loginPage(place: Place, next: string, failed?: { readonly status: numbe
     <label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>
     <button>${texts.loginTitle}</button></form>`,
       ];
-  const providers = services.identityProviders.all.map(
+  const providers = [...services.identityProviders.all, ...services.samlProviders.all].map(
     ({ id, name }) => html`<p><a href="${base}${PATHS.sso}/${id}?${new URLSearchParams({ next }).toString()}">${texts.loginWith} ${name}</a></p>`,
   );
   return show(place, { status: failed?.status ?? 200, title: texts.loginTitle, content: html`${alert}${form}${providers}${register}` });
@@ -407,6 +461,14 @@ async function requireProof({ services, texts }: Place, user: BrowserUser, typed
   requireUsable(account, services.clock.now());
 }
 
+/** Sends a browser on after it was logged out. By a link: forms lead to no other site. */
+async function loggedOut(place: Place, elsewhere: { readonly name: string; readonly location: string } | undefined): Promise<Reply> {
+  const { base, texts } = place;
+  if (elsewhere === undefined) return go(place, base + PATHS.login);
+  const { status, body, headers } = show(place, { title: texts.logOut, content: html`<p><a href="${elsewhere.location}">${texts.logOut}: ${elsewhere.name}</a></p>` });
+  return new Reply(status, body, { ...headers, Refresh: `0; url=${elsewhere.location}` });
+}
+
 export const changeAccount: Handler<typeof spec.changeAccount> = (services, request) =>
   onPage(services, request, async (place) => {
     const { csrf, action, device_id, session, displayname = "", password = "", new_password = "", erase } = request.body;
@@ -442,7 +504,7 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
         return show(place, { title: texts.confirmedTitle, content: html`<p>${texts.goBackToApp}</p>` });
       case "log_out":
         await logBrowserOut(services, visitor);
-        return go(place, base + PATHS.login);
+        return await loggedOut(place, await logoutElsewhere(place, user.external));
       default:
         throw invalidParam("There is no such action.");
     }

@@ -19,7 +19,7 @@ import { wellKnownOf } from "./wellknown.js";
 export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async (services, { server }) => {
   const { appservices, config } = services;
   const pages = publicAddress(config, server) !== undefined;
-  const identity_providers = config.identity_providers.map(({ id, name, icon, brand }) => ({ id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }));
+  const identity_providers = [...config.identity_providers, ...config.saml_providers].map(({ id, name, icon, brand }) => ({ id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }));
   return {
     flows: [
       // "OAuth 2.0 aware clients": these offer nothing else.
