@@ -12,6 +12,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountDetails from "./client/account-details.js";
 import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -83,6 +84,7 @@ import { notify } from "./push/notify.js";
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
+  accountDetails,
   accountPages,
   accountData,
   admin,

@@ -9,6 +9,7 @@ import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
+import * as accountDetailsSpec from "../../spec/client/account-details.js";
 import * as accountPagesSpec from "../../spec/client/account-pages.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -84,6 +85,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountDetails from "./client/account-details.js";
 import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -155,6 +157,7 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(accountDetailsSpec, accountDetails),
   bind(accountPagesSpec, accountPages),
   bind(adminDevicesSpec, adminDevices),
   bind(adminMediaSpec, adminMedia),

@@ -4,7 +4,6 @@ import type * as spec from "../../../spec/client/account-pages.js";
 import { changePassword, deactivate, requireOwnPassword } from "../../accounts/account.js";
 import { completeStage, requireSession } from "../../accounts/interactive-authentication.js";
 import { checkPassword, logInWithPassword, namedUser, passwordsAccepted } from "../../accounts/password-login.js";
-import { requireUsable } from "../../accounts/usable.js";
 import { changeProfileField, getProfile } from "../../accounts/profiles.js";
 import { create, requireAvailable } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
@@ -19,14 +18,15 @@ import { decideTypedCode, typedCode } from "../../oauth/device-authorisation.js"
 import { endExternal } from "../../oauth/external-sessions.js";
 import { OauthError } from "../../oauth/oauth-error.js";
 import type { SamlProvider } from "../../oauth/saml.js";
-import { parseDeviceId, parseUserId, serverNameOf } from "../../protocol/identifiers.js";
+import { parseDeviceId, serverNameOf } from "../../protocol/identifiers.js";
 import { findAccount } from "../../storage/accounts.js";
 import { type Device, findDevice, listDevices } from "../../storage/devices.js";
 import { findExternalSession } from "../../storage/external-identities.js";
 import { type Handler, Reply } from "../handler.js";
 import { html, type Html } from "../page.js";
 import type { Services } from "../services.js";
-import { canRegister, formTarget, go, hidden, nextPage, onPage, type Place, show, through } from "./browser-page.js";
+import { AVATAR_SCRIPT, avatarForm, requireUnsuspended } from "./account-details.js";
+import { canRegister, formTarget, go, hidden, nextPage, onPage, passwordField, type Place, proofField, requireProof, show, through } from "./browser-page.js";
 
 /** What clients may send users to the account page for, under all names that they know. */
 export const ACTIONS: readonly string[] = [
@@ -351,9 +351,6 @@ const backLink = (place: Place): Html => html`<p><a href="${place.base}${PATHS.a
 const accountForm = (place: Place, fields: Readonly<Record<string, string>>, content: Html): Html =>
   html`<form method="post" action="${place.base}${PATHS.account}">${hidden(place, fields)}${content}</form>`;
 
-const passwordField = ({ texts }: Place): Html =>
-  html`<label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>`;
-
 async function overview(place: Place, user: BrowserUser, said: readonly Html[] = []): Promise<Reply> {
   const { texts, services } = place;
   const name = (await getProfile(services, user.user_id).catch(() => undefined))?.["displayname"];
@@ -372,11 +369,13 @@ async function overview(place: Place, user: BrowserUser, said: readonly Html[] =
       : [];
   const content = html`${said}<p>${texts.loggedInAs} <strong>${user.user_id}</strong>.</p>
     ${accountForm(place, { action: "org.matrix.profile" }, html`<label>${texts.displayname} <input name="displayname" autocomplete="name" value="${typeof name === "string" ? name : ""}"></label><button>${texts.save}</button>`)}
+    ${await avatarForm(place, user)}
+    <p><a href="${place.base}${PATHS.addresses}">${texts.addresses}</a></p>
     <p><a href="${accountLink(place, { action: "org.matrix.devices_list" })}">${texts.devices}</a></p>
     ${password}
     <p><a href="${accountLink(place, { action: "org.matrix.account_deactivate" })}">${texts.deactivate}</a></p>
     ${accountForm(place, { action: "log_out" }, html`<button class="second">${texts.logOut}</button>`)}`;
-  return show(place, { title: texts.accountTitle, content });
+  return show(place, { title: texts.accountTitle, content, script: AVATAR_SCRIPT });
 }
 
 function describeDevice({ texts, language }: Place, { device_id, display_name, last_seen_ts, last_seen_ip }: Device): Html {
@@ -403,10 +402,8 @@ async function devicePage(place: Place, user: BrowserUser, given: string | undef
 }
 
 async function deactivationPage(place: Place, user: BrowserUser): Promise<Reply> {
-  const { texts, services } = place;
-  const account = await findAccount(services.database, user.user_id);
-  // Who has no password proves at least to have read this.
-  const proof = typeof account?.password_hash === "string" ? passwordField(place) : html`<label>${texts.confirmUser} <input name="password" autocomplete="off" required></label>`;
+  const { texts } = place;
+  const proof = await proofField(place, user);
   const form = accountForm(
     place,
     { action: "org.matrix.account_deactivate" },
@@ -452,15 +449,6 @@ async function confirmReset({ services }: Place, user: BrowserUser, id: string |
   await completeStage(services, session, "m.oauth", "");
 }
 
-/** Throws M_FORBIDDEN unless the user has typed the password, or the user id where there is no password. */
-async function requireProof({ services, texts }: Place, user: BrowserUser, typed: string): Promise<void> {
-  const account = await findAccount(services.database, user.user_id);
-  if (account === undefined) throw forbidden(texts.loginFailed);
-  if (account.password_hash !== null) await checkPassword(services, user.user_id, typed);
-  else if (parseUserId(typed.trim()) !== user.user_id) throw forbidden(texts.confirmUser);
-  requireUsable(account, services.clock.now());
-}
-
 /** Sends a browser on after it was logged out. By a link: forms lead to no other site. */
 async function loggedOut(place: Place, elsewhere: { readonly name: string; readonly location: string } | undefined): Promise<Reply> {
   const { base, texts } = place;
@@ -479,7 +467,12 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
     const saved = [html`<p role="status">${texts.saved}</p>`];
     switch (action) {
       case "org.matrix.profile":
+        await requireUnsuspended(services, user);
         await changeProfileField(services, user, "displayname", { displayname });
+        return await overview(place, user, saved);
+      case "remove_avatar":
+        await requireUnsuspended(services, user);
+        await changeProfileField(services, user, "avatar_url", { avatar_url: "" });
         return await overview(place, user, saved);
       case "org.matrix.device_delete": {
         const id = parseDeviceId(device_id);
