@@ -329,6 +329,8 @@ export class RoomChange {
     if (!isState(event)) return { nid, slot: undefined };
     if (received.outlier?.slot !== undefined) {
       const { slot, isUnlinked } = received.outlier;
+      // Whoever has it in memory goes by what it named before.
+      if (isUnlinked) this.#entries.push({ kind: "invalidation", room_nid: memory.nid, reference: nid });
       if (isUnlinked) for (const { chain, sequence } of received.auth) this.#lateLinks.push({ ...slot, target_chain: chain, target_sequence: sequence });
       return { nid, slot };
     }

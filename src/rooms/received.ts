@@ -74,7 +74,8 @@ export async function persistReceived(
   // An outlier whose place in the room becomes known is written again; so is one that was kept without what authorises it, which is
   // here now.
   const together = new Set(events.map(({ event_id }) => event_id));
-  const lacksAuth = (row: StoredEvent, event: RoomEvent): boolean => row.auth_nids.length < new Set(event.auth_events).size;
+  const lacksAuth = (row: StoredEvent, event: RoomEvent): boolean =>
+    (row.flags & FLAGS.rejected) === 0 && row.auth_nids.length < new Set(event.auth_events).size;
   const fresh = received.filter(({ event, as, unjudged }) => {
     const row = loaded.get(event.event_id);
     if (row === undefined) return true;
