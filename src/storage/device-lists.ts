@@ -153,11 +153,19 @@ const NEW_SERVERS: Statement<{ user_nid: number; server_name: ServerName }> = {
     JOIN accounts USING (user_nid)
     JOIN joined_members m ON m.user_nid = came.user_nid AND m.room_nid = came.room_nid AND m.until IS NULL AND m.since = ANY ($3::bigint[])
     JOIN joined_servers j ON j.room_nid = m.room_nid AND j.members > 0 AND j.server_name <> ALL ($4::text[])
+    JOIN rooms r ON r.nid = m.room_nid
     WHERE NOT EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.members > 0
-      WHERE o.user_nid = m.user_nid AND o.until IS NULL AND o.room_nid <> m.room_nid AND s.server_name = j.server_name)`,
+      WHERE o.user_nid = m.user_nid AND o.until IS NULL AND o.room_nid <> m.room_nid AND s.server_name = j.server_name)
+    AND (r.whole_since <= m.since OR EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.server_name = j.server_name
+        AND s.since <= o.until AND (s.until IS NULL OR s.until >= o.since)
+      JOIN device_lists d ON d.user_nid = o.user_nid AND d.last_position > least(o.until, s.until)
+      WHERE o.user_nid = m.user_nid AND o.until <= m.since))`,
 };
 
-/** The servers with which users of ours came to share a room, of those who joined rooms at some positions. */
+/**
+ * The servers with which users of ours came to share a room, of those who joined rooms at some positions. Where the room was known in
+ * part, only those that shared one before and whose list is old since: who is there is not known, and sees the join.
+ */
 export async function newlySharingServers(
   tx: Queryable,
   joins: readonly { readonly user_nid: number; readonly room_nid: number; readonly position: number }[],
@@ -183,6 +191,30 @@ const MISSED: Statement<{ user_nid: number }> = {
 /** Users of ours whose lists changed since a position and who share a room with a server. */
 export async function listsMissedBy(tx: Queryable, server: ServerName, after: number): Promise<number[]> {
   return (await tx.query(MISSED, [server, after])).map(({ user_nid }) => user_nid);
+}
+
+const MISSED_IN_ROOMS: Statement<{ user_nid: number; server_name: ServerName; position: number }> = {
+  name: "device_lists_missed_in_rooms", // room_entries_pkey, joined_members_since, device_lists_pkey, joined_servers_pkey
+  text: `SELECT DISTINCT ON (m.user_nid, s.server_name) m.user_nid, s.server_name, d.last_position AS position
+    FROM room_entries e CROSS JOIN unnest(e.missed) AS s (server_name)
+    JOIN joined_members m ON m.room_nid = e.room_nid AND m.until IS NULL
+    JOIN accounts USING (user_nid) JOIN device_lists d ON d.user_nid = m.user_nid AND d.last_position > e.entered
+    WHERE e.room_nid = ANY ($1::bigint[]) AND e.phase = 'complete' AND s.server_name <> ALL ($2::text[])
+      AND EXISTS (SELECT FROM joined_members o JOIN joined_servers j ON j.room_nid = o.room_nid AND j.server_name = s.server_name AND j.members > 0
+        WHERE o.user_nid = m.user_nid AND o.until IS NULL)
+    LIMIT 5000`,
+};
+
+/**
+ * Users of ours whose lists changed while not all servers of a room were known, and the servers that missed it, as far as they share
+ * a room with them now.
+ */
+export async function listsMissedInRooms(
+  tx: Queryable,
+  roomNids: readonly number[],
+  ours: readonly ServerName[],
+): Promise<{ user_nid: number; server_name: ServerName; position: number }[]> {
+  return roomNids.length === 0 ? [] : await tx.query(MISSED_IN_ROOMS, [roomNids, ours]);
 }
 
 /** A device of ours with what is told of it. */
