@@ -160,12 +160,8 @@ export class RoomWorker {
   async complete(giveUp: boolean): Promise<boolean> {
     if (this.#lost) throw new RoomLostError("the room was lost before");
     let complete = false;
-    await new Promise<DraftResult[]>((resolve, reject) => {
-      const alone = async (): Promise<void> => {
-        complete = await completeState(this.memory, this.#services, giveUp);
-      };
-      this.#queue.push({ drafts: [], alone, resolve, reject });
-      this.#running ??= this.#run();
+    await this.#alone(async () => {
+      complete = await completeState(this.memory, this.#services, giveUp);
     });
     return complete;
   }
