@@ -44,6 +44,16 @@ const SHARES = (reader: string, other: string): string => `EXISTS (SELECT FROM j
       ON b.room_nid = a.room_nid AND b.user_nid = ${other} AND b.until IS NULL
     WHERE a.user_nid = ${reader} AND a.until IS NULL)`;
 
+/**
+ * Whether somebody turned out to be in a room when all of its state became known, where nothing is encrypted and their list has not
+ * changed meanwhile: nobody came, and the specification asks only for those who now share an encrypted room.
+ */
+const TURNED_OUT = `EXISTS (SELECT FROM rooms JOIN room_entries e ON e.room_nid = nid
+      WHERE nid = mine.room_nid AND whole_since = other.since
+        AND NOT EXISTS (SELECT FROM current_state s JOIN state_tuples t ON t.nid = tuple_nid
+          WHERE s.room_nid = mine.room_nid AND t.type = 'm.room.encryption' AND t.state_key = '')
+        AND NOT EXISTS (SELECT FROM device_lists d WHERE d.user_nid = other.user_nid AND d.last_position > e.entered))`;
+
 const CHANGED_FOR: Statement<{ user_nid: number }> = {
   name: "device_lists_changed_for", // device_lists_changed, signed_users_pkey, joined_members_pkey, joined_members_since
   text: `SELECT user_nid FROM device_lists WHERE last_position > $2 AND (user_nid = $1 OR ${SHARES("$1", "device_lists.user_nid")})
@@ -52,7 +62,7 @@ const CHANGED_FOR: Statement<{ user_nid: number }> = {
       WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since > $2
     UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
         AND other.since > $2
-      WHERE mine.user_nid = $1 AND mine.until IS NULL
+      WHERE mine.user_nid = $1 AND mine.until IS NULL AND NOT ${TURNED_OUT}
     LIMIT ${MOST}`,
 };
 const LEFT_FOR: Statement<{ user_nid: number }> = {
@@ -74,7 +84,8 @@ const CHANGED_BETWEEN: Statement<{ user_nid: number }> = {
         OR EXISTS (SELECT FROM log WHERE log.user_nid = device_lists.user_nid AND position > $2 AND position <= $3 AND kind = $4))
     UNION SELECT user_nid FROM signed_users WHERE signer_nid = $1 AND last_position > $2 AND last_position <= $3
     UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
-      WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since <= $3 AND other.since <= $3 AND (mine.since > $2 OR other.since > $2)
+      WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since <= $3 AND other.since <= $3
+        AND (mine.since > $2 OR other.since > $2 AND NOT ${TURNED_OUT})
     LIMIT ${MOST}`,
 };
 const LEFT_BETWEEN: Statement<{ user_nid: number }> = {

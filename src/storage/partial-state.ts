@@ -40,6 +40,17 @@ export async function isWhole(reads: Reads, roomNid: number): Promise<boolean> {
   return row?.whole !== false;
 }
 
+const IN_PART: Statement<{ known: boolean }> = {
+  name: "partial_state_server", // room_entries_incomplete, joined_servers_pkey
+  text: `SELECT true AS known FROM room_entries e JOIN joined_servers j ON j.room_nid = e.room_nid AND j.server_name = $1 AND j.members > 0
+    WHERE e.phase = 'incomplete' LIMIT 1`,
+};
+
+/** Whether a server is in a room of which it is not known who is in it. */
+export async function isInPartialRoom(reads: Reads, server: ServerName): Promise<boolean> {
+  return (await reads.read(IN_PART, [server])).length > 0;
+}
+
 const START: Statement = {
   name: "partial_state_start", // room_entries_pkey; a room that is in use already stays so
   text: `INSERT INTO room_entries AS e (room_nid, user_id, asked, phase, expected, started_ts) VALUES ($1, $2, $3, 'writing', $4, $5)
