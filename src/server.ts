@@ -56,6 +56,7 @@ import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
 import type { UserId } from "./protocol/identifiers.js";
 import { RoomOwners } from "./rooms/owner.js";
+import { PartialJoins } from "./rooms/partial-joins.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
@@ -319,6 +320,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   cacheReported("inbound_events", () => transactions.bytes);
   started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
+  started.push(new PartialJoins({ ...context, process: () => registration.nid }));
   const sender = new FederationSender({
     database,
     follower,
