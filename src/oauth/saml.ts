@@ -200,6 +200,7 @@ export class SamlProviders {
 
   async #logoutRequest(saml: SAML, provider: SamlProvider, base: string, message: LogoutMessage, request: string, binding: "redirect" | "post"): Promise<Profile> {
     const bytes = Buffer.from(request, "base64");
+    if (bytes.length > MAX_LOGOUT_BYTES) throw invalidParam("This is too long for a request to log out.");
     const xml = (binding === "post" ? bytes : inflateRawSync(bytes, { maxOutputLength: MAX_LOGOUT_BYTES })).toString();
     const root = /^\s*(?:<\?xml[^>]*\?>\s*)?<(?:[\w.-]+:)?LogoutRequest\b([^>]*)>/.exec(xml)?.[1];
     if (root === undefined) throw invalidParam("This is no request to log out.");

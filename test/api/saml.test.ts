@@ -140,6 +140,7 @@ describe("identity providers that speak SAML", () => {
       await anywhere.go(ask({ destination: "https://others.example.org/slo" }).url),
       await anywhere.go(own("slo"), { SAMLRequest: ask({ byImpostor: true }).SAMLRequest }),
       await anywhere.go(own("slo"), { SAMLRequest: Buffer.from("<x/>").toString("base64") }),
+      await anywhere.go(own("slo"), { SAMLRequest: Buffer.alloc(100_000, "<x/>").toString("base64") }),
       await anywhere.go(`${own("slo")}?SAMLRequest=nonsense`),
     ];
     expect(refused.map(({ status }) => [400, 403].includes(status))).to.deep.equal(refused.map(() => true));
