@@ -173,8 +173,8 @@ export async function joinElsewhere(
 ): Promise<EventId> {
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
-    const answer = await sendJoin(context, join, roomId);
-    await takeOver(context, join, roomId, answer);
+    // Who has let us in sends us events at once.
+    await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId)));
     return join.event.event_id;
   });
 }
