@@ -5,6 +5,7 @@ import { isObject, type JsonObject, type JsonValue } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Reads } from "../storage/statement.js";
+import { stickyExpiries } from "../storage/sticky-events.js";
 import { transactionIdsOf } from "../storage/transaction-ids.js";
 import type { EventCache, ReadEvent } from "./event-cache.js";
 import type { VisibilityReader } from "./visibility.js";
@@ -40,15 +41,17 @@ export interface EventContext {
   readonly others: ReadonlyMap<number, ReadEvent>;
   readonly transactions: ReadonlyMap<number, string>;
   readonly aggregations: Aggregations;
+  /** Until when those that are sticky are. */
+  readonly sticky: ReadonlyMap<number, number>;
   /** Senders whose accounts were erased. */
   readonly erased: ReadonlySet<number>;
 }
 
 const NOTHING: Aggregation = { replacement: undefined, references: [], thread: undefined };
 
-export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map(), erased: new Set() };
+export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map(), sticky: new Map(), erased: new Set() };
 
-/** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most two statements. */
+/** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most three statements. */
 export async function eventContext(
   cache: EventCache,
   reads: Reads,
@@ -58,11 +61,14 @@ export async function eventContext(
 ): Promise<EventContext> {
   const others: number[] = [];
   const own: number[] = [];
+  const sticky: number[] = [];
   const bundled = [...aggregations.values()].flatMap(({ replacement, thread }) => [replacement, thread?.latest]);
-  for (const { row } of [...events, ...bundled.flatMap((shown) => shown?.read ?? [])]) {
+  for (const { row, event } of [...events, ...bundled.flatMap((shown) => shown?.read ?? [])]) {
     if (row.replaces !== null) others.push(row.replaces);
     if (row.redacted_by !== null) others.push(row.redacted_by);
     if (row.sender_nid === reader.user_nid) own.push(row.nid);
+    const { sticky_duration_ms } = event;
+    if (sticky_duration_ms !== undefined && event.origin_server_ts + sticky_duration_ms > reader.now) sticky.push(row.nid);
   }
   const { device_id } = reader;
   return {
@@ -72,6 +78,7 @@ export async function eventContext(
         ? new Map()
         : await transactionIdsOf(reads, own, reader.user_nid, device_id),
     aggregations,
+    sticky: await stickyExpiries(reads, sticky),
     erased: cache.erased,
   };
 }
@@ -104,6 +111,8 @@ function eventText(
   const transaction = context.transactions.get(row.nid);
   if (transaction !== undefined) unsigned += `,"transaction_id":${JSON.stringify(transaction)}`;
   if (membership !== undefined) unsigned += `,"membership":"${membership}"`;
+  const left = event.sticky_duration_ms === undefined ? 0 : (context.sticky.get(row.nid) ?? 0) - reader.now;
+  if (left > 0) unsigned += `,"msc4354_sticky_duration_ttl_ms":${left}`;
   const replaced = row.replaces === null || hidden ? undefined : context.others.get(row.replaces);
   if (replaced !== undefined) {
     unsigned +=
