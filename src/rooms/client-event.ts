@@ -6,7 +6,7 @@ import type { Membership } from "../protocol/membership.js";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Reads } from "../storage/statement.js";
 import { stickyExpiries } from "../storage/sticky-events.js";
-import { transactionIdsOf } from "../storage/transaction-ids.js";
+import { sentAs } from "../storage/transaction-ids.js";
 import type { EventCache, ReadEvent } from "./event-cache.js";
 import type { VisibilityReader } from "./visibility.js";
 
@@ -40,6 +40,8 @@ export type Aggregations = ReadonlyMap<number, Aggregation>;
 export interface EventContext {
   readonly others: ReadonlyMap<number, ReadEvent>;
   readonly transactions: ReadonlyMap<number, string>;
+  /** Ids of delayed events (MSC4140). */
+  readonly delays: ReadonlyMap<number, string>;
   readonly aggregations: Aggregations;
   /** Until when those that are sticky are. */
   readonly sticky: ReadonlyMap<number, number>;
@@ -49,7 +51,7 @@ export interface EventContext {
 
 const NOTHING: Aggregation = { replacement: undefined, references: [], thread: undefined };
 
-export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map(), sticky: new Map(), erased: new Set() };
+export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), delays: new Map(), aggregations: new Map(), sticky: new Map(), erased: new Set() };
 
 /** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most three statements. */
 export async function eventContext(
@@ -72,11 +74,8 @@ export async function eventContext(
   }
   const { device_id } = reader;
   return {
+    ...(device_id === undefined ? NO_CONTEXT : await sentAs(reads, own, reader.user_nid, device_id)),
     others: others.length === 0 ? new Map() : await cache.get(reads, others),
-    transactions:
-      own.length === 0 || device_id === undefined
-        ? new Map()
-        : await transactionIdsOf(reads, own, reader.user_nid, device_id),
     aggregations,
     sticky: await stickyExpiries(reads, sticky),
     erased: cache.erased,
@@ -110,6 +109,8 @@ function eventText(
   let unsigned = `{"age":${Math.max(0, reader.now - event.origin_server_ts)}`;
   const transaction = context.transactions.get(row.nid);
   if (transaction !== undefined) unsigned += `,"transaction_id":${JSON.stringify(transaction)}`;
+  const delay = context.delays.get(row.nid);
+  if (delay !== undefined) unsigned += `,"org.matrix.msc4140.delay_id":${JSON.stringify(delay)}`;
   if (membership !== undefined) unsigned += `,"membership":"${membership}"`;
   const left = event.sticky_duration_ms === undefined ? 0 : (context.sticky.get(row.nid) ?? 0) - reader.now;
   if (left > 0) unsigned += `,"msc4354_sticky_duration_ttl_ms":${left}`;

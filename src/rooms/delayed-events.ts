@@ -262,7 +262,7 @@ export class DelayedEvents implements AsyncDisposable {
     const content = parseJson(event.content);
     if (!isObject(content)) throw new Error("a delayed event has no content");
     const sender: RoomUser = { user_id, user_nid, is_guest, is_admin, device_id: undefined };
-    const how = { origin_server_ts: event.origin_server_ts ?? undefined, sticky_duration_ms: event.sticky_duration_ms ?? undefined };
+    const how = { origin_server_ts: event.origin_server_ts ?? undefined, sticky_duration_ms: event.sticky_duration_ms ?? undefined, delay_id };
     if (state_key !== null) return await setState(this.#context, sender, room_id, type, state_key, content, how);
     // The transaction id makes that it is sent once, also if we die before we have noted it.
     return await sendMessage(this.#context, sender, room_id, type, delay_id, content, how);

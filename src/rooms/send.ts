@@ -8,6 +8,7 @@ import { type Membership, membershipIn } from "../protocol/membership.js";
 import { roomCreators } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
+import { DELAYED } from "../storage/transaction-ids.js";
 import { namedAliases } from "./aliases.js";
 import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
@@ -18,15 +19,20 @@ import { joinRoom } from "./membership.js";
 import { inviteElsewhere } from "./remote-invite.js";
 import { requireDeclinable } from "./server-notices.js";
 
-/** What else is asked of an event: the time that it says it happened at, now if absent, and for how long it is sticky (MSC4354). */
+/** What else is asked of an event: the time that it says it happened at, now if absent, and for how long it is sticky (MSC4354); as which delayed event it was scheduled (MSC4140), under whose id it is sent once. */
 interface SendOptions {
   readonly origin_server_ts?: number | undefined;
   readonly sticky_duration_ms?: number | undefined;
+  readonly delay_id?: string | undefined;
 }
 
-/** Both in milliseconds, where they are given. */
-function given({ origin_server_ts, sticky_duration_ms }: SendOptions): Pick<RoomDraft, "origin_server_ts" | "sticky_duration_ms"> {
-  return { ...(origin_server_ts !== undefined && { origin_server_ts }), ...(sticky_duration_ms !== undefined && { sticky_duration_ms }) };
+/** What of a draft the options say. */
+function given({ origin_server_ts, sticky_duration_ms, delay_id }: SendOptions): Partial<Pick<RoomDraft, "origin_server_ts" | "sticky_duration_ms" | "transaction">> {
+  return {
+    ...(origin_server_ts !== undefined && { origin_server_ts }),
+    ...(sticky_duration_ms !== undefined && { sticky_duration_ms }),
+    ...(delay_id !== undefined && { transaction: { device_id: DELAYED, endpoint: "delayed", txn_id: delay_id } }),
+  };
 }
 
 /**
@@ -44,15 +50,16 @@ export async function sendMessage(
 ): Promise<EventId> {
   // A redaction that a client builds itself names its target in its content, as newer room versions have it.
   const redacts = type === "m.room.redaction" ? parseEventId(own(content, "redacts")) : undefined;
-  await requireNewAnnotation(context, sender, type, content, txnId);
+  const device_id = options.delay_id === undefined ? sender.device_id : DELAYED;
+  await requireNewAnnotation(context, { user_nid: sender.user_nid, device_id }, type, content, txnId);
   const [result] = await context.owners.submit(roomId, [
     {
       type,
       sender: sender.user_id,
       content,
       ...(redacts !== undefined && { redacts }),
-      ...given(options),
       transaction: transactionOf(sender, `send/${roomId}/${type}`, txnId),
+      ...given(options),
     },
   ]);
   return accepted(result).event_id;
