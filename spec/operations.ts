@@ -3,6 +3,7 @@ import * as appserviceQueries from "./appservice/queries.js";
 import * as appserviceThirdParty from "./appservice/third-party.js";
 import * as appserviceTransactions from "./appservice/transactions.js";
 import * as adminDevices from "./admin/devices.js";
+import * as adminJoins from "./admin/joins.js";
 import * as adminMedia from "./admin/media.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminRegistrationTokens from "./admin/registration-tokens.js";
@@ -86,6 +87,7 @@ export const operations: readonly Operation[] = [
   accountData,
   admin,
   adminDevices,
+  adminJoins,
   adminMedia,
   adminRegistrationTokens,
   adminReports,

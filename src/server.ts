@@ -53,6 +53,7 @@ import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
 import { RoomOwners } from "./rooms/owner.js";
+import { PartialJoins } from "./rooms/partial-joins.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
@@ -317,6 +318,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   cacheReported("inbound_events", () => transactions.bytes);
   started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
+  started.push(new PartialJoins({ ...context, process: () => registration.nid }));
   const sender = new FederationSender({
     database,
     follower,

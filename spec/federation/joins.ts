@@ -46,6 +46,7 @@ export const sendJoinV2 = operation({
   auth: "server",
   summary: "Takes a join of another server's user.",
   params: event,
+  query: Type.Object({ omit_members: Type.Optional(Type.Boolean()) }),
   body: JsonObject,
   response: joined,
 });

@@ -1,6 +1,7 @@
 // Every operation of the contract bound to its handler.
 import * as adminRegisterSpec from "../../spec/admin/register.js";
 import * as adminDevicesSpec from "../../spec/admin/devices.js";
+import * as adminJoinsSpec from "../../spec/admin/joins.js";
 import * as adminMediaSpec from "../../spec/admin/media.js";
 import * as adminRegistrationTokensSpec from "../../spec/admin/registration-tokens.js";
 import * as adminReportsSpec from "../../spec/admin/reports.js";
@@ -75,6 +76,7 @@ import * as federationServerSpec from "../../spec/federation/server.js";
 import * as federationTransactionsSpec from "../../spec/federation/transactions.js";
 import * as adminRegister from "./admin/register.js";
 import * as adminDevices from "./admin/devices.js";
+import * as adminJoins from "./admin/joins.js";
 import * as adminMedia from "./admin/media.js";
 import * as adminRegistrationTokens from "./admin/registration-tokens.js";
 import * as adminReports from "./admin/reports.js";
@@ -155,6 +157,7 @@ export const routes: readonly Route[] = [
   bind(accountDataSpec, accountData),
   bind(accountPagesSpec, accountPages),
   bind(adminDevicesSpec, adminDevices),
+  bind(adminJoinsSpec, adminJoins),
   bind(adminMediaSpec, adminMedia),
   bind(adminRegistrationTokensSpec, adminRegistrationTokens),
   bind(adminReportsSpec, adminReports),

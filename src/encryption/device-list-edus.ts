@@ -3,7 +3,7 @@
 import type { LocalServers } from "../config.js";
 import { type DeviceId, parseDeviceId, parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import type { OwedEdu } from "../storage/destinations.js";
-import { deviceStreams, type DeviceStream, listsMissedBy, newlySharingServers, streamId, TOLD_CHANGES } from "../storage/device-lists.js";
+import { deviceStreams, type DeviceStream, listsMissedBy, listsMissedInRooms, newlySharingServers, streamId, TOLD_CHANGES } from "../storage/device-lists.js";
 import type { Interning } from "../storage/interning.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import { serversSharing } from "../storage/presence.js";
@@ -36,7 +36,10 @@ export async function deviceListEdus(context: DeviceEduContext, tx: Queryable, e
     kind === "state_change" && user_nid !== undefined && room_nid !== undefined && reference !== undefined ? [{ user_nid, room_nid, position }] : [],
   );
   const met = await newlySharingServers(tx, joins, servers.names);
-  const nids = [...new Set([...changes, ...met].map(({ user_nid }) => user_nid))];
+  // A room's members are known whole: what its servers missed until now.
+  const completed = entries.flatMap(({ kind, room_nid, reference }) => (kind === "invalidation" && room_nid !== undefined && reference === undefined ? [room_nid] : []));
+  const missed = await listsMissedInRooms(tx, completed, servers.names);
+  const nids = [...new Set([...changes, ...met, ...missed].map(({ user_nid }) => user_nid))];
   if (nids.length === 0) return [];
   const about = await shown(context, tx, nids);
   const sharing = await serversSharing(readsOf(tx), [...new Set(changes.map(({ user_nid }) => user_nid))], servers.names);
@@ -47,7 +50,11 @@ export async function deviceListEdus(context: DeviceEduContext, tx: Queryable, e
     const user = about.get(user_nid);
     return user === undefined ? [] : introduction(context, user, joins.findLast((join) => join.user_nid === user_nid)?.position ?? 0).map((edu) => forServer(edu, server_name));
   });
-  return [...introduced, ...owed];
+  const madeUp = missed.flatMap(({ user_nid, server_name, position }) => {
+    const user = about.get(user_nid);
+    return user === undefined ? [] : [...introduction(context, user, position), ...signingKeys(user, position)].map((edu) => forServer(edu, server_name));
+  });
+  return [...introduced, ...madeUp, ...owed];
 }
 
 /** What a server has to be told that was away: the lists that changed after a position, as they are now. */

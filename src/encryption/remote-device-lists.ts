@@ -8,6 +8,7 @@ import { isObject, type JsonObject, type JsonValue, own, ownString } from "../pr
 import { type CrossSigningKey, removeCrossSigningKeys, setCrossSigningKeys, USAGES } from "../storage/cross-signing.js";
 import type { Tx } from "../storage/database.js";
 import { logHead } from "../storage/log.js";
+import { isInPartialRoom } from "../storage/partial-state.js";
 import {
   beginFetch,
   forgetRemoteLists,
@@ -149,13 +150,20 @@ async function keepLists(tx: Tx, lists: readonly ToldList[], fetched: number, ch
   if (keys.length > 0) await setCrossSigningKeys(tx, keys);
 }
 
-/** The user of whom a server speaks, if that is its own and shares a room with us. */
-async function followedUser({ database, interning, servers }: EncryptionContext, origin: ServerName, content: JsonObject): Promise<NumberedUser | undefined> {
+interface FollowedUser extends NumberedUser {
+  /** Whether they are known to share a room with us. */
+  readonly isThere: boolean;
+}
+
+/** The user of whom a server speaks, if that is its own and shares a room with us, or may do so where not all members are known. */
+async function followedUser({ database, interning, servers }: EncryptionContext, origin: ServerName, content: JsonObject): Promise<FollowedUser | undefined> {
   const user_id = parseUserId(own(content, "user_id"));
   if (user_id === undefined || serverNameOf(user_id) !== origin) return undefined;
-  const user_nid = (await interning.findUsers([user_id])).get(user_id);
-  if (user_nid === undefined || !(await sharingWithUs(database, [user_nid], servers.names)).has(user_nid)) return undefined;
-  return { user_id, user_nid };
+  const known = (await interning.findUsers([user_id])).get(user_id);
+  if (known !== undefined && (await sharingWithUs(database, [known], servers.names)).has(known)) return { user_id, user_nid: known, isThere: true };
+  if (!(await isInPartialRoom(database, origin))) return undefined;
+  const user_nid = known ?? (await interning.users([user_id])).get(user_id);
+  return user_nid === undefined ? undefined : { user_id, user_nid, isThere: false };
 }
 
 /** Takes `m.device_list_update`. What follows what we have is applied, else the list is asked for again. */
@@ -172,8 +180,9 @@ export async function takeDeviceListUpdate(context: EncryptionContext, origin: S
   await context.database.transaction(async (tx) => {
     const list = await lockRemoteList(tx, user_nid);
     if (list === undefined) {
-      // Nobody here has the list. That somebody has a device who has no keys for it changes nothing for anybody.
-      if (deleted || device?.keys !== null) ownKeysChanged(context, tx, user_nid);
+      // Nobody here has the list. That somebody has a device who has no keys for it changes nothing for anybody; but of who may be
+      // in a room, it is all that their server says before they turn out to be there.
+      if (deleted || device?.keys !== null || !user.isThere) ownKeysChanged(context, tx, user_nid);
       return;
     }
     const at = list.stream_id;

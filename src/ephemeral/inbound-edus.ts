@@ -11,6 +11,7 @@ import { findRoom, type Room } from "../rooms/current-state.js";
 import type { Sender } from "../rooms/receive.js";
 import { requireAllowedServer } from "../rooms/server-view.js";
 import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
+import { hasJoinedMembers } from "../storage/event-graph.js";
 import { joinedAnywhere, joinedUsers } from "../storage/memberships.js";
 import { isPresenceState, type UserPresence } from "../storage/presence.js";
 import type { Presence } from "./presence.js";
@@ -47,7 +48,7 @@ async function takeTyping(context: InboundContext, origin: ServerName, content: 
   const room = await allowedRoom(context, origin, own(content, "room_id"));
   const typing = own(content, "typing");
   if (user === undefined || room === undefined || typeof typing !== "boolean") return;
-  const nids = await membersAmong(context, room, [user]);
+  const nids = await membersAmong(context, origin, room, [user]);
   if (nids.has(user)) context.typing.set(room.nid, user, typing);
 }
 
@@ -61,7 +62,7 @@ async function takeReceipts(context: InboundContext, origin: ServerName, content
       const user = userOf(origin, id);
       return user === undefined || !isObject(receipt) ? [] : [{ user, receipt }];
     });
-    const nids = await membersAmong(context, room, said.map(({ user }) => user));
+    const nids = await membersAmong(context, origin, room, said.map(({ user }) => user));
     const told = said.flatMap(({ user, receipt }): ToldReceipt[] => {
       const user_nid = nids.get(user);
       const ids = own(receipt, "event_ids");
@@ -118,8 +119,9 @@ async function allowedRoom(context: InboundContext, origin: ServerName, value: J
   return room;
 }
 
-/** Numbers of those of some users who are in the room. */
-async function membersAmong(context: InboundContext, room: Room, users: readonly UserId[]): Promise<Map<string, number>> {
+/** Numbers of those of some users of a server who are in the room; all of them where the server is and its members are not known yet. */
+async function membersAmong(context: InboundContext, origin: ServerName, room: Room, users: readonly UserId[]): Promise<Map<string, number>> {
+  if (room.whole_since === null && (await hasJoinedMembers(context.database, room.nid, origin))) return await context.interning.users(users);
   const nids = await context.interning.findUsers(users);
   const joined = await joinedUsers(context.database, room.nid, [...nids.values()]);
   return new Map([...nids].filter(([, nid]) => joined.has(nid)));

@@ -11,7 +11,7 @@ import type { Database } from "../storage/database.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
 import { badgeOwed } from "../storage/push-outbox.js";
-import { type Receipt, receiptPlace, receiptSet, receiptsChanged } from "../storage/receipts.js";
+import { type Receipt, type ReceiptAhead, receiptPlace, receiptsAheadSet, receiptsChanged, receiptSet } from "../storage/receipts.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
 import { MAIN_TIMELINE, WHOLE_ROOM } from "../storage/threads.js";
@@ -89,7 +89,13 @@ export interface ToldReceipt {
   readonly ts: number;
 }
 
-/** Notes what another server says of its users in a room; what does not fit the room is left out, what would go back, too. */
+/** Longest event id (appendix "Event IDs"). */
+const MAX_ID = 255;
+
+/**
+ * Notes what another server says of its users in a room; what does not fit the room is left out, what would go back, too. A receipt
+ * may come before its event: it is shown all the same.
+ */
 export async function noteTold({ database, committer }: ReceiptContext, room_nid: number, told: readonly ToldReceipt[]): Promise<void> {
   const named = told.flatMap(({ event_id, thread_id = "main" }) => (thread_id === "main" ? [event_id] : [event_id, thread_id]));
   const events = await eventsById(database, [...new Set(named)]);
@@ -99,10 +105,16 @@ export async function noteTold({ database, committer }: ReceiptContext, room_nid
     if (event === undefined || thread === undefined) return [];
     return [{ room_nid, user_nid, thread, kind: "m.read", event_nid: event.nid, ordinal: event.ordinal ?? 0, ts }];
   });
-  if (receipts.length === 0) return;
-  const users = [...new Set(receipts.map(({ user_nid }) => user_nid))];
+  const ahead = new Map<number, ReceiptAhead>();
+  for (const { user_nid, event_id, thread_id, ts } of told) {
+    if (events.has(event_id) || event_id.length > MAX_ID || (thread_id !== undefined && thread_id !== "main")) continue;
+    ahead.set(user_nid, { user_nid, event_id, thread: thread_id === undefined ? WHOLE_ROOM : MAIN_TIMELINE, ts });
+  }
+  const here = [...new Set(receipts.map(({ user_nid }) => user_nid))];
+  const users = [...new Set([...here, ...ahead.keys()])];
+  if (users.length === 0) return;
   await committer.submit({
-    statements: receipts.flatMap(receiptSet),
+    statements: [...receipts.flatMap(receiptSet), ...receiptsAheadSet(room_nid, [...ahead.values()], here)],
     entries: users.map((user_nid) => ({ kind: "receipt", user_nid, room_nid })),
   });
 }

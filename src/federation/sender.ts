@@ -11,6 +11,7 @@ import {
   catchUp,
   type ClaimedDestination,
   claimDestinations,
+  eventsMissedInRooms,
   failingDestinations,
   nextOwed,
   noteFailed,
@@ -196,6 +197,8 @@ export class FederationSender implements AsyncDisposable {
         .filter((destination) => !servers.isLocal(destination) && !isFrom(row, destination) && federation.policy.allows(destination))
         .map((destination) => ({ destination, position: row.position, event_nid: row.nid })),
     );
+    const completed = entries.flatMap(({ kind, room_nid, reference }) => (kind === "invalidation" && room_nid !== undefined && reference === undefined ? [room_nid] : []));
+    events.push(...(await eventsMissedInRooms(tx, completed, servers.names)).filter(({ destination }) => federation.policy.allows(destination)));
     const edus = await this.#options.edusOf(tx, entries);
     await owe(tx, [...events, ...(await this.#stickyForArrivals(tx, [...rows.values()]))], edus, entries.at(-1)?.position ?? 0);
   }

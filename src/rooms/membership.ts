@@ -115,6 +115,10 @@ export async function joinRoom(
     memberProfiles(context, [user_id]),
   ]);
   const before = state.get(memberTuple(user_id));
+  // Of whom nothing is known, other servers may know something.
+  if (before === undefined && room.whole_since === null) {
+    return await elsewhere((await serversOfRoom(database, room.nid, MAX_SERVERS)).filter((server) => !context.servers.isLocal(server)));
+  }
   const joined = membershipAmong(state, user_id) === "join";
   const follow = (): Promise<void> =>
     followPredecessor(context, user, { room_id: roomId, room_nid: room.nid }, state.get(CREATE)?.content ?? {}, true);

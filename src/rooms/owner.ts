@@ -43,6 +43,7 @@ export interface CreatedRoom {
 
 const SUBMIT = "rooms/submit";
 const RECEIVE = "rooms/receive";
+const COMPLETE = "rooms/complete";
 /** How much of its bound the memory of rooms is brought down to when it has gone over it. */
 const KEPT_SHARE = 0.9;
 const ATTEMPTS = 8;
@@ -72,6 +73,7 @@ export class RoomOwners {
     this.methods = new Map([
       [SUBMIT, (payload: unknown) => this.#submitted(payload)],
       [RECEIVE, (payload: unknown) => this.#received(payload)],
+      [COMPLETE, (payload: unknown) => this.#completed(payload)],
     ]);
   }
 
@@ -116,6 +118,41 @@ export class RoomOwners {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS * attempt));
     }
     throw unknownError(503, "The room cannot be written to at the moment: try again.");
+  }
+
+  /** Puts the whole state of a room of which a part was known, or gives that up: whether all that it takes is here. Throws as `submit`. */
+  async complete(roomId: RoomId, giveUp = false): Promise<boolean> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const complete = await this.#completeHere(roomId, giveUp);
+      if (complete !== null) return complete;
+      const owner = await roomOwner(this.#services.database, roomId);
+      if (owner === undefined) throw notFound("There is no such room.");
+      if (owner.address !== null && owner.owner !== this.#registration.nid) {
+        const answer = await this.#transport.call(owner.address, COMPLETE, { room_id: roomId, give_up: giveUp });
+        if (typeof answer === "boolean") return answer;
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * attempt));
+    }
+    throw unknownError(503, "The room cannot be written to at the moment: try again.");
+  }
+
+  /** Another process's word that a room can be completed which it believes to be ours: null if it is not. */
+  async #completed(payload: unknown): Promise<unknown> {
+    const { room_id, give_up } = payload as { readonly room_id: RoomId; readonly give_up: boolean };
+    return await this.#completeHere(room_id, give_up);
+  }
+
+  /** As `complete`; null if the room is not ours. */
+  async #completeHere(roomId: RoomId, giveUp: boolean): Promise<boolean | null> {
+    const worker = await this.#worker(roomId);
+    if (worker === undefined) return null;
+    try {
+      return await worker.complete(giveUp);
+    } catch (error) {
+      this.#forget(roomId, worker);
+      if (error instanceof RoomLostError || sqlState(error) === FENCED) return null;
+      throw outward(error);
+    }
   }
 
   async #receiveHere(roomId: RoomId, events: readonly ReceivedEvent[]): Promise<Received | undefined> {

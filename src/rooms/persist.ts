@@ -11,10 +11,12 @@ import { addRelationships, type RelationshipRow } from "../storage/event-relatio
 import { gapsFilled } from "../storage/gaps.js";
 import type { LogEntry } from "../storage/log-entry.js";
 import type { Allotment } from "../storage/numbers.js";
+import { rejudgeEvents, type RejudgedRow } from "../storage/partial-state.js";
 import {
   type AuthChainLinkRow,
   type AuthChainRow,
   type BodyRow,
+  type BoundStatement,
   type CurrentStateRow,
   type EventRow,
   type FenceRow,
@@ -155,6 +157,7 @@ export class RoomChange {
   readonly #currentState = new Map<number, CurrentStateRow>();
   readonly #memberships = new Map<number, MembershipRow>();
   readonly #entries: LogEntry[] = [];
+  readonly #alongside: BoundStatement[] = [];
 
   constructor(
     memory: RoomMemory,
@@ -213,6 +216,20 @@ export class RoomChange {
     memory.extremities = [...memory.extremities.filter((end) => !accepted.previous.includes(end)), { nid, event }];
   }
 
+  /** Writes with the change how much is known of the room's state; that is told in the log. */
+  noteKnowledge(statement: BoundStatement): void {
+    this.#alongside.push(statement);
+    this.#entries.push({ kind: "invalidation", room_nid: this.#memory.nid });
+  }
+
+  /** Writes how events that we have were judged anew; `accepted` are those of them that count from now on. */
+  rejudge(rows: readonly RejudgedRow[], accepted: ReadonlySet<number>): void {
+    const room_nid = this.#memory.nid;
+    if (rows.length > 0) this.#alongside.push(rejudgeEvents(rows));
+    for (const { nid } of rows) this.#entries.push({ kind: "invalidation", room_nid, reference: nid });
+    for (const nid of accepted) this.#entries.push({ kind: "history", room_nid, reference: nid });
+  }
+
   /** The change as the committer takes it. The memory's revision is then what the room's will be. */
   item(): CommitItem {
     const memory = this.#memory;
@@ -228,6 +245,7 @@ export class RoomChange {
     const statements = [
       ...(this.#promoted.length > 0 ? [removeOutliers(this.#promoted)] : []),
       ...(this.#found.size > 0 ? [gapsFilled(memory.nid, this.#found)] : []),
+      ...this.#alongside,
       ...(this.#lateLinks.length > 0 ? [addLateLinks(this.#lateLinks)] : []),
       ...(this.#pendingRedactions.length > 0 ? [addPendingRedactions(memory.nid, this.#pendingRedactions)] : []),
       ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),

@@ -268,8 +268,23 @@ class Batch {
     if (event === undefined || stateBefore === undefined) return false;
     this.add(event, "live");
     const entry = this.#events.get(id);
-    if (entry !== undefined) entry.stateBefore = stateBefore;
+    if (entry !== undefined) entry.stateBefore = await this.#withoutItself(event, stateBefore);
     return entry !== undefined;
+  }
+
+  /** Some give the state after an event for the one before it: there, what authorises the event was in its place. */
+  async #withoutItself({ event_id, type, state_key, auth_events }: RoomEvent, given: ReadonlyMap<StateTuple, EventId>): Promise<ReadonlyMap<StateTuple, EventId>> {
+    const own = state_key === undefined ? undefined : stateTuple(type, state_key);
+    if (own === undefined || given.get(own) !== event_id) return given;
+    const stored = await eventsById(this.#context.database, auth_events);
+    const replaced = auth_events.find((id) => {
+      const one = this.#events.get(id)?.event ?? stored.get(id);
+      return one?.type === type && one.state_key === state_key;
+    });
+    const before = new Map(given);
+    before.delete(own);
+    if (replaced !== undefined) before.set(own, replaced);
+    return before;
   }
 
   /** The state before an event by its sender's account; its events join the batch as outliers. Undefined: not to be had. */

@@ -1,6 +1,6 @@
 // What a room's owner is given of other servers' events, and what becomes of them; both travel between processes as JSON.
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
-import type { EventId, RoomId } from "../protocol/identifiers.js";
+import type { EventId, RoomId, ServerName } from "../protocol/identifiers.js";
 import { type RoomVersion, roomVersion } from "../protocol/room-version.js";
 import type { StateTuple } from "../protocol/state-map.js";
 
@@ -20,6 +20,10 @@ export interface ReceivedEvent {
   readonly unjudged?: boolean;
   /** Our own way into the room: what we knew of its ends and state counts no longer. */
   readonly entry?: boolean;
+  /** With `entry`: others of ours are in the room, of which a part is known: what they did goes on beside it. */
+  readonly beside?: boolean;
+  /** With `entry`: the state before it was given without all of its memberships, and these servers are in the room. */
+  readonly partial?: { readonly servers: readonly ServerName[] };
 }
 
 /** What became of a received event. All but the first two are kept for what refers to them, and shown to nobody. */

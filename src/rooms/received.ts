@@ -12,6 +12,7 @@ import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong } from "../storage/gaps.js";
+import { beginPartialState, endPartialState } from "../storage/partial-state.js";
 import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
@@ -39,7 +40,7 @@ const OUTCOME_FLAGS = {
 } as const;
 
 /** An event that we have, as far as it matters for its successors. */
-interface Known {
+export interface Known {
   readonly nid: number;
   readonly event: RoomEvent;
   readonly flags: number;
@@ -141,7 +142,7 @@ export async function persistReceived(
     },
     {
       events: await numbers.allot("event_nids", fresh.length),
-      snapshots: await numbers.allot("snapshot_nids", fresh.reduce((sum, { event }) => sum + event.prev_events.length + 3, memory.extremities.length + 1)),
+      snapshots: await numbers.allot("snapshot_nids", fresh.reduce((sum, { event }) => sum + event.prev_events.length + 6, memory.extremities.length + 1)),
       chains: await numbers.allot("chain_nids", fresh.length),
     },
     counting,
@@ -271,7 +272,8 @@ export async function persistReceived(
     return undefined;
   };
   const outcomes = new Map<EventId, Outcome>();
-  for (const { event, as, entry, passOn, unjudged } of fresh) {
+  const isPartial = memory.partial || fresh.some(({ partial }) => partial !== undefined);
+  for (const { event, as, entry, beside, partial, passOn, unjudged } of fresh) {
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
@@ -290,17 +292,25 @@ export async function persistReceived(
     const state = given.get(event.event_id);
     let before: SnapshotChain = EMPTY_CHAIN;
     if (state !== undefined) {
+      // What is known of those who are in the room already is no less than what is told of them.
+      if (beside === true) for (const [tuple, nid] of foldChain(memory.chain)) if (!state.has(tuple)) state.set(tuple, nid);
       const changes = difference(foldChain(memory.chain), state);
       before = changes.size === 0 ? memory.chain : change.snapshot(memory.chain, changes);
     } else if (as !== "outlier") {
       before = await meet(await inOrder(previous, after));
+    }
+    if (isPartial && as !== "outlier" && (state === undefined || entry === true)) {
+      const { unknown, others } = await namedMembers(services, auths, before);
+      if (unknown.size > 0) before = change.snapshot(before, unknown);
+      if (others.size > 0) before = await meet([before, change.snapshot(before, others)]);
     }
     // 5. The state before it allows it. 6. So does the current state, or else nobody is shown it.
     if (as !== "outlier") allowed &&= authorise(memory.version, event, await authorising(event, before)).allowed;
     let outcome: Outcome = allowed ? as : as === "outlier" ? "rejected_outlier" : "rejected";
     if (outcome === "live" && entry !== true) {
       const current = await stateOfEnds();
-      const refused = !isSameSnapshot(current, before) && !authorise(memory.version, event, await authorising(event, current)).allowed;
+      // Who is not known to be in the room now may well be.
+      const refused = !isPartial && !isSameSnapshot(current, before) && !authorise(memory.version, event, await authorising(event, current)).allowed;
       if (refused || !(await isRecommended(event, current))) outcome = "soft_failed";
     }
     outcomes.set(event.event_id, outcome);
@@ -338,8 +348,12 @@ export async function persistReceived(
     if (outlier !== undefined) branches.forgetMet();
     if (entry === true) branches.forgetAll();
     if (outcome !== "live") continue;
+    const replacesEnds = entry === true && !(beside === true && memory.partial);
+    if (entry === true && partial !== undefined) change.noteKnowledge(beginPartialState(memory.nid, event.event_id, partial.servers, services.clock.now()));
+    else if (entry === true) change.noteKnowledge(endPartialState(memory.nid, "complete", [], services.clock.now()));
+    if (entry === true) memory.partial = partial !== undefined;
     const merged = new Set(previous.map((one) => one.nid));
-    ends = [...(entry === true ? [] : ends.filter((end) => !merged.has(end.nid))), { nid, event }];
+    ends = [...(replacesEnds ? [] : ends.filter((end) => !merged.has(end.nid))), { nid, event }];
     endStates.set(nid, following);
   }
 
@@ -359,12 +373,12 @@ export async function persistReceived(
 }
 
 /** What an event names as authorising it, and the create event where the room id implies it. */
-function authorisers(memory: RoomMemory, event: RoomEvent): readonly EventId[] {
+export function authorisers(memory: RoomMemory, event: RoomEvent): readonly EventId[] {
   if (!memory.version.hashedRoomIds || event.type === "m.room.create") return event.auth_events;
   return [...event.auth_events, createEventIdOfRoom(memory.roomId)];
 }
 
-function allowedByAuthEvents(memory: RoomMemory, event: RoomEvent, auths: readonly Known[]): boolean {
+export function allowedByAuthEvents(memory: RoomMemory, event: RoomEvent, auths: readonly Known[]): boolean {
   const named = new Map(
     auths.map((auth) => [auth.event.event_id, { event: auth.event, rejected: (auth.flags & FLAGS.rejected) !== 0 }]),
   );
@@ -374,7 +388,7 @@ function allowedByAuthEvents(memory: RoomMemory, event: RoomEvent, auths: readon
 }
 
 /** What `to` holds otherwise than `from`; 0: nothing any more. */
-function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<number, number>): Map<number, number> {
+export function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<number, number>): Map<number, number> {
   const changes = new Map<number, number>();
   for (const [tuple, event] of to) if (from.get(tuple) !== event) changes.set(tuple, event);
   for (const tuple of from.keys()) if (!to.has(tuple)) changes.set(tuple, 0);
@@ -385,7 +399,7 @@ function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<number, n
  * The resolution of states, by numbers. It may hold events that none of the states has: what their auth chains differ in,
  * or what lies between conflicting events, takes part as well.
  */
-async function resolveStates(
+export async function resolveStates(
   memory: RoomMemory,
   { database, interning }: RoomServices,
   states: readonly ReadonlyMap<number, number>[],
@@ -470,7 +484,7 @@ async function givenStates(
 }
 
 /** Changes of the current state with their names and events. */
-async function namedChanges(
+export async function namedChanges(
   { database, interning }: RoomServices,
   memory: RoomMemory,
   changes: ReadonlyMap<number, number>,
@@ -487,6 +501,26 @@ async function namedChanges(
     const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
     return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
   });
+}
+
+/**
+ * The members that an event names as authorising it and a state does not know of, or knows otherwise: while only a part of a room's
+ * state is known, who takes part is learned so. By numbers.
+ */
+async function namedMembers(
+  { interning }: RoomServices,
+  auths: readonly Known[],
+  before: SnapshotChain,
+): Promise<{ readonly unknown: ReadonlyMap<number, number>; readonly others: ReadonlyMap<number, number> }> {
+  const members = auths.filter(({ event, flags }) => event.type === "m.room.member" && (flags & FLAGS.rejected) === 0);
+  const tuples = await interning.tuples(members.map(({ event }) => stateTuple(event.type, event.state_key ?? "")));
+  const [unknown, others] = [new Map<number, number>(), new Map<number, number>()];
+  for (const { nid, event } of members) {
+    const tuple = tuples.get(stateTuple(event.type, event.state_key ?? ""));
+    const known = tuple === undefined ? undefined : eventAt(before, tuple);
+    if (tuple !== undefined && known !== nid) (known === undefined ? unknown : others).set(tuple, nid);
+  }
+  return { unknown, others };
 }
 
 /** State events that we have, with their places in the auth chains. */
@@ -507,12 +541,12 @@ async function slotsOf(
   return slots;
 }
 
-function asEvent(memory: RoomMemory, row: StoredEvent): RoomEvent {
+export function asEvent(memory: RoomMemory, row: StoredEvent): RoomEvent {
   return storedEvent(memory.version, row.event_id, row.json);
 }
 
 /** An event as it counts: redacted, if it was. */
-function asCounted(memory: RoomMemory, row: StoredEvent): RoomEvent {
+export function asCounted(memory: RoomMemory, row: StoredEvent): RoomEvent {
   const event = asEvent(memory, row);
   return row.redacted_by === null ? event : redactEvent(memory.version, event);
 }

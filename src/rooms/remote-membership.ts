@@ -5,32 +5,32 @@ import { MatrixError, notFound, unknownError } from "../errors.js";
 import { logger } from "../log.js";
 import { buildEvent, type ParsedEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
-import { type EventId, parseEventId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
+import { type EventId, parseEventId, parseServerName, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion, roomVersions } from "../protocol/room-version.js";
 import type { SigningKey } from "../protocol/signing.js";
 import { type StateTuple, stateTuple } from "../protocol/state-map.js";
 import { eventsById } from "../storage/events.js";
+import { hasLocalMember } from "../storage/memberships.js";
+import { failEntry, startEntry } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { adoptRoom } from "../storage/rooms.js";
-import { type CheckedEvent, checkSignatures } from "./check-events.js";
+import { listOf, readInto, STATE_BYTES, STATE_MS, writeOutliers } from "./bulk-state.js";
 import type { RoomContext, RoomUser } from "./context.js";
-import { findRoom } from "./current-state.js";
-import { inOrder } from "./event-order.js";
+import { findRoom, requireRoom } from "./current-state.js";
 import { setOutside } from "./outside.js";
+import { untilWhole } from "./whole-state.js";
 
 const log = logger("federation");
 
 const HANDSHAKE_MS = 60_000;
-/** What a server gives of a large room takes its time. */
-const STATE_MS = 300_000;
-const STATE_BYTES = 512 * 1024 * 1024;
+/** How long who joins waits for the whole state of the room, in milliseconds, where only a part of it was given. */
+const BECOMES_WHOLE_MS = 500;
+/** Servers of a room that are noted from an answer. */
+const MAX_SERVERS = 10_000;
 /** Servers that are tried for one join. */
 const MAX_TRIES = 10;
-/** Events that are read, or checked and written, at once: between them others have their turn. */
-const READ_AT_ONCE = 200;
-const WRITE_AT_ONCE = 500;
 
 /** A member event of ours, completed from what a server in the room offered. */
 interface Completed {
@@ -171,10 +171,15 @@ export async function joinElsewhere(
   via: readonly ServerName[],
   content: JsonObject,
 ): Promise<EventId> {
+  const known = await findRoom(context.database, roomId);
+  // What we know whole stays so.
+  const isWhole = known !== undefined && known.whole_since !== null && (await hasLocalMember(context.database, known.nid));
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
-    // Who has let us in sends us events at once.
-    await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId)));
+// Who has let us in sends us events at once.
+    const roomNid = await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
+    // Small rooms are known whole at once, and nobody sees that it was otherwise.
+    await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
     return join.event.event_id;
   });
 }
@@ -270,7 +275,8 @@ async function send({ federation }: RoomContext, server: ServerName, event: Room
   });
 }
 
-async function sendJoin({ federation }: RoomContext, { server, event }: Completed, roomId: RoomId): Promise<JsonObject> {
+/** As `send`, for a join; `omits`: a part of the state will do. */
+async function sendJoin({ federation }: RoomContext, { server, event }: Completed, roomId: RoomId, omits: boolean): Promise<JsonObject> {
   const path = `send_join/${encodeURIComponent(roomId)}/${encodeURIComponent(event.event_id)}`;
   const request = {
     origin: serverNameOf(event.sender),
@@ -281,7 +287,7 @@ async function sendJoin({ federation }: RoomContext, { server, event }: Complete
     maxBytes: STATE_BYTES,
   };
   try {
-    return await federation.client.request({ ...request, uri: `/_matrix/federation/v2/${path}` });
+    return await federation.client.request({ ...request, uri: `/_matrix/federation/v2/${path}${omits ? "?omit_members=true" : ""}` });
   } catch (error) {
     if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
     return await federation.client.request({ ...request, uri: `/_matrix/federation/v1/${path}` });
@@ -294,9 +300,12 @@ function wireOf(event: RoomEvent): JsonObject {
   return json as JsonObject;
 }
 
-/** Takes the state of a room over from the server that let us in. Throws FederationError for what does not fit together. */
-async function takeOver(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, answer: JsonObject): Promise<void> {
-  const { database, numbers, owners } = context;
+/**
+ * Takes the state of a room over from the server that let us in, or the part of it that was given: the number of the room. Throws
+ * FederationError for what does not fit together.
+ */
+async function takeOver(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, answer: JsonObject): Promise<number> {
+  const { database, numbers, owners, clock } = context;
   const unfit = (reason: string): FederationError => new FederationError(server, `the state of ${server} cannot be taken over: ${reason}`);
   const joined = signedBack(version, event, answer);
   const events = new Map<EventId, ParsedEvent>();
@@ -308,72 +317,41 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
   if ((ownString(create.content, "room_version") ?? "1") !== version.id) throw unfit("the room has another version than was said");
   if (version.hashedRoomIds && create.event_id.slice(1) !== roomId.slice(1)) throw unfit("the create event is of another room");
 
-  const known = await findRoom(database, roomId);
-  if (known === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
-  await writeOutliers(context, { server, version, roomId, create: create.event_id }, events);
-  // What the rules do not allow is no state, whoever says so.
-  const rows = await eventsById(database, state.map(({ event_id }) => event_id));
-  const stateBefore = new Map<StateTuple, EventId>();
-  for (const { type, state_key, event_id } of state) {
-    const row = rows.get(event_id);
-    if (state_key !== undefined && row !== undefined && (row.flags & FLAGS.rejected) === 0) stateBefore.set(stateTuple(type, state_key), event_id);
+  if ((await findRoom(database, roomId)) === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
+  const { nid: roomNid } = await requireRoom(database, roomId);
+  await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size }, clock.now());
+  try {
+    await writeOutliers(context, { server, version, roomId, roomNid, create: create.event_id }, events);
+    const beside = await hasLocalMember(database, roomNid);
+    const partial = own(answer, "members_omitted") === true ? { partial: { servers: serversIn(context, server, answer) } } : {};
+    // What the rules do not allow is no state, whoever says so.
+    const rows = await eventsById(database, state.map(({ event_id }) => event_id));
+    const stateBefore = new Map<StateTuple, EventId>();
+    for (const { type, state_key, event_id } of state) {
+      const row = rows.get(event_id);
+      if (state_key !== undefined && row !== undefined && (row.flags & FLAGS.rejected) === 0) stateBefore.set(stateTuple(type, state_key), event_id);
+    }
+    const { outcomes } = await owners.receive(version, roomId, [{ event: joined, as: "live", stateBefore, entry: true, beside, ...partial }]);
+    if (outcomes.get(joined.event_id) !== "live") {
+      const refusal = { errcode: "M_FORBIDDEN", error: "The rules of the room do not allow this join." };
+      throw new FederationError(server, `the state of ${server} does not allow the join`, { status: 403, answer: refusal });
+    }
+    log.info({ room: roomId, server, partial: "partial" in partial }, "a room was joined");
+  } catch (error) {
+    await failEntry(database, roomNid, error instanceof Error ? error.message : String(error), clock.now());
+    throw error;
   }
-  const { outcomes } = await owners.receive(version, roomId, [{ event: joined, as: "live", stateBefore, entry: true }]);
-  if (outcomes.get(joined.event_id) !== "live") throw unfit("it does not allow the join");
+  return roomNid;
+}
+
+/** The other servers in a room by the account of the one that let us in, itself among them. */
+function serversIn({ servers }: RoomContext, server: ServerName, answer: JsonObject): ServerName[] {
+  const given = listOf(answer, "servers_in_room").slice(0, MAX_SERVERS).flatMap((name) => parseServerName(name) ?? []);
+  return [...new Set([server, ...given])].filter((name) => !servers.isLocal(name));
 }
 
 /** The join as the other server gives it back, with the signature of who vouches for it; ours if it gives none, or another. */
 function signedBack(version: RoomVersion, event: RoomEvent, answer: JsonObject): RoomEvent {
   const parsed = parseEvent(version, own(answer, "event") ?? null);
   return "malformed" in parsed || parsed.redacted || parsed.event.event_id !== event.event_id ? event : parsed.event;
-}
-
-/**
- * Reads those of many events that are well formed and of the room: their ids, in their order. Between some of them others have
- * their turn.
- */
-async function readInto(events: Map<EventId, ParsedEvent>, version: RoomVersion, roomId: RoomId, wire: readonly JsonValue[]): Promise<EventId[]> {
-  const ids: EventId[] = [];
-  for (const [index, json] of wire.entries()) {
-    if (index % READ_AT_ONCE === READ_AT_ONCE - 1) await new Promise((resolve) => setImmediate(resolve));
-    const parsed = parseEvent(version, json);
-    if ("malformed" in parsed || parsed.event.room_id !== roomId) continue;
-    const { event_id } = parsed.event;
-    ids.push(event_id);
-    if (!events.has(event_id)) events.set(event_id, parsed);
-  }
-  return ids;
-}
-
-interface Source {
-  readonly server: ServerName;
-  readonly version: RoomVersion;
-  readonly roomId: RoomId;
-  readonly create: EventId;
-}
-
-/**
- * Writes those of many events whose signatures hold, each after those that authorise it. While some are written, the next are
- * checked: the one is PostgreSQL's work, the other that of the thread pool.
- */
-async function writeOutliers({ federation, owners }: RoomContext, { server, version, roomId, create }: Source, events: ReadonlyMap<EventId, ParsedEvent>): Promise<void> {
-  // Where the room id implies the create event, nothing names it, and everything needs it.
-  const order = inOrder([...events.values()].map(({ event }) => event), ({ auth_events }) => [...auth_events, create]);
-  const check = (start: number): Promise<CheckedEvent[]> =>
-    checkSignatures(federation.keyRing, version, order.slice(start, start + WRITE_AT_ONCE).flatMap(({ event_id }) => events.get(event_id) ?? []));
-  let next = check(0);
-  for (let start = 0; start < order.length; start += WRITE_AT_ONCE) {
-    const checked = await next;
-    next = check(start + WRITE_AT_ONCE);
-    // Whatever becomes of the writing, somebody has heard of this.
-    next.catch(() => undefined);
-    const outliers = checked.flatMap((result) => ("event" in result ? { event: result.event, as: "outlier" as const } : []));
-    await owners.receive(version, roomId, outliers);
-    log.info({ room: roomId, server, written: Math.min(start + WRITE_AT_ONCE, order.length), of: order.length }, "a room is being joined");
-  }
-}
-
-function listOf(answer: JsonObject, key: string): readonly JsonValue[] {
-  const list = own(answer, key);
-  return Array.isArray(list) ? list : [];
 }

@@ -68,6 +68,8 @@ export interface RoomMemory {
   counting: RoomCounting | undefined;
   /** The version of push rules that it knows. */
   rulesVersion: number;
+  /** Only a part of its state is known: what an event names as authorising it counts for who is not in that part. */
+  partial: boolean;
 }
 
 /** Bytes of one entry of the parts of a room's memory, by what heaps were seen to grow. */
@@ -104,6 +106,7 @@ export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion,
     threads: new LRUCache({ max: MAX_THREADS }),
     counting: undefined,
     rulesVersion: 0,
+    partial: false,
   };
 }
 
@@ -123,6 +126,7 @@ export async function loadRoomMemory(
   const memory = newRoomMemory(record.nid, roomId, version, owner);
   memory.revision = record.revision;
   memory.ordinal = record.ordinal;
+  memory.partial = record.whole_since === null;
   memory.chain = chainOf(links);
   memory.extremities = [...events.values()].map(({ nid, event_id, json }) => ({
     nid,

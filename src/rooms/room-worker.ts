@@ -16,6 +16,7 @@ import { eventsById, type StoredEvent } from "../storage/events.js";
 import { serversInRoom } from "../storage/joined-servers.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
 import { eventsSentUnder, transactionKey } from "../storage/transaction-ids.js";
+import { completeState } from "./complete-state.js";
 import type { DraftResult, RoomDraft } from "./draft.js";
 import { type AcceptedEvent, type AllottedNumbers, type InternedNames, type Relation, RoomChange } from "./persist.js";
 import { isSignedByPolicy, isSubjectToPolicy, POLICY, type PolicyServer, policyServerOf } from "./policy.js";
@@ -153,6 +154,16 @@ export class RoomWorker {
       signed.push(...(await Promise.all(asked)));
     }
     return signed;
+  }
+
+  /** Puts the whole state of a room of which a part was known, or gives that up: whether all that it takes is here. Throws as `submit`. */
+  async complete(giveUp: boolean): Promise<boolean> {
+    if (this.#lost) throw new RoomLostError("the room was lost before");
+    let complete = false;
+    await this.#alone(async () => {
+      complete = await completeState(this.memory, this.#services, giveUp);
+    });
+    return complete;
   }
 
   /** Waits for what is under way. */

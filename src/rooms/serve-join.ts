@@ -5,10 +5,12 @@ import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
+import { stateTuple } from "../protocol/state-map.js";
 import { hasLocalMember } from "../storage/memberships.js";
-import { eventsById } from "../storage/events.js";
+import { eventsById, type StoredEvent } from "../storage/events.js";
 import { serversOfRoom } from "../storage/room-directory.js";
-import { stateAtSnapshot } from "../storage/state.js";
+import { heroesOf, stateAtSnapshot, stateWithoutMembers } from "../storage/state.js";
+import type { Reads } from "../storage/statement.js";
 import type { RoomContext } from "./context.js";
 import { checkEvents } from "./check-events.js";
 import { CREATE, JOIN_RULES, memberTuple, POWER_LEVELS, requireRoom, type Room, stateEventsOf } from "./current-state.js";
@@ -25,6 +27,8 @@ export async function requireServedRoom(context: RoomContext, { origin }: Sender
   const room = await requireRoom(database, roomId);
   if (!(await hasLocalMember(database, room.nid))) throw notFound("This server is not in this room.");
   await requireAllowedServer(context, database, room, origin);
+  // Who could be let in, and into what, other servers know better.
+  if (room.whole_since === null) throw notFound("This server does not know the whole room yet.");
   return room;
 }
 
@@ -79,15 +83,21 @@ export async function requireMemberEvent(
 export interface JoinAnswer extends StateForServer {
   readonly event: RoomEvent;
   readonly servers: readonly ServerName[];
+  readonly membersOmitted: boolean;
 }
 
-/** Takes a join that another server has completed: what it needs to go on. Throws M_NOT_FOUND, M_INVALID_PARAM, M_FORBIDDEN. */
+/**
+ * Takes a join that another server has completed: what it needs to go on; with `omitMembers` without the memberships, but for
+ * those after whom the room is called, and without what would be told twice. Throws M_NOT_FOUND, M_INVALID_PARAM,
+ * M_FORBIDDEN.
+ */
 export async function takeJoin(
   context: RoomContext,
   sender: Sender,
   roomId: RoomId,
   eventId: EventId,
   wire: JsonObject,
+  omitMembers: boolean,
 ): Promise<JoinAnswer> {
   const { database, owners } = context;
   const room = await requireServedRoom(context, sender, roomId);
@@ -98,10 +108,22 @@ export async function takeJoin(
   return await database.snapshot(async (reads) => {
     const row = (await eventsById(reads, [eventId])).get(eventId);
     if (row === undefined) throw new Error("a join was written and is not there");
+    const servers = await serversOfRoom(reads, room.nid, MAX_SERVERS, row.sender_nid);
+    if (omitMembers) return { ...(await stateForNewcomer(context, reads, room, row)), event, servers, membersOmitted: true };
     const state = await stateAtSnapshot(reads, row.state_before);
     const whole = await stateWithAuthChain(context, reads, state.map(({ event_nid }) => event_nid));
-    return { ...whole, event, servers: await serversOfRoom(reads, room.nid, MAX_SERVERS) };
+    return { ...whole, event, servers, membersOmitted: false };
   });
+}
+
+/** The state before a join as little as does for a beginning, and what authorises it and the join that is not among it. */
+async function stateForNewcomer(context: RoomContext, reads: Reads, room: Room, join: StoredEvent): Promise<StateForServer> {
+  const names = await stateEventsOf(context, reads, room.nid, [stateTuple("m.room.name", ""), stateTuple("m.room.canonical_alias", "")]);
+  const heroes = names.size > 0 ? [] : await heroesOf(reads, room.nid, join.sender_nid);
+  const nids = await stateWithoutMembers(reads, join.state_before, heroes);
+  const { pdus, authChain } = await stateWithAuthChain(context, reads, nids, join.auth_nids);
+  const given = new Set(nids);
+  return { pdus, authChain: authChain.filter(({ row }) => !given.has(row.nid)) };
 }
 
 /** A join into a restricted room, with the signature of our user's server who vouches for it, if the user fulfils a condition. */

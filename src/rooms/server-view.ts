@@ -1,5 +1,5 @@
 // What other servers may see of a room (server-server API, "Retrieving events", "Backfilling and retrieving missing events").
-import { forbidden, notFound } from "../errors.js";
+import { forbidden, MatrixError, notFound } from "../errors.js";
 import { redactEvent } from "../protocol/event-format.js";
 import { type HistoryVisibility, historyVisibilityIn, mayServerSee } from "../protocol/history-visibility.js";
 import { createEventIdOfRoom, type EventId, parseUserId, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
@@ -126,16 +126,24 @@ export async function stateForServer(context: RoomContext, server: ServerName, r
   return await context.database.snapshot(async (reads) => {
     const view = await requireServerView(context, reads, server, roomId);
     const row = await requireEvent(reads, view, eventId);
+    if (view.room.whole_since === null) {
+      throw new MatrixError(403, "M_UNABLE_DUE_TO_PARTIAL_STATE", "This server does not know the whole state of the room yet.");
+    }
     return await stateWithAuthChain(context, reads, (await stateAtSnapshot(reads, row.state_before)).map(({ event_nid }) => event_nid));
   });
 }
 
-/** Events of a state, and all that authorises them, which may be some of the state again. */
-export async function stateWithAuthChain(context: RoomContext, reads: Reads, nids: readonly number[]): Promise<StateForServer> {
+/** Events of a state, and all that authorises them (and `also`), which may be some of the state again. */
+export async function stateWithAuthChain(
+  context: RoomContext,
+  reads: Reads,
+  nids: readonly number[],
+  also: readonly number[] = [],
+): Promise<StateForServer> {
   const state = await context.events.get(reads, nids);
   const create = [...state.values()].find(({ event }) => event.type === "m.room.create" && event.state_key === "");
   // Where the room id implies the create event nothing names it, but other servers look for it here.
-  const authorising = [...state.values()].flatMap(({ row }) => row.auth_nids).concat(create?.row.nid ?? []);
+  const authorising = [...state.values()].flatMap(({ row }) => row.auth_nids).concat(create?.row.nid ?? [], also);
   const chain = await context.events.get(reads, await authChain(reads, [...new Set(authorising)]));
   return { pdus: [...state.values()], authChain: [...chain.values()] };
 }

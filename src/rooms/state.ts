@@ -13,6 +13,7 @@ import type { ReadEvent } from "./event-cache.js";
 import { eventTexts } from "./event-page.js";
 import { isWorldReadable, requireView, type RoomView, stateAfter, viewedEvent, viewedState } from "./room-view.js";
 import { parseToken } from "./token.js";
+import { onceWhole, requireWhole } from "./whole-state.js";
 
 /** All positions of the log. */
 const ALWAYS = { after: -1, upTo: Number.MAX_SAFE_INTEGER };
@@ -21,12 +22,13 @@ const MEMBERSHIP_NAMES = ["join", "invite", "knock", "leave", "ban"] as const;
 
 /** The state events of a room: JSON text of an array. Throws M_FORBIDDEN. */
 export async function stateOfRoom(context: RoomContext, user: RoomUser, roomId: RoomId): Promise<string> {
-  return await context.database.snapshot(async (reads) => {
+  return await onceWhole(context.database, () => context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
+    requireWhole(view.room);
     const state = await viewedState(context, reads, view);
     const events = await context.events.get(reads, state.values());
     return `[${(await textsOf(context, reads, view, [...events.values()])).join(",")}]`;
-  });
+  }));
 }
 
 async function textsOf(
@@ -48,14 +50,15 @@ export async function stateEvent(
   stateKey: string,
   format: "content" | "event",
 ): Promise<string> {
-  return await context.database.snapshot(async (reads) => {
+  return await onceWhole(context.database, () => context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     const read = await viewedEvent(context, reads, view, stateTuple(type, stateKey));
+    if (read === undefined && type === "m.room.member") requireWhole(view.room);
     if (read === undefined) throw notFound("The room has no such state.");
     if (format === "content") return memberText(read.event.json, "content") ?? "{}";
     const [text] = await textsOf(context, reads, view, [read]);
     return text ?? "{}";
-  });
+  }));
 }
 
 export interface MembersRequest {
@@ -75,11 +78,12 @@ export async function membersOfRoom(
   const wanted = MEMBERSHIP_NAMES.filter(
     (name) => name !== not_membership && (membership === undefined || name === membership),
   );
-  return await context.database.snapshot(async (reads) => {
+  return await onceWhole(context.database, () => context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
+    requireWhole(view.room);
     const members = await membersAt(context, reads, view, at, wanted);
     return `{"chunk":[${(await textsOf(context, reads, view, members)).join(",")}]}`;
-  });
+  }));
 }
 
 async function membersAt(
@@ -139,9 +143,10 @@ export async function joinedMembers(
   user: RoomUser,
   roomId: RoomId,
 ): Promise<Record<string, { display_name: string | null; avatar_url: string | null }>> {
-  return await context.database.snapshot(async (reads) => {
+  return await onceWhole(context.database, () => context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     if (!view.joined && !(await isWorldReadable(context, reads, view.room))) throw forbidden("You are not in this room.");
+    requireWhole(view.room);
     const members = await roomMembers(reads, view.room.nid, ["join"]);
     const found = await context.events.get(
       reads,
@@ -156,5 +161,5 @@ export async function joinedMembers(
         },
       ]),
     );
-  });
+  }));
 }

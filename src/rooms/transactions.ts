@@ -263,7 +263,8 @@ export class InboundTransactions implements AsyncDisposable {
     const outcomes = await receiveEvents(this.#context, room, sent);
     for (const { events, results } of sent) {
       for (const { event_id } of events) {
-        if (outcomes.get(event_id) === "rejected") results.set(event_id, { error: "The rules of the room do not allow this event." });
+        // While the state is known in part the last word is not spoken.
+        if (outcomes.get(event_id) === "rejected" && room.whole_since !== null) results.set(event_id, { error: "The rules of the room do not allow this event." });
       }
     }
     const undecided = await this.#undecided(all);

@@ -40,6 +40,15 @@ const SERVERS_OF_ROOMS: Statement<{ room_nid: number; server_name: ServerName }>
   name: "destinations_servers_of_rooms", // joined_servers_pkey
   text: "SELECT room_nid, server_name FROM joined_servers WHERE room_nid = ANY ($1::bigint[]) AND members > 0 AND server_name <> ALL ($2::text[])",
 };
+const MISSED_IN_ROOMS: Statement<OwedEvent> = {
+  name: "destinations_missed_in_rooms", // room_entries_pkey, joined_servers_pkey, events_position
+  // The newest event of ours in each room: what came before it a server asks for itself.
+  text: `SELECT j.server_name AS destination, newest.position, newest.nid AS event_nid
+    FROM room_entries r CROSS JOIN LATERAL (SELECT e.nid, e.position FROM events e JOIN accounts a ON a.user_nid = e.sender_nid
+      WHERE e.room_nid = r.room_nid AND e.ordinal IS NOT NULL AND e.position > r.entered ORDER BY e.position DESC LIMIT 1) newest
+    JOIN joined_servers j ON j.room_nid = r.room_nid AND j.server_name = ANY (r.missed) AND j.members > 0
+    WHERE r.room_nid = ANY ($1::bigint[]) AND r.phase = 'complete' AND j.server_name <> ALL ($2::text[])`,
+};
 const OWE_EVENTS: Statement = {
   name: "destinations_owe_events",
   // Whoever was away for too long is brought up to date otherwise.
@@ -63,6 +72,11 @@ const NOTE_DUE: Statement = {
   text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name)
     ON CONFLICT (server_name) DO UPDATE SET due = true, owed_position = excluded.owed_position`,
 };
+
+/** What servers have to get that were in some rooms without our knowing it, now that these are known whole: the newest of our events. */
+export async function eventsMissedInRooms(reads: Queryable, roomNids: readonly number[], ours: readonly ServerName[]): Promise<OwedEvent[]> {
+  return roomNids.length === 0 ? [] : await reads.query(MISSED_IN_ROOMS, [roomNids, ours]);
+}
 
 /** The servers, other than `ours`, that were in the room of each event before it: event number to servers. */
 export async function serversBefore(

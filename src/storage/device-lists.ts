@@ -44,6 +44,16 @@ const SHARES = (reader: string, other: string): string => `EXISTS (SELECT FROM j
       ON b.room_nid = a.room_nid AND b.user_nid = ${other} AND b.until IS NULL
     WHERE a.user_nid = ${reader} AND a.until IS NULL)`;
 
+/**
+ * Whether somebody turned out to be in a room when all of its state became known, where nothing is encrypted and their list has not
+ * changed meanwhile: nobody came, and the specification asks only for those who now share an encrypted room.
+ */
+const TURNED_OUT = `EXISTS (SELECT FROM rooms JOIN room_entries e ON e.room_nid = nid
+      WHERE nid = mine.room_nid AND whole_since = other.since
+        AND NOT EXISTS (SELECT FROM current_state s JOIN state_tuples t ON t.nid = tuple_nid
+          WHERE s.room_nid = mine.room_nid AND t.type = 'm.room.encryption' AND t.state_key = '')
+        AND NOT EXISTS (SELECT FROM device_lists d WHERE d.user_nid = other.user_nid AND d.last_position > e.entered))`;
+
 const CHANGED_FOR: Statement<{ user_nid: number }> = {
   name: "device_lists_changed_for", // device_lists_changed, signed_users_pkey, joined_members_pkey, joined_members_since
   text: `SELECT user_nid FROM device_lists WHERE last_position > $2 AND (user_nid = $1 OR ${SHARES("$1", "device_lists.user_nid")})
@@ -52,7 +62,7 @@ const CHANGED_FOR: Statement<{ user_nid: number }> = {
       WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since > $2
     UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
         AND other.since > $2
-      WHERE mine.user_nid = $1 AND mine.until IS NULL
+      WHERE mine.user_nid = $1 AND mine.until IS NULL AND NOT ${TURNED_OUT}
     LIMIT ${MOST}`,
 };
 const LEFT_FOR: Statement<{ user_nid: number }> = {
@@ -74,7 +84,8 @@ const CHANGED_BETWEEN: Statement<{ user_nid: number }> = {
         OR EXISTS (SELECT FROM log WHERE log.user_nid = device_lists.user_nid AND position > $2 AND position <= $3 AND kind = $4))
     UNION SELECT user_nid FROM signed_users WHERE signer_nid = $1 AND last_position > $2 AND last_position <= $3
     UNION SELECT other.user_nid FROM joined_members mine JOIN joined_members other ON other.room_nid = mine.room_nid AND other.until IS NULL
-      WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since <= $3 AND other.since <= $3 AND (mine.since > $2 OR other.since > $2)
+      WHERE mine.user_nid = $1 AND mine.until IS NULL AND mine.since <= $3 AND other.since <= $3
+        AND (mine.since > $2 OR other.since > $2 AND NOT ${TURNED_OUT})
     LIMIT ${MOST}`,
 };
 const LEFT_BETWEEN: Statement<{ user_nid: number }> = {
@@ -153,11 +164,19 @@ const NEW_SERVERS: Statement<{ user_nid: number; server_name: ServerName }> = {
     JOIN accounts USING (user_nid)
     JOIN joined_members m ON m.user_nid = came.user_nid AND m.room_nid = came.room_nid AND m.until IS NULL AND m.since = ANY ($3::bigint[])
     JOIN joined_servers j ON j.room_nid = m.room_nid AND j.members > 0 AND j.server_name <> ALL ($4::text[])
+    JOIN rooms r ON r.nid = m.room_nid
     WHERE NOT EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.members > 0
-      WHERE o.user_nid = m.user_nid AND o.until IS NULL AND o.room_nid <> m.room_nid AND s.server_name = j.server_name)`,
+      WHERE o.user_nid = m.user_nid AND o.until IS NULL AND o.room_nid <> m.room_nid AND s.server_name = j.server_name)
+    AND (r.whole_since <= m.since OR EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.server_name = j.server_name
+        AND s.since <= o.until AND (s.until IS NULL OR s.until >= o.since)
+      JOIN device_lists d ON d.user_nid = o.user_nid AND d.last_position > least(o.until, s.until)
+      WHERE o.user_nid = m.user_nid AND o.until <= m.since))`,
 };
 
-/** The servers with which users of ours came to share a room, of those who joined rooms at some positions. */
+/**
+ * The servers with which users of ours came to share a room, of those who joined rooms at some positions. Where the room was known in
+ * part, only those that shared one before and whose list is old since: who is there is not known, and sees the join.
+ */
 export async function newlySharingServers(
   tx: Queryable,
   joins: readonly { readonly user_nid: number; readonly room_nid: number; readonly position: number }[],
@@ -183,6 +202,30 @@ const MISSED: Statement<{ user_nid: number }> = {
 /** Users of ours whose lists changed since a position and who share a room with a server. */
 export async function listsMissedBy(tx: Queryable, server: ServerName, after: number): Promise<number[]> {
   return (await tx.query(MISSED, [server, after])).map(({ user_nid }) => user_nid);
+}
+
+const MISSED_IN_ROOMS: Statement<{ user_nid: number; server_name: ServerName; position: number }> = {
+  name: "device_lists_missed_in_rooms", // room_entries_pkey, joined_members_since, device_lists_pkey, joined_servers_pkey
+  text: `SELECT DISTINCT ON (m.user_nid, s.server_name) m.user_nid, s.server_name, d.last_position AS position
+    FROM room_entries e CROSS JOIN unnest(e.missed) AS s (server_name)
+    JOIN joined_members m ON m.room_nid = e.room_nid AND m.until IS NULL
+    JOIN accounts USING (user_nid) JOIN device_lists d ON d.user_nid = m.user_nid AND d.last_position > e.entered
+    WHERE e.room_nid = ANY ($1::bigint[]) AND e.phase = 'complete' AND s.server_name <> ALL ($2::text[])
+      AND EXISTS (SELECT FROM joined_members o JOIN joined_servers j ON j.room_nid = o.room_nid AND j.server_name = s.server_name AND j.members > 0
+        WHERE o.user_nid = m.user_nid AND o.until IS NULL)
+    LIMIT 5000`,
+};
+
+/**
+ * Users of ours whose lists changed while not all servers of a room were known, and the servers that missed it, as far as they share
+ * a room with them now.
+ */
+export async function listsMissedInRooms(
+  tx: Queryable,
+  roomNids: readonly number[],
+  ours: readonly ServerName[],
+): Promise<{ user_nid: number; server_name: ServerName; position: number }[]> {
+  return roomNids.length === 0 ? [] : await tx.query(MISSED_IN_ROOMS, [roomNids, ours]);
 }
 
 /** A device of ours with what is told of it. */

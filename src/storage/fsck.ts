@@ -29,7 +29,8 @@ const CHECKS: Readonly<Record<string, string>> = {
     LEFT JOIN events e ON e.nid = b.nid WHERE e.nid IS NULL`,
   "the timeline of a room has a gap": `
     SELECT 'room ' || r.nid AS found FROM rooms r LEFT JOIN events e ON e.room_nid = r.nid AND (e.ordinal IS NOT NULL OR e.flags & 16 <> 0)
-    GROUP BY r.nid, r.ordinal HAVING count(e.nid) <> r.ordinal OR coalesce(max(e.ordinal), 0) <> r.ordinal`,
+    GROUP BY r.nid, r.ordinal HAVING count(e.nid) <> r.ordinal OR coalesce(max(e.ordinal), 0) > r.ordinal
+      OR (coalesce(max(e.ordinal), 0) <> r.ordinal AND NOT bool_or(e.flags & 18 = 18))`,
   "the timeline of a room is not in the order of positions": `
     SELECT 'event ' || nid AS found FROM (
       SELECT nid, position < lag(position) OVER (PARTITION BY room_nid ORDER BY ordinal) AS wrong
@@ -54,7 +55,7 @@ const CHECKS: Readonly<Record<string, string>> = {
     WITH ends AS (
       SELECT r.nid, r.extremities AS stored, r.dropped_ends AS dropped, ARRAY (SELECT e.nid FROM events e
         WHERE e.room_nid = r.nid AND e.flags = 0 AND e.ordinal IS NOT NULL AND NOT EXISTS (
-          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND (x.ordinal IS NOT NULL OR x.flags & 16 <> 0)) p
+          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.flags & 2 = 0 AND (x.ordinal IS NOT NULL OR x.flags & 16 <> 0)) p
           WHERE p.prev = e.nid)) AS nids
       FROM rooms r)
     SELECT 'room ' || nid AS found FROM ends WHERE NOT stored <@ nids
@@ -97,6 +98,17 @@ const CHECKS: Readonly<Record<string, string>> = {
   "the log speaks of an event that does not exist": `
     SELECT 'position ' || l.position AS found FROM log l LEFT JOIN events e ON e.nid = l.reference
     WHERE l.kind IN (1, 3) AND e.nid IS NULL`,
+  "a room is known in part and nobody asks for the rest": `
+    SELECT 'room ' || r.nid AS found FROM rooms r LEFT JOIN room_entries e ON e.room_nid = r.nid
+    WHERE (r.whole_since IS NULL) <> (coalesce(e.phase, '') = 'incomplete')`,
+  "the servers of a room are not counted as its members are": `
+    WITH counted AS (SELECT room_nid, server_of(u.user_id) AS server_name, count(*) AS members
+        FROM current_state c JOIN users u ON u.nid = c.user_nid WHERE c.membership = 1 GROUP BY 1, 2
+      UNION ALL SELECT room_nid, unnest(servers), 1 FROM room_entries WHERE phase = 'incomplete'),
+    wanted AS (SELECT room_nid, server_name, sum(members) AS members FROM counted GROUP BY 1, 2)
+    SELECT 'room ' || coalesce(j.room_nid, w.room_nid) || ' server ' || coalesce(j.server_name, w.server_name) AS found
+    FROM (SELECT * FROM joined_servers WHERE members <> 0) j FULL JOIN wanted w ON w.room_nid = j.room_nid AND w.server_name = j.server_name
+    WHERE j.members IS DISTINCT FROM w.members`,
   "a transaction id is of an event that does not exist": `
     SELECT 'event ' || t.event_nid AS found FROM transaction_ids t LEFT JOIN events e ON e.nid = t.event_nid
     WHERE e.nid IS NULL`,

@@ -14,16 +14,18 @@ export interface MembershipEntry {
   /** The position at which the membership became so. */
   readonly position: number;
   readonly forgotten: boolean;
+  /** Only a part of the room's state is known. */
+  readonly partial: boolean;
 }
 
 const OF_USER: Statement<MembershipEntry> = {
   name: "memberships_of_user", // memberships_pkey
-  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
+  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten, r.whole_since IS NULL AS partial
     FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1`,
 };
 const IN_ROOM: Statement<MembershipEntry> = {
   name: "memberships_in_room", // memberships_pkey
-  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten
+  text: `SELECT m.room_nid, r.room_id, r.version, m.membership, m.event_nid, m.position, m.forgotten, r.whole_since IS NULL AS partial
     FROM memberships m JOIN rooms r ON r.nid = m.room_nid WHERE m.user_nid = $1 AND r.room_id = $2`,
 };
 

@@ -2,7 +2,7 @@
 import type { RoomId } from "../protocol/identifiers.js";
 import type { BoundStatement } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
-import { fromText } from "./text.js";
+import { fromText, toText } from "./text.js";
 import { WHOLE_ROOM } from "./threads.js";
 
 /** Kinds as they are stored. `implied` is what the user did in the room; it is shown to nobody. */
@@ -32,14 +32,28 @@ export interface ShownReceipt {
 }
 
 const CHANGED: Statement<ShownReceipt> = {
-  name: "receipts_changed", // receipts_changed, then primary keys
+  name: "receipts_changed", // receipts_changed, receipts_ahead_changed, then primary keys
   text: `SELECT receipts.room_nid, events.event_id, user_id, kind, thread, root.event_id AS root, ts FROM receipts
     JOIN events ON events.nid = event_nid
     JOIN users ON users.nid = receipts.user_nid
     LEFT JOIN events AS root ON root.nid = thread AND thread > 0
     WHERE receipts.room_nid = ANY($1) AND last_position > $2 AND last_position <= $3 AND kind < 3
       AND (kind = 1 OR receipts.user_nid = $4)
+    UNION ALL SELECT room_nid, event_id, user_id, ${RECEIPT_KINDS["m.read"]}, thread, NULL, ts FROM receipts_ahead
+      JOIN users ON users.nid = user_nid WHERE room_nid = ANY($1) AND last_position > $2 AND last_position <= $3
     ORDER BY thread DESC`,
+};
+const SET_AHEAD: Statement = {
+  name: "receipts_set_ahead", // receipts_ahead_pkey
+  text: `INSERT INTO receipts_ahead (room_nid, user_nid, event_id, thread, ts, last_position)
+    SELECT $1, user_nid, event_id, thread, ts, currval('log_position')
+    FROM unnest($2::bigint[], $3::text[], $4::bigint[], $5::bigint[]) AS told (user_nid, event_id, thread, ts)
+    ON CONFLICT (room_nid, user_nid) DO UPDATE SET event_id = excluded.event_id, thread = excluded.thread, ts = excluded.ts,
+      last_position = excluded.last_position WHERE excluded.ts >= receipts_ahead.ts`,
+};
+const FORGET_AHEAD: Statement = {
+  name: "receipts_forget_ahead", // receipts_ahead_pkey
+  text: "DELETE FROM receipts_ahead WHERE room_nid = $1 AND user_nid = ANY ($2::bigint[])",
 };
 const SET: Statement = {
   name: "receipts_set", // receipts_pkey; a receipt never goes back
@@ -89,6 +103,30 @@ export function receiptSet({ room_nid, user_nid, thread, kind, event_nid, ordina
       values: [room_nid, user_nid, thread, RECEIPT_KINDS[kind], event_nid, ordinal, ts],
       atPosition: true,
     },
+  ];
+}
+
+/** A receipt on an event that is not here. */
+export interface ReceiptAhead {
+  readonly user_nid: number;
+  readonly event_id: string;
+  readonly thread: number;
+  readonly ts: number;
+}
+
+/** What notes receipts on events that are not here, one of each user, and forgets such of users who have since read what is here; for the committer. */
+export function receiptsAheadSet(roomNid: number, ahead: readonly ReceiptAhead[], since: readonly number[]): BoundStatement[] {
+  return [
+    ...(since.length === 0 ? [] : [{ statement: FORGET_AHEAD, values: [roomNid, since] }]),
+    ...(ahead.length === 0
+      ? []
+      : [
+          {
+            statement: SET_AHEAD,
+            values: [roomNid, ahead.map(({ user_nid }) => user_nid), ahead.map(({ event_id }) => toText(event_id)), ahead.map(({ thread }) => thread), ahead.map(({ ts }) => ts)],
+            atPosition: true,
+          },
+        ]),
   ];
 }
 

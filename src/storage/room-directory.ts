@@ -77,12 +77,13 @@ export async function countPublishedRooms(reads: Reads, directory: DirectoryName
 }
 
 const SERVERS: Statement<{ server: string }> = {
-  name: "room_directory_servers", // current_state_membership
-  text: `SELECT substr(u.user_id, strpos(u.user_id, ':') + 1) AS server FROM current_state c JOIN users u ON u.nid = c.user_nid
-    WHERE c.room_nid = $1 AND c.membership = 1 GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2`,
+  name: "room_directory_servers", // joined_servers_pkey
+  text: `SELECT server_name AS server FROM joined_servers WHERE room_nid = $1
+      AND members > (server_name = coalesce((SELECT server_of(user_id) FROM users WHERE nid = $3), ''))::integer
+    ORDER BY members DESC, server_name LIMIT $2`,
 };
 
-/** The servers with most joined members of a room. */
-export async function serversOfRoom(reads: Reads, roomNid: number, limit: number): Promise<ServerName[]> {
-  return (await reads.read(SERVERS, [roomNid, limit])).flatMap(({ server }) => parseServerName(server) ?? []);
+/** The servers with most joined members of a room, one of them left aside. */
+export async function serversOfRoom(reads: Reads, roomNid: number, limit: number, without = 0): Promise<ServerName[]> {
+  return (await reads.read(SERVERS, [roomNid, limit, without])).flatMap(({ server }) => parseServerName(server) ?? []);
 }

@@ -6,7 +6,7 @@ import type { Statement } from "./statement.js";
 /** Membership as it is stored. The numbers are never given another meaning. */
 export const MEMBERSHIPS = { join: 1, invite: 2, knock: 3, leave: 4, ban: 5 } as const;
 
-/** What the room did with an event, as bits; `purged_live` is of those purged that had a place in the live timeline. */
+/** What the room did with an event, as bits; `purged_live` is of those purged, or rejected later, that had a place in the live timeline. */
 export const FLAGS = { outlier: 1, rejected: 2, soft_failed: 4, purged: 8, purged_live: 16 } as const;
 
 export interface NewRoomRow {

@@ -13,6 +13,8 @@ export interface RoomRecord {
   readonly extremities: readonly number[];
   readonly ordinal: number;
   readonly snapshot: number | null;
+  /** Since which position all of its state is known; null while it is not. */
+  readonly whole_since: number | null;
 }
 
 const CLAIM: Statement<RoomRecord> = {
@@ -20,7 +22,7 @@ const CLAIM: Statement<RoomRecord> = {
   // A new revision fences off the owner before, should it still believe itself the owner. rooms_room_id_key
   text: `UPDATE rooms SET owner = $2, revision = revision + 1
     WHERE room_id = $1 AND (owner IS NULL OR owner = $2 OR ${isDeadProcess("rooms.owner")})
-    RETURNING nid, version, revision, extremities, ordinal, snapshot`,
+    RETURNING nid, version, revision, extremities, ordinal, snapshot, whole_since`,
 };
 
 const OWNER: Statement<{ owner: number | null; address: string | null }> = {
@@ -48,15 +50,17 @@ export interface RoomNames {
   readonly nid: number;
   readonly room_id: RoomId;
   readonly version: string;
+  /** Since which position all of its state is known; null while it is not, 0: it always was. */
+  readonly whole_since: number | null;
 }
 
 const BY_ID: Statement<RoomNames> = {
   name: "rooms_by_id",
-  text: "SELECT nid, room_id, version FROM rooms WHERE room_id = ANY($1)",
+  text: "SELECT nid, room_id, version, whole_since FROM rooms WHERE room_id = ANY($1)",
 };
 const BY_NID: Statement<RoomNames> = {
   name: "rooms_by_nid",
-  text: "SELECT nid, room_id, version FROM rooms WHERE nid = ANY($1)",
+  text: "SELECT nid, room_id, version, whole_since FROM rooms WHERE nid = ANY($1)",
 };
 
 /** Rooms by their ids; unknown ones are left out. */

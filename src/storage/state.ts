@@ -92,6 +92,36 @@ const SNAPSHOT_TUPLES: Statement<StateEventEntry> = {
   text: `${AT_SNAPSHOT} AND (t.type, t.state_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))`,
 };
 
+const WITHOUT_MEMBERS: Statement<{ event_nid: number }> = {
+  name: "state_at_snapshot_without_members", // of those with many members only numbers are read
+  text: `WITH ${CHAIN}, folded AS (
+      SELECT DISTINCT ON (change.tuple_nid) change.tuple_nid, change.event_nid
+      FROM chain CROSS JOIN LATERAL unnest(chain.tuple_nids, chain.event_nids) AS change (tuple_nid, event_nid)
+      ORDER BY change.tuple_nid, chain.number DESC)
+    SELECT c.event_nid FROM folded c JOIN events e ON e.nid = c.event_nid
+    WHERE c.event_nid <> 0 AND (c.event_nid = ANY ($2::bigint[]) OR e.type_nid <> ALL (ARRAY (SELECT nid FROM event_types WHERE type = 'm.room.member')))`,
+};
+
+/** The events of a snapshot's state but for memberships; of these only those that are among `members`. */
+export async function stateWithoutMembers(reads: Reads, snapshot: number | null, members: readonly number[]): Promise<number[]> {
+  if (snapshot === null) return [];
+  return (await reads.read(WITHOUT_MEMBERS, [snapshot, members])).map(({ event_nid }) => event_nid);
+}
+
+const HEROES: Statement<{ event_nid: number }> = {
+  name: "state_heroes", // current_state_membership
+  text: `WITH heroes AS MATERIALIZED (SELECT event_nid, membership FROM current_state WHERE room_nid = $1 AND membership IS NOT NULL AND user_nid <> $2)
+    (SELECT event_nid FROM heroes WHERE membership IN (1, 2) ORDER BY event_nid LIMIT $3)
+    UNION ALL (SELECT event_nid FROM heroes WHERE membership IN (4, 5) AND NOT EXISTS (SELECT FROM heroes WHERE membership IN (1, 2))
+      ORDER BY event_nid LIMIT $3)`,
+};
+const MOST_HEROES = 5;
+
+/** The memberships of those after whom a room without a name is called, for a reader (client-server API, "m.heroes"). */
+export async function heroesOf(reads: Reads, roomNid: number, reader: number): Promise<number[]> {
+  return (await reads.read(HEROES, [roomNid, reader, MOST_HEROES])).map(({ event_nid }) => event_nid);
+}
+
 /** The state of a snapshot, as StoredEvent.state_before names it; null is the empty state. */
 export async function stateAtSnapshot(database: Reads, snapshot: number | null): Promise<StateEventEntry[]> {
   return snapshot === null ? [] : (await database.read(SNAPSHOT, [snapshot])).map(decoded);

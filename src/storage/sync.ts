@@ -14,13 +14,15 @@ export interface MembershipNow {
   readonly membership: number;
   readonly event_nid: number;
   readonly position: number;
+  /** Since which position all of the room's state is known; null while it is not. */
+  readonly whole_since: number | null;
 }
 
 /** $1 user, $2 position: the rooms of a local user, but those that were left by then and forgotten. */
 export const MEMBERSHIPS_OF_USER: Statement<MembershipNow> = {
   name: "sync_memberships",
   // The event's position: forgetting gives the row a later one. An outlier was there before it meant anything.
-  text: `SELECT memberships.room_nid, room_id, version, membership, event_nid,
+  text: `SELECT memberships.room_nid, room_id, version, membership, event_nid, rooms.whole_since,
       CASE WHEN events.flags & 1 <> 0 AND NOT forgotten THEN memberships.position ELSE events.position END AS position
     FROM memberships JOIN rooms ON rooms.nid = room_nid JOIN events ON events.nid = event_nid
     WHERE user_nid = $1 AND (NOT forgotten OR events.position > $2)`,

@@ -32,7 +32,7 @@ const FIND: Statement<FoundUser> = {
       (SELECT value FROM profile_fields WHERE user_nid = candidate.nid AND name = 'avatar_url') AS avatar_url
     FROM (
         SELECT u.nid, u.user_id, name.value AS displayname, account.user_nid IS NOT NULL AS is_local, best.rank
-        FROM (SELECT user_nid, min(rank) AS rank FROM found WHERE user_nid <> $1 GROUP BY user_nid) best
+        FROM (SELECT user_nid, min(rank) AS rank FROM found GROUP BY user_nid) best
         JOIN users u ON u.nid = best.user_nid
         LEFT JOIN accounts account ON account.user_nid = u.nid
         LEFT JOIN LATERAL (SELECT value, folded FROM profile_fields WHERE user_nid = u.nid AND profile_fields.name = 'displayname' LIMIT 1) name ON true

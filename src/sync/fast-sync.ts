@@ -62,6 +62,7 @@ export async function fastSync(
   const { rooms } = watched;
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
+  if (!filter.lazyLoadMembers && watched.partial.size > 0) return undefined;
   if (filter.related !== undefined || since.toDevice !== undefined) return undefined;
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
@@ -126,7 +127,7 @@ function newsOf(
     if (kind === "event" && reference !== undefined) room.events.push(reference);
     else if (kind === "receipt") room.receipts = true;
     else if (kind === "state_change") room.changes += 1;
-    else if (kind !== "invalidation") return false;
+    else if (kind !== "invalidation" || reference === undefined) return false;
     return true;
   };
   if (all.length <= Math.max(FEW_ENTRIES, rooms.size)) return all.every(take) ? news : undefined;

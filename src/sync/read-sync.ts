@@ -116,6 +116,8 @@ class SyncRead {
   #upTo = 0;
   #oldest = 0;
   #joined = new Set<number>();
+  /** The rooms whose members became known since the token, and when. */
+  readonly #completed = new Map<number, number>();
 
   constructor(services: SyncServices, reads: Reads, reader: SyncReader, request: SyncRequest) {
     this.#services = services;
@@ -144,8 +146,10 @@ class SyncRead {
     this.#shownTo = { ...this.#shownTo, ignored };
     this.#upTo = Math.max(head?.position ?? 0, this.#after);
     this.#oldest = head?.oldest ?? 0;
-    const rooms = memberships.filter(({ room_id }) => filter.room(room_id));
-    for (const { room_nid, membership } of memberships) if (membership === MEMBERSHIPS.join) this.#joined.add(room_nid);
+    // Who wants to be told of all members is told of a room as soon as they are known.
+    const told = filter.lazyLoadMembers ? memberships : memberships.filter(({ membership, whole_since }) => membership !== MEMBERSHIPS.join || whole_since !== null);
+    const rooms = told.filter(({ room_id }) => filter.room(room_id));
+    for (const { room_nid, membership } of told) if (membership === MEMBERSHIPS.join) this.#joined.add(room_nid);
 
     const windows = await this.#windows(rooms);
     const range = { after: this.#after, upTo: this.#upTo };
@@ -198,6 +202,11 @@ class SyncRead {
     const { since, resync, fullState, filter } = this.#request;
     const incremental = since !== undefined && !resync;
     const joins = incremental ? await this.#joins(rooms) : new Map<number, Join>();
+    for (const { room_nid, membership, whole_since } of rooms) {
+      if (membership !== MEMBERSHIPS.join || whole_since === null || whole_since <= this.#after) continue;
+      this.#completed.set(room_nid, whole_since);
+      if (incremental && !filter.lazyLoadMembers) joins.set(room_nid, { isNew: true, after: joins.get(room_nid)?.after ?? 0 });
+    }
     const windows: RoomWindow[] = [];
     for (const { room_nid, room_id, membership, position } of rooms) {
       if (membership === MEMBERSHIPS.join) {
@@ -321,6 +330,8 @@ class SyncRead {
       ? await stateChanges(this.#reads, rooms, range)
       : await stateChangedSince(this.#reads, rooms, this.#after);
     for (const change of changes) {
+      // With lazy loading, who was there all the time is shown when it matters.
+      if (change.type === MEMBER && this.#completed.get(change.room_nid) === change.position && this.#request.filter.lazyLoadMembers) continue;
       const list = byRoom.get(change.room_nid);
       if (list === undefined) byRoom.set(change.room_nid, [change]);
       else list.push(change);

@@ -26,6 +26,8 @@ export class WatchedUser {
   readonly user_nid: number;
   /** The rooms joined, by number, as of `exactFrom`; undefined while they are (again) being loaded. */
   rooms: ReadonlyMap<number, string> | undefined;
+  /** Those of them of which only a part of the state is known. */
+  partial: ReadonlySet<number> = new Set();
   /** The ids of the users whom they ignore. */
   ignored: ReadonlySet<string> = new Set();
   /** From this position on `rooms` and `ignored` are right, until a membership or the list of ignored users changes. */
@@ -178,7 +180,11 @@ export class WatchedUsers implements Disposable {
     const woken = new Set<WatchedUser>();
     const devices = new Set<number>();
     for (const { kind, room_nid, user_nid, reference } of entries) {
-      for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) woken.add(user);
+      for (const user of (room_nid === undefined ? undefined : this.#byRoom.get(room_nid)) ?? []) {
+        woken.add(user);
+        const watched = room_nid !== undefined && kind === "invalidation" && user.partial.has(room_nid) ? this.#users.get(user.user_nid) : undefined;
+        if (watched !== undefined) this.#outdated(watched);
+      }
       if (user_nid === undefined) continue;
       if (kind === "presence") this.#presenceChanged(user_nid);
       if (kind === "device_list") devices.add(user_nid);
@@ -230,6 +236,7 @@ export class WatchedUsers implements Disposable {
           // The rows may be ahead of what the follower has told; they are right from the latest of them on.
           watched.user.exactFrom = rows.reduce((latest, { position }) => Math.max(latest, position), head);
           const joined = rows.filter(({ membership }) => membership === MEMBERSHIPS.join);
+          watched.user.partial = new Set(joined.filter(({ partial }) => partial).map(({ room_nid }) => room_nid));
           // Memberships are kept of our users; those of others are wanted for whom they share rooms with.
           this.#setRooms(
             watched,

@@ -14,10 +14,10 @@ describe("joins of large rooms", () => {
     await using peer = await startPeer();
     const forged = (event: Readonly<Record<string, unknown>>, name: string): boolean =>
       event["state_key"] === `@${name}:${peer.name}` && objectAt(event, "content")["membership"] === "join";
-    const { roomId } = residentRoom(peer, 1_200, (event) =>
+    const { roomId } = residentRoom(peer, 1_200, { change: (event) =>
       // Of both kinds of lies: a signature that is not one of this event, and a content that is not what was signed.
       forged(event, "member7") ? { ...event, depth: 1 } : forged(event, "member8") ? { ...event, content: { membership: "join", displayname: "Mallory" } } : event,
-    );
+    });
     const alice = await server.register("alice");
     const joined = await alice.post(`${V3}/join/${encodeURIComponent(roomId)}?via=${peer.name}`);
     expect([joined.status, joined.body]).to.deep.equal([200, { room_id: roomId }]);

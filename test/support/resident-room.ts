@@ -12,13 +12,31 @@ export interface ResidentRoom {
   readonly roomId: RoomId;
   /** All of its events: its state, and the invitations that let its members in. */
   readonly events: number;
+  /** Its state by type and state key. */
+  readonly state: ReadonlyMap<string, RoomEvent>;
+  /** By which its members came, in their order; also those who have left. */
+  readonly joins: readonly RoomEvent[];
+  /** Builds and signs an event after others, without adding it to the room. */
+  readonly event: (draft: { readonly type: string; readonly state_key?: string; readonly sender: UserId; readonly content: JsonObject }, previous: readonly EventId[], auth: readonly RoomEvent[]) => RoomEvent;
+  /** An event of the room by its encoded id, as it travels. */
+  readonly find: (id: string) => JsonValue | undefined;
+  /** Lets a server answer for the room's state before its last event, once `ready` holds. */
+  readonly giveState: (server: Peer, ready?: Promise<unknown>) => void;
+}
+
+export interface ResidentOptions {
+  /** Alters events on their way. */
+  readonly change?: (event: JsonObject) => JsonObject;
+  /** The servers that are said to be in the room, where the members are left out since that was asked for. */
+  readonly omitted?: readonly string[];
+  /** Members who have left again. */
+  readonly left?: readonly number[];
 }
 
 /**
- * Makes a room that somebody lives in with `members` users, each of whom was invited; `peer` lets everybody join it. `change` alters
- * events on their way.
+ * Makes a room that somebody lives in with `members` users, each of whom was invited; `peer` lets everybody join it.
  */
-export function residentRoom(peer: Peer, members: number, change: (event: JsonObject) => JsonObject = (event) => event): ResidentRoom {
+export function residentRoom(peer: Peer, members: number, { change = (event) => event, omitted, left = [] }: ResidentOptions = {}): ResidentRoom {
   const version = roomVersion(VERSION);
   const roomId = parseRoomId(`!resident${members}:${peer.name}`);
   if (version === undefined || roomId === undefined) throw new Error("no such room");
@@ -57,12 +75,19 @@ export function residentRoom(peer: Peer, members: number, change: (event: JsonOb
   const rules = add("m.room.join_rules", "", owner, { join_rule: "public" }, [create, levels, joined]);
   const state = [create, joined, levels, rules];
   const chain = [...state];
+  const joins: RoomEvent[] = [];
   for (let number = 0; number < members; number += 1) {
     const user = userOf(`member${number}`);
     const invited = add("m.room.member", user, owner, { membership: "invite" }, [create, levels, joined, rules]);
     chain.push(invited);
-    state.push(add("m.room.member", user, user, { membership: "join", displayname: `Member ${number}` }, [create, levels, rules, invited]));
+    const join = add("m.room.member", user, user, { membership: "join", displayname: `Member ${number}` }, [create, levels, rules, invited]);
+    joins.push(join);
+    if (left.includes(number)) chain.push(join);
+    state.push(left.includes(number) ? add("m.room.member", user, user, { membership: "leave" }, [create, levels, join]) : join);
   }
+  const all = new Map([...chain, ...state].map((event) => [event.event_id, event]));
+  // Before the last event its user was invited.
+  const before = [...state.slice(0, -1), ...chain.slice(-1)];
   const wire = (event: RoomEvent): JsonValue => change(JSON.parse(event.json) as JsonObject);
   const answer = { state: state.map(wire), auth_chain: chain.map(wire), origin: peer.name, servers_in_room: [peer.name], members_omitted: false };
   peer.answer(`/_matrix/federation/v1/make_join/${encodeURIComponent(roomId)}`, ({ path }) => {
@@ -80,6 +105,38 @@ export function residentRoom(peer: Peer, members: number, change: (event: JsonOb
     };
     return { status: 200, body: { room_version: VERSION, event } };
   });
-  peer.answer(`/_matrix/federation/v2/send_join/${encodeURIComponent(roomId)}`, ({ body }) => ({ status: 200, body: { ...answer, event: body ?? null } }));
-  return { roomId, events: new Set([...state, ...chain]).size };
+  peer.answer(`/_matrix/federation/v2/send_join/${encodeURIComponent(roomId)}`, ({ body, path }) => {
+    const omits = omitted !== undefined && path.includes("omit_members=true");
+    const without = { state: [create, levels, rules].map(wire), auth_chain: [joined].map(wire), members_omitted: true, servers_in_room: [...(omitted ?? [])] };
+    return { status: 200, body: { ...answer, ...(omits && without), event: body ?? null } };
+  });
+  const find = (id: string): JsonValue | undefined => {
+    const event = all.get(decodeURIComponent(id) as EventId);
+    return event === undefined ? undefined : wire(event);
+  };
+  return {
+    roomId,
+    events: all.size,
+    find,
+    joins,
+    state: new Map(state.map((event) => [`${event.type}${event.state_key ?? ""}`, event])),
+    event: (draft, previous, auth) =>
+      buildEvent(
+        version,
+        { room_id: roomId, ...draft, origin_server_ts: Date.now(), depth: (depth += 1), prev_events: [...previous], auth_events: auth.map(({ event_id }) => event_id) },
+        peer.name,
+        peer.key,
+      ),
+    giveState: (server, ready) => {
+      server.answer(`/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}`, async () => {
+        await ready;
+        return { status: 200, body: { pdu_ids: before.map(({ event_id }) => event_id), auth_chain_ids: chain.map(({ event_id }) => event_id) } };
+      });
+      server.answer(`/_matrix/federation/v1/state/${encodeURIComponent(roomId)}`, () => ({ status: 200, body: { pdus: before.map(wire), auth_chain: chain.map(wire) } }));
+      server.answer("/_matrix/federation/v1/event/", ({ path }) => {
+        const event = find(path.split("/").at(-1) ?? "");
+        return event === undefined ? { status: 404, body: { errcode: "M_NOT_FOUND" } } : { status: 200, body: { origin: peer.name, pdus: [event] } };
+      });
+    },
+  };
 }
