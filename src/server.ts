@@ -61,6 +61,7 @@ import type { RoomServices } from "./rooms/room-services.js";
 import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
 import { SearchIndex } from "./rooms/search-index.js";
+import { JoinsUnderWay } from "./rooms/joins-under-way.js";
 import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
@@ -123,7 +124,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
 interface Later {
@@ -225,7 +226,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), hierarchies: hierarchyCache(), sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */

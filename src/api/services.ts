@@ -12,6 +12,7 @@ import type { IdentityProviders } from "../oauth/identity-providers.js";
 import type { SamlProviders } from "../oauth/saml.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { Backfills } from "../rooms/backfills.js";
+import type { JoinsUnderWay } from "../rooms/joins-under-way.js";
 import type { HierarchyCache } from "../rooms/hierarchy-cache.js";
 import type { DelayedEvents } from "../rooms/delayed-events.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
@@ -41,6 +42,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly owners: RoomOwners;
   readonly events: EventCache;
   readonly backfills: Backfills;
+  readonly joins: JoinsUnderWay;
   readonly hierarchies: HierarchyCache;
   readonly searchIndex: SearchIndex;
   readonly sync: SlidingDependencies;

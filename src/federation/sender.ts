@@ -24,6 +24,7 @@ import {
   suspendDestination,
   wakeDestinations,
 } from "../storage/destinations.js";
+import { stickyForNewServers, stickyForServer } from "../storage/sticky-events.js";
 import { eventsByNid, type StoredEvent } from "../storage/events.js";
 import { advanceReader, type LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
@@ -199,7 +200,18 @@ export class FederationSender implements AsyncDisposable {
     const completed = entries.flatMap(({ kind, room_nid, reference }) => (kind === "invalidation" && room_nid !== undefined && reference === undefined ? [room_nid] : []));
     events.push(...(await eventsMissedInRooms(tx, completed, servers.names)).filter(({ destination }) => federation.policy.allows(destination)));
     const edus = await this.#options.edusOf(tx, entries);
-    await owe(tx, events, edus, entries.at(-1)?.position ?? 0);
+    await owe(tx, [...events, ...(await this.#stickyForArrivals(tx, [...rows.values()]))], edus, entries.at(-1)?.position ?? 0);
+  }
+
+  /** Servers that come to a room are owed our sticky events of before (MSC4354): they were not told these, and do not ask. */
+  async #stickyForArrivals(tx: Tx, rows: readonly StoredEvent[]): Promise<OwedEvent[]> {
+    const { servers, federation, clock } = this.#options;
+    const arrivals = rows.flatMap((row) =>
+      concerned(row)
+        .filter((server) => !servers.isLocal(server) && federation.policy.allows(server))
+        .map((server) => ({ room_nid: row.room_nid, server, position: row.position })),
+    );
+    return await stickyForNewServers(tx, arrivals, clock.now());
   }
 
   /** Takes servers that are owed something, as many as can be sent to. */
@@ -259,7 +271,8 @@ export class FederationSender implements AsyncDisposable {
     await this.#options.database.transaction(async (tx) => {
       const edus = await this.#options.missedEdus(tx, server, after);
       await catchUp(tx, server, after);
-      await owe(tx, [], edus, after);
+      const sticky = await stickyForServer(tx, server, this.#options.clock.now());
+      await owe(tx, sticky.map((event) => ({ ...event, destination: server })), edus, after);
     });
   }
 

@@ -176,8 +176,8 @@ export async function joinElsewhere(
   const isWhole = known !== undefined && known.whole_since !== null && (await hasLocalMember(context.database, known.nid));
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
-    const answer = await sendJoin(context, join, roomId, !isWhole);
-    const roomNid = await takeOver(context, join, roomId, answer);
+// Who has let us in sends us events at once.
+    const roomNid = await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
     // Small rooms are known whole at once, and nobody sees that it was otherwise.
     await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
     return join.event.event_id;

@@ -11,6 +11,7 @@ import { expireExternal } from "./external-identities.js";
 import { expireOauth } from "./oauth.js";
 import { expireConnections } from "./sliding-connections.js";
 import { collectSnapshots } from "./snapshot-upkeep.js";
+import { expireStickyEvents } from "./sticky-events.js";
 import { expireSentKeys } from "./to-device.js";
 import { expireTransactionIds } from "./transaction-ids.js";
 
@@ -42,6 +43,7 @@ export async function keepHouse(database: Database, clock: Clock, { redactedCont
   await expireDelayed(database, clock.now() - DELAYED_MS);
   await giveUpMessages(database, clock.now() - GIVE_UP_MS);
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireStickyEvents(database, clock.now())) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireConnections(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireClaimedKeys(database)) > 0; round += 1);
