@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { Directory } from "./accounts/ldap.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
 import { RemoteProfiles } from "./accounts/remote-profiles.js";
@@ -40,6 +41,7 @@ import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { IdentityProviders } from "./oauth/identity-providers.js";
 import { jwtKey } from "./oauth/jwt-login.js";
+import { SamlProviders } from "./oauth/saml.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -52,6 +54,7 @@ import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
+import type { UserId } from "./protocol/identifiers.js";
 import { RoomOwners } from "./rooms/owner.js";
 import { PartialJoins } from "./rooms/partial-joins.js";
 import type { RoomServices } from "./rooms/room-services.js";
@@ -330,10 +333,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
-  const accounts = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox };
+  const requireFree = (user: UserId): void => requireUserFree(appservices, user);
+  const directory = config.ldap === undefined ? undefined : new Directory(config.ldap, requireFree);
+  const accounts = { ...engine, config, clock, servers, secret, passwords, directory, tokens, limiter, outbox };
   const services: Services = {
     ...accounts,
-    identityProviders: new IdentityProviders(accounts, outgoing, (user) => requireUserFree(appservices, user)),
+    identityProviders: new IdentityProviders(accounts, outgoing, requireFree),
+    samlProviders: new SamlProviders(accounts, requireFree),
     adminTasks,
     delayedEvents,
     appservices,

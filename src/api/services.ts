@@ -9,6 +9,7 @@ import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { IdentityProviders } from "../oauth/identity-providers.js";
+import type { SamlProviders } from "../oauth/saml.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { Backfills } from "../rooms/backfills.js";
 import type { JoinsUnderWay } from "../rooms/joins-under-way.js";
@@ -31,6 +32,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly signingKeys: SigningKeys;
   readonly federation: Federation;
   readonly identityProviders: IdentityProviders;
+  readonly samlProviders: SamlProviders;
   readonly remoteProfiles: RemoteProfiles;
   readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
