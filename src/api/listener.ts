@@ -59,6 +59,34 @@ function upgradableRequest(accepts: Upgrades["accepts"]): typeof IncomingMessage
   };
 }
 
+/** A path with its query, of the characters that an address may have. */
+const PATH = /^\/[!"$-~]*$/;
+
+/**
+ * The path and query that a request line names (RFC 9112, section 3.2), also where it names the whole address as for a
+ * proxy; undefined if it names none. Parsers further in throw at some of what Node lets through.
+ */
+function targetOf({ method, url = "" }: IncomingMessage): string | undefined {
+  if (PATH.test(url) || (url === "*" && method === "OPTIONS")) return url;
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return undefined;
+  const { pathname, search } = new URL(url);
+  return pathname + search;
+}
+
+/** Answers requests whose target is one; the others get 400. */
+function soundTargets(answer: Answer): Answer {
+  return (request, response) => {
+    const target = targetOf(request);
+    if (target === undefined) {
+      const body = JSON.stringify({ errcode: "M_UNRECOGNIZED", error: "The request names no path." });
+      response.writeHead(400, { "content-type": "application/json", "access-control-allow-origin": "*", connection: "close" }).end(body);
+      return;
+    }
+    request.url = target;
+    answer(request, response);
+  };
+}
+
 /** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
 export async function listen(
   { address, port, setting, certificate }: ListenerOptions,
@@ -74,11 +102,12 @@ export async function listen(
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: 5_000,
   };
+  const answerSound = soundTargets(answer);
   let server: Server | TlsServer;
   let unwatch = (): void => {};
-  if (certificate === undefined) server = createServer(options, answer);
+  if (certificate === undefined) server = createServer(options, answerSound);
   else {
-    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answer);
+    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answerSound);
     unwatch = certificate.onChange((renewed) => secure.setSecureContext({ ...renewed, minVersion: "TLSv1.2" }));
     server = secure;
   }
