@@ -223,7 +223,7 @@ describe("the edge", () => {
 
   it("refuses targets that are no path, and goes on", async () => {
     const ask = (target: string, method = "GET"): Promise<string> => raw(edge, `${method} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
-    for (const target of ["http://[::1", "//a@[::1#x", "/health#x", "*", "mailto:x", "http://a:99999999/health"]) {
+    for (const target of ["http://[::1", "//a@[::1#x", "/health#x", "*", "http://a:99999999/health"]) {
       expect(await ask(target), target).to.match(/^HTTP\/1\.1 400 [^]*M_UNRECOGNIZED/);
     }
     expect(await ask("http://elsewhere.example/health")).to.contain("200 OK");
