@@ -1,7 +1,7 @@
 // The HTTP and HTTPS listeners: bounds on time, headers and connections, health for load balancers, metrics.
 import { createServer, IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { Server as NetServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, type Config } from "../config.js";
 import { logger } from "../log.js";
@@ -29,6 +29,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Names of the settings, for the sentence that says why it cannot listen. */
   readonly setting: string;
+  /** How long open connections may ask once more when it is disposed of, in milliseconds; 0 if left out. */
+  readonly farewellMs?: number;
   /** Absent: it listens without TLS. */
   readonly certificate?: Certificate;
 }
@@ -89,7 +91,7 @@ function soundTargets(answer: Answer): Answer {
 
 /** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
 export async function listen(
-  { address, port, setting, certificate }: ListenerOptions,
+  { address, port, setting, certificate, farewellMs = 0 }: ListenerOptions,
   limits: { readonly connectionsPerAddress: number; readonly uncounted: readonly string[] },
   answer: Answer,
   upgrades?: Upgrades,
@@ -120,7 +122,7 @@ export async function listen(
     url: `${certificate === undefined ? "http" : "https"}://${at.address.includes(":") ? `[${at.address}]` : at.address}:${at.port}`,
     async [Symbol.asyncDispose]() {
       unwatch();
-      await drain(server);
+      await drain(server, farewellMs);
     },
   };
 }
@@ -176,15 +178,24 @@ function boundConnections(server: Server | TlsServer, most: number, uncounted: r
   });
 }
 
-async function drain(server: Server | TlsServer): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
-  // A connection becomes idle when its last answer has been read.
-  const sweep = setInterval(() => server.closeIdleConnections(), 100);
-  const hurry = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+/**
+ * Takes no more connections, and closes each when it has had its answer. A request that meets its connection being closed gets
+ * none: whoever has one may ask once more, and is told with the answer that it closes.
+ */
+async function drain(server: Server | TlsServer, farewellMs: number): Promise<void> {
+  // Not the close of HTTP servers, which closes idle connections at once.
+  const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve));
+  const from = performance.now() + farewellMs;
+  const sweep = setInterval(() => {
+    if (performance.now() >= from) server.closeIdleConnections();
+  }, 100);
+  if (farewellMs === 0) server.closeIdleConnections();
+  const hurry = setTimeout(() => server.closeAllConnections(), farewellMs + DRAIN_MS);
   await closed;
   clearInterval(sweep);
   clearTimeout(hurry);
+  // Ends what the HTTP server does at intervals.
+  server.close();
 }
 
 export interface Probes {
