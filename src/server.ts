@@ -103,6 +103,8 @@ export interface RunningServer extends AsyncDisposable {
 export interface StartOptions {
   /** Checks every answer against the contract: for tests. */
   readonly validateAnswers?: boolean;
+  /** How long, when it stops, connections that are open may each ask once more, in milliseconds. */
+  readonly farewellMs?: number;
   /** Told each step that takes a moment. */
   readonly progress?: Progress;
 }
@@ -380,8 +382,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   const answer = app.callback();
   const trouble = async (): Promise<string | undefined> => {
     if (stopping.signal.aborted) return "the server is stopping";
-    await database.read({ name: "ready", text: "SELECT 1" }, []);
-    return undefined;
+    return (await database.takesWrites()) ? undefined : "the database takes no writes";
   };
   const { metrics } = config;
   if (metrics.enabled && metrics.port !== undefined) {
@@ -395,12 +396,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       ),
     );
   }
+  const { farewellMs = 0 } = options;
   const certificate = certificateOf(config.federation.listen);
   if (config.federation.enabled && certificate !== undefined) {
     const { address, port } = config.federation.listen;
     started.push(
       await listen(
-        { address, port, setting: "federation.listen.address or federation.listen.port", certificate },
+        { address, port, setting: "federation.listen.address or federation.listen.port", certificate, farewellMs },
         publicLimits(config),
         (request, response) => void answer(request, response),
       ),
@@ -408,7 +410,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   }
   const websockets = new WebSockets(edge, answerers, engine.follower);
   const main = await listen(
-    { address: config.listen.address, port: config.listen.port, setting: "listen.address or listen.port" },
+    { address: config.listen.address, port: config.listen.port, setting: "listen.address or listen.port", farewellMs },
     publicLimits(config),
     (request, response) => {
       const probes = { trouble, metrics: metrics.enabled && metrics.port === undefined };

@@ -4,10 +4,11 @@ import type { Operation } from "../../spec/operation.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Asserted } from "../appservice/acting.js";
 import type { Config, LocalServers } from "../config.js";
-import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, accountExpired, userLocked, userSuspended } from "../errors.js";
+import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, accountExpired, invalidParam, userLocked, userSuspended } from "../errors.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
+import { isDatabaseAway, sqlState } from "../storage/database.js";
 import { networkOf } from "./address.js";
 import { Reply, type Request } from "./handler.js";
 import type { RateLimiter } from "./rate-limit.js";
@@ -110,8 +111,23 @@ function checkAnswer(operation: Operation, answer: string): void {
   }
 }
 
+/**
+ * What PostgreSQL says of values that none of its columns can have, wherever they came from: U+0000 in a text or in jsonb,
+ * lone surrogates, numbers and times out of range.
+ */
+const UNSTORABLE: ReadonlySet<string> = new Set(["22021", "22P02", "22P05", "22003", "22008"]);
+
 /** What a caller is told of what went wrong. What is not meant for them goes to the log, with what is known of the call. */
 export function refusalOf(cause: unknown, requestId: string, call: Readonly<Record<string, unknown>>): MatrixError {
+  if (UNSTORABLE.has(sqlState(cause) ?? "")) {
+    log.warn({ err: cause, request_id: requestId, ...call }, "a request had a value that the database cannot have");
+    return invalidParam("Some text has U+0000, or some number is too large.");
+  }
+  if (isDatabaseAway(cause)) {
+    // All requests say it at once, for as long as it lasts: no stack.
+    log.error({ reason: String(cause), request_id: requestId, ...call }, "the database could not do what a request needs");
+    return new MatrixError(503, "M_UNKNOWN", "The database cannot do this at the moment: try again.", { headers: { "Retry-After": "1" } });
+  }
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
   // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.

@@ -1,7 +1,7 @@
 // The HTTP and HTTPS listeners: bounds on time, headers and connections, health for load balancers, metrics.
 import { createServer, IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { Server as NetServer, type AddressInfo, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ConfigError, type Config } from "../config.js";
 import { logger } from "../log.js";
@@ -29,6 +29,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Names of the settings, for the sentence that says why it cannot listen. */
   readonly setting: string;
+  /** How long open connections may ask once more when it is disposed of, in milliseconds; 0 if left out. */
+  readonly farewellMs?: number;
   /** Absent: it listens without TLS. */
   readonly certificate?: Certificate;
 }
@@ -59,9 +61,37 @@ function upgradableRequest(accepts: Upgrades["accepts"]): typeof IncomingMessage
   };
 }
 
+/** A path with its query, of the characters that an address may have. */
+const PATH = /^\/[!"$-~]*$/;
+
+/**
+ * The path and query that a request line names (RFC 9112, section 3.2), also where it names the whole address as for a
+ * proxy; undefined if it names none. Parsers further in throw at some of what Node lets through.
+ */
+function targetOf({ method, url = "" }: IncomingMessage): string | undefined {
+  if (PATH.test(url) || (url === "*" && method === "OPTIONS")) return url;
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return undefined;
+  const { pathname, search } = new URL(url);
+  return pathname + search;
+}
+
+/** Answers requests whose target is one; the others get 400. */
+function soundTargets(answer: Answer): Answer {
+  return (request, response) => {
+    const target = targetOf(request);
+    if (target === undefined) {
+      const body = JSON.stringify({ errcode: "M_UNRECOGNIZED", error: "The request names no path." });
+      response.writeHead(400, { "content-type": "application/json", "access-control-allow-origin": "*", connection: "close" }).end(body);
+      return;
+    }
+    request.url = target;
+    answer(request, response);
+  };
+}
+
 /** Listens. Throws ConfigError when the address or port cannot be had. Disposing waits for answers under way. */
 export async function listen(
-  { address, port, setting, certificate }: ListenerOptions,
+  { address, port, setting, certificate, farewellMs = 0 }: ListenerOptions,
   limits: { readonly connectionsPerAddress: number; readonly uncounted: readonly string[] },
   answer: Answer,
   upgrades?: Upgrades,
@@ -74,11 +104,12 @@ export async function listen(
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: 5_000,
   };
+  const answerSound = soundTargets(answer);
   let server: Server | TlsServer;
   let unwatch = (): void => {};
-  if (certificate === undefined) server = createServer(options, answer);
+  if (certificate === undefined) server = createServer(options, answerSound);
   else {
-    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answer);
+    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answerSound);
     unwatch = certificate.onChange((renewed) => secure.setSecureContext({ ...renewed, minVersion: "TLSv1.2" }));
     server = secure;
   }
@@ -91,7 +122,7 @@ export async function listen(
     url: `${certificate === undefined ? "http" : "https"}://${at.address.includes(":") ? `[${at.address}]` : at.address}:${at.port}`,
     async [Symbol.asyncDispose]() {
       unwatch();
-      await drain(server);
+      await drain(server, farewellMs);
     },
   };
 }
@@ -147,15 +178,24 @@ function boundConnections(server: Server | TlsServer, most: number, uncounted: r
   });
 }
 
-async function drain(server: Server | TlsServer): Promise<void> {
-  const closed = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
-  // A connection becomes idle when its last answer has been read.
-  const sweep = setInterval(() => server.closeIdleConnections(), 100);
-  const hurry = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+/**
+ * Takes no more connections, and closes each when it has had its answer. A request that meets its connection being closed gets
+ * none: whoever has one may ask once more, and is told with the answer that it closes.
+ */
+async function drain(server: Server | TlsServer, farewellMs: number): Promise<void> {
+  // Not the close of HTTP servers, which closes idle connections at once.
+  const closed = new Promise((resolve) => NetServer.prototype.close.call(server, resolve));
+  const from = performance.now() + farewellMs;
+  const sweep = setInterval(() => {
+    if (performance.now() >= from) server.closeIdleConnections();
+  }, 100);
+  if (farewellMs === 0) server.closeIdleConnections();
+  const hurry = setTimeout(() => server.closeAllConnections(), farewellMs + DRAIN_MS);
   await closed;
   clearInterval(sweep);
   clearTimeout(hurry);
+  // Ends what the HTTP server does at intervals.
+  server.close();
 }
 
 export interface Probes {

@@ -4,11 +4,14 @@ import { Session } from "node:inspector/promises";
 import { loadConfig, registrationOpen } from "../config.js";
 import { startServer } from "../server.js";
 
+/** A client in the midst of a conversation asks again in it. */
+const FAREWELL_MS = 1_000;
+
 export async function serve(options: { config?: string }): Promise<void> {
   const config = loadConfig(options.config);
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
-  await using server = await startServer(config, { progress: (message) => console.log(message) });
+  await using server = await startServer(config, { progress: (message) => console.log(message), farewellMs: FAREWELL_MS });
   const names = config.servers.map(({ name }) => name);
   console.log(`Hansa serves ${names.join(", ")} on ${server.url}`);
   console.log(`Its data is in ${server.where}`);

@@ -168,6 +168,13 @@ export class Database implements Reads {
     }
   }
 
+  /** Whether writes are taken: not by a standby, nor where PostgreSQL was told to keep its data as it is. */
+  async takesWrites(): Promise<boolean> {
+    const text = "SELECT NOT current_setting('transaction_read_only')::boolean AS writable";
+    const [row] = await this.read<{ writable: boolean }>({ name: "database_takes_writes", text }, []);
+    return row?.writable === true;
+  }
+
   /** A connection of one's own, for what lasts as long as a session: LISTEN, an advisory lock. The caller ends it. */
   async connect(): Promise<Client> {
     const client = new Client({ ...this.#config, pipeline: false, statement_timeout: 0 });
@@ -454,6 +461,14 @@ class ConnectionLostError extends Error {
 /** Whether an error means that the connection is gone. */
 export function isConnectionLoss(error: unknown): boolean {
   return error instanceof ConnectionLostError;
+}
+
+/** 25006 is a database that takes no writes, 53 the class of what has run out, 57014 a statement that took too long. */
+const IMPEDED = /^(?:25006|53...|57014)$/;
+
+/** Whether an error means that the database cannot do its work for now, and may do it later. */
+export function isDatabaseAway(error: unknown): boolean {
+  return isConnectionLoss(error) || error instanceof CommitUnknownError || IMPEDED.test(sqlState(error) ?? "");
 }
 
 /** The server's farewells: 57P01 to 57P03 are shutdown, crash and not yet ready; 08 is the class of connection faults. */

@@ -52,8 +52,13 @@ export function currentEpoch({ healthy, epochs }: LogFollower): number {
   return epochs.at(-1)?.epoch ?? 0;
 }
 
-/** Whether a token is of the history that we know, once we have come as far as another process may have been. */
+/**
+ * Whether a token is of the history that we know, once we have come as far as another process may have been. Throws M_UNKNOWN
+ * 503 when this process stops before: what it does not know, the others do.
+ */
 export async function isKnown(follower: LogFollower, { epoch, position }: SyncToken, signal: AbortSignal): Promise<boolean> {
   if (!isPositionValid(follower.epochs, epoch, position)) return false;
-  return position <= follower.head || (await follower.reached(position, LAG_MS, signal));
+  if (position <= follower.head || (await follower.reached(position, LAG_MS, signal))) return true;
+  if (signal.aborted) throw unknownError(503, "This process stops: try again.");
+  return false;
 }

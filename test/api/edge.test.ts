@@ -221,6 +221,16 @@ describe("the edge", () => {
     expect(await raw(edge, smuggled)).to.contain("400 Bad Request");
   });
 
+  it("refuses targets that are no path, and goes on", async () => {
+    const ask = (target: string, method = "GET"): Promise<string> => raw(edge, `${method} ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    for (const target of ["http://[::1", "//a@[::1#x", "/health#x", "*", "http://a:99999999/health"]) {
+      expect(await ask(target), target).to.match(/^HTTP\/1\.1 400 [^]*M_UNRECOGNIZED/);
+    }
+    expect(await ask("http://elsewhere.example/health")).to.contain("200 OK");
+    expect(await ask("*", "OPTIONS")).to.contain("200 OK");
+    expect(await ask("//a@[::1")).to.contain("404 Not Found");
+  });
+
   it("bounds the connections of one address", async () => {
     await using few = await startEdge({ limits: { connections_per_address: 1 } });
     const first = connect(Number(new URL(few.url).port), "127.0.0.1");

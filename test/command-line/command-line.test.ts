@@ -1,11 +1,13 @@
 // The command as it is typed: its output, its refusals, its exit codes.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, get } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { ConfigError, loadConfig } from "../../src/config.js";
+import { eventually } from "../support/eventually.js";
 import { freshDatabase } from "../support/postgres.js";
 import { objectAt } from "../support/json-path.js";
 import { databaseUrl } from "../support/server.js";
@@ -192,7 +194,16 @@ describe("the command line", () => {
     await fetch(`${url}/_matrix/client/v3/account/whoami?access_token=canary-query`);
     await fetch(`${url}/_matrix/client/v3/account/whoami`, { headers: { authorization: "Bearer canary-token" } });
     expect(output).to.match(/Hansa serves localhost on .*\nIts data is in .*\nAnybody who reaches it may register/);
+    // Who has a connection open gets one more answer, which says that it closes.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const connection = (): Promise<string | undefined> =>
+      new Promise((resolve, reject) => {
+        const asked = get(`${url}/_matrix/client/versions`, { agent }, (answer) => answer.resume().once("end", () => resolve(answer.headers.connection)));
+        asked.once("error", reject);
+      });
+    expect(await connection()).to.equal("keep-alive");
     child.kill("SIGTERM");
+    await eventually("it says that it closes", async () => (await connection()) === "close");
     expect(await exit).to.equal(0);
     expect(output).to.contain("/_matrix/client/v3/account/whoami").and.to.not.contain("canary");
   });
