@@ -1,6 +1,7 @@
 // What two servers have to do for each other: one has the room (near), a user of the other (far) comes to it.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { deviceOf } from "../support/device-keys.js";
 import { isObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { type Account, Missing, required, until, WrongAnswer } from "./account.js";
 
@@ -444,25 +445,19 @@ export const OTHER_CHECKS: readonly Check[] = [
       await sharedRoom(pair);
       await near.ok("POST", "keys/query", { device_keys: {} });
       await near.catchUp();
-      const device_keys = {
-        user_id: far.id,
-        device_id: far.device,
-        algorithms: ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
-        keys: { [`curve25519:${far.device}`]: randomBytes(32).toString("base64").slice(0, 43), [`ed25519:${far.device}`]: randomBytes(32).toString("base64").slice(0, 43) },
-        signatures: { [far.id]: { [`ed25519:${far.device}`]: randomBytes(64).toString("base64").slice(0, 86) } },
-      };
-      const key = { key: randomBytes(32).toString("base64").slice(0, 43), signatures: device_keys.signatures };
-      await far.ok("POST", "keys/upload", { device_keys, one_time_keys: { "signed_curve25519:AAAAAQ": key } });
+      const device = deviceOf({ user_id: far.id, device_id: far.device });
+      const key = device.oneTimeKey();
+      await far.ok("POST", "keys/upload", { device_keys: device.device_keys, one_time_keys: { "signed_curve25519:AAAAAQ": key } });
       await near.syncUntil("the changed device list", (sync) => {
         const changed = objectAt(sync, "device_lists")["changed"];
         return Array.isArray(changed) && changed.includes(far.id);
       });
       const shown = await near.ok("POST", "keys/query", { device_keys: { [far.id]: [] } });
       const keys = objectAt(shown, "device_keys", far.id, far.device, "keys");
-      expect(keys[`ed25519:${far.device}`] === device_keys.keys[`ed25519:${far.device}`], "the device's keys are not shown");
+      expect(keys[`ed25519:${far.device}`] === device.key.publicKey, "the device's keys are not shown");
       const claim = { one_time_keys: { [far.id]: { [far.device]: "signed_curve25519" } } };
       const claimed = await near.ok("POST", "keys/claim", claim);
-      expect(objectAt(claimed, "one_time_keys", far.id, far.device, "signed_curve25519:AAAAAQ")["key"] === key.key, "the one-time key is not given");
+      expect(objectAt(claimed, "one_time_keys", far.id, far.device, "signed_curve25519:AAAAAQ")["key"] === key["key"], "the one-time key is not given");
       const again = await near.ok("POST", "keys/claim", claim);
       expect(Object.keys(objectAt(again, "one_time_keys", far.id, far.device)).length === 0, "a one-time key is given twice");
     },
