@@ -5,6 +5,7 @@ import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
+import { startPeer } from "../support/peer.js";
 import type { TestClient } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -122,5 +123,25 @@ describe("invitations between servers", () => {
     expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id })).status).to.equal(200);
     expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
     await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
+  });
+
+  it("come to a server by one request; in transactions only their end, and nothing of bans", async () => {
+    await using peer = await startPeer();
+    const told: unknown[] = [];
+    peer.answer("/_matrix/federation/v2/invite/", ({ body }) => ({ status: 200, body: { event: (body as { event: JsonObject }).event as never } }));
+    peer.answer("/_matrix/federation/v1/send/", ({ body }) => {
+      told.push(...objectsAt(objectAt(body), "pdus").map((event) => [event["type"], event["state_key"], objectAt(event, "content")["membership"]]));
+      return { status: 200, body: { pdus: {} } };
+    });
+    const user = `@eve:${peer.name}`;
+    const room = await newRoom({ preset: "private_chat", invite: [user] });
+    const member = async (action: string, user_id = user): Promise<void> => {
+      const { status, body } = await alice.post(`${V3}/rooms/${room}/${action}`, { user_id });
+      expect(status, `${action}: ${JSON.stringify(body)}`).to.equal(200);
+    };
+    for (const action of ["kick", "ban", "unban", "invite", "ban", "unban", "invite", "kick"]) await member(action);
+    const wanted = ["leave", "ban", "leave"].map((now) => ["m.room.member", user, now]);
+    await eventually("the peer knows of the ends", () => told.length >= wanted.length);
+    expect(told).to.deep.equal(wanted);
   });
 });
