@@ -32,6 +32,9 @@ const MAX_SERVERS = 10_000;
 /** Servers that are tried for one join. */
 const MAX_TRIES = 10;
 
+/** Refusals that are of our request, not of what the client asks for. */
+const OURS: readonly string[] = ["M_MISSING_PARAM", "M_INVALID_PARAM"];
+
 /** A member event of ours, completed from what a server in the room offered. */
 interface Completed {
   readonly server: ServerName;
@@ -60,7 +63,7 @@ async function tryServers<Result>(servers: readonly ServerName[], act: (server: 
       if (!(error instanceof FederationError)) throw error;
       log.info({ server, reason: error.message }, "a server did not help with a membership");
       const { status, errcode, answer } = error;
-      if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE")) {
+      if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE") && !OURS.includes(errcode)) {
         refusal ??= new MatrixError(status, errcode, ownString(answer, "error") ?? "Another server refused this.");
       }
     }
