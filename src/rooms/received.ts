@@ -11,7 +11,7 @@ import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
-import { missingAmong } from "../storage/gaps.js";
+import { missingAmong, missingBehind } from "../storage/gaps.js";
 import { beginPartialState, endPartialState } from "../storage/partial-state.js";
 import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
@@ -58,17 +58,21 @@ export interface Known {
 export async function persistReceived(
   memory: RoomMemory,
   services: RoomServices,
-  received: readonly ReceivedEvent[],
+  all: readonly ReceivedEvent[],
 ): Promise<Received> {
   const { database, interning, numbers, ruleChanges, signingKey } = services;
-  const events = received.map(({ event }) => event);
+  const events = all.map(({ event }) => event);
   const [loaded, wereMissing, pending] = await Promise.all([
     eventsById(database, [
       ...new Set(events.flatMap((event) => [event.event_id, ...event.prev_events, ...authorisers(memory, event), ...related(event), ...redactedBy(event)])),
     ]),
-    missingAmong(database, memory.nid, received.filter(({ as }) => as !== "outlier").map(({ event }) => event.event_id)),
+    missingAmong(database, memory.nid, all.filter(({ as }) => as !== "outlier").map(({ event }) => event.event_id)),
     pendingRedactions(database, memory.nid, events.map(({ event_id }) => event_id)),
   ]);
+  // What leads to our joins is history, whoever sends it, and whenever.
+  const behind = await missingBehind(database, memory.nid, wereMissing);
+  for (const { event } of all.toReversed()) if (behind.has(event.event_id)) for (const id of event.prev_events) behind.add(id);
+  const received = all.map((one) => (one.as === "live" && one.entry !== true && behind.has(one.event.event_id) ? { ...one, as: "history" as const } : one));
   const redactions = await eventsByNid(database, [...pending.values()].flat());
   const stored = [...loaded.values()].filter((event) => event.room_nid === memory.nid);
   const isOutlier = (row: StoredEvent): boolean => (row.flags & FLAGS.outlier) !== 0;

@@ -49,6 +49,23 @@ export async function missingAmong(reads: Reads, roomNid: number, ids: readonly 
   return new Set(rows.map(({ event_id }) => fromText(event_id)));
 }
 
+const BEHIND: Statement<{ event_id: string }> = {
+  name: "gaps_behind", // missing_events_pkey, events_pkey, accounts_pkey
+  text: `SELECT DISTINCT m.event_id FROM missing_events m JOIN events e ON e.nid = m.named_by
+    WHERE m.room_nid = $1 AND m.event_id = ANY ($2) AND m.event_nid IS NULL
+      AND (e.flags = 0 AND e.ordinal IS NULL OR EXISTS (SELECT FROM accounts WHERE user_nid = e.sender_nid))`,
+};
+
+/**
+ * Those of some events that a room misses in its history: an event of the history follows them, or one of ours, which only the joins do
+ * by which we came.
+ */
+export async function missingBehind(reads: Reads, roomNid: number, ids: Iterable<string>): Promise<Set<string>> {
+  const wanted = [...ids].map(toText);
+  const rows = wanted.length === 0 ? [] : await reads.read(BEHIND, [roomNid, wanted]);
+  return new Set(rows.map(({ event_id }) => fromText(event_id)));
+}
+
 const FOUND: Statement = {
   name: "gaps_found", // missing_events_pkey
   text: `UPDATE missing_events m SET event_nid = found.nid FROM unnest($2::text[], $3::bigint[]) AS found (event_id, nid)
