@@ -251,10 +251,39 @@ const IdentityProviders = Type.Array(
         default: false,
         description: "Whether somebody is taken for the owner of an account that is there because the user name is the same. Only for providers that give names out as this server does.",
       }),
+      propagate_logout: Type.Boolean({ default: false, description: "Whether who logs out on our pages logs out there too." }),
     },
     { additionalProperties: false },
   ),
   { default: [], description: "Other providers of identities (OpenID Connect) through which users log in. Their redirect address is PUBLIC_BASE_URL/_hansa/account/sso/ID/callback." },
+);
+
+const SamlProviders = Type.Array(
+  Type.Object(
+    {
+      id: Type.String({ pattern: "^[a-z0-9_-]{1,100}$", description: "Never changed: accounts are found by it." }),
+      name: Type.String({ minLength: 1, description: "What the button says." }),
+      icon: Type.Optional(Type.String({ pattern: "^mxc://" })),
+      brand: Type.Optional(Type.String({ minLength: 1 })),
+      entity_id: Type.String({ minLength: 1, description: "What the provider calls itself." }),
+      sso_url: Type.String({ format: "http-url", description: "Where users log in (HTTP-Redirect binding)." }),
+      logout_url: Type.Optional(Type.String({ format: "http-url", description: "Where they log out (HTTP-Redirect binding)." })),
+      certificate: Type.String({ minLength: 1, description: "With which the provider signs (PEM), one or several; certificate_file names a file that holds them." }),
+      private_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key with which our requests are signed (PEM); private_key_file names a file that holds it." })),
+      public_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, for the metadata; public_certificate_file names a file that holds it." })),
+      signed_response: Type.Boolean({ default: false, description: "Whether the whole answer has to be signed. Its assertion has to be in any case." }),
+      clock_skew_seconds: Type.Integer({ minimum: 0, maximum: 300, default: 30 }),
+      subject_attribute: Type.Optional(Type.String({ minLength: 1, description: "The attribute that names a user for good. Absent: the NameID, which must not be transient." })),
+      localpart: claimTemplate("{uid}", "The user name of a new account, from attributes; {NameID} is one of them."),
+      display_name: claimTemplate("{displayName}", "Its display name."),
+      email: claimTemplate("{mail}", "Its mail address, which counts as proved."),
+      create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+      allow_existing_users: Type.Boolean({ default: false, description: "As in identity_providers." }),
+      propagate_logout: Type.Boolean({ default: false, description: "Whether who logs out on our pages logs out there too." }),
+    },
+    { additionalProperties: false },
+  ),
+  { default: [], description: "Other providers of identities that speak SAML 2.0. Our metadata is at PUBLIC_BASE_URL/_hansa/account/sso/ID/metadata." },
 );
 
 const JwtLogin = Type.Object(
@@ -271,6 +300,30 @@ const JwtLogin = Type.Object(
     create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
   },
   { additionalProperties: false, description: "Users log in with a JSON Web Token that another system has signed (org.matrix.login.jwt)." },
+);
+
+const Ldap = Type.Object(
+  {
+    name: Type.String({ minLength: 1, default: "The directory", description: "What users are told of it." }),
+    url: Type.String({ format: "ldap-url", description: "ldap://HOST:389 or ldaps://HOST:636." }),
+    start_tls: Type.Boolean({ default: true, description: "Whether ldap:// goes on with TLS. false sends passwords in the clear." }),
+    ca: Type.Optional(Type.String({ minLength: 1, description: "Certificates (PEM) to trust instead of the usual ones; ca_file names a file that holds them." })),
+    timeout_seconds: Type.Integer({ minimum: 1, maximum: 60, default: 5, description: "A login that the directory does not answer within is refused with status 503." }),
+    bind_dn: Type.Optional(Type.String({ minLength: 1, description: "Who looks users up. Absent: anonymous." })),
+    bind_password: Type.Optional(Type.String({ minLength: 1, description: "bind_password_file names a file that holds it." })),
+    base_dn: Type.Optional(Type.String({ minLength: 1, description: "Below which users are looked up." })),
+    filter: Type.String({ pattern: "\\{login\\}", default: "(&(objectClass=person)(uid={login}))", description: "What finds a user; {login} is the user name that was typed." }),
+    user_dn: Type.Optional(Type.String({ pattern: "\\{login\\}", description: "Instead of looking users up, the name of each: uid={login},ou=people,dc=example,dc=org." })),
+    subject_attribute: Type.Optional(
+      Type.String({ pattern: "^[A-Za-z0-9.-]{1,100}$", description: "What names a user for good, as entryUUID or objectGUID: accounts are found by it. Absent: the distinguished name." }),
+    ),
+    localpart: claimTemplate("{uid}", "The user name of a new account, from attributes. It has to be what users log in with."),
+    display_name: claimTemplate("{cn}", "Its display name."),
+    email: claimTemplate("{mail}", "Its mail address, which counts as proved."),
+    create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
+    allow_existing_users: Type.Boolean({ default: false, description: "Whether a user of the directory takes over an account of the same name that is there." }),
+  },
+  { additionalProperties: false, description: "Users log in with their password of a directory (LDAP). Accounts that have a password here keep it." },
 );
 
 const Voip = Type.Object(
@@ -290,6 +343,21 @@ const Voip = Type.Object(
       default: [],
       description: "What group calls go through, as clients take it: {type: livekit, livekit_service_url: https://...}.",
     }),
+    livekit: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String({ format: "ws-url", description: "Where clients reach it: wss://..." }),
+          internal_url: Type.Optional(Type.String({ format: "ws-url", description: "Where this server reaches it, if that is elsewhere." })),
+          api_key: Type.String({ minLength: 1 }),
+          api_secret: Type.String({ minLength: 1, description: "api_secret_file names a file that holds it." }),
+          token_seconds: Type.Integer({ minimum: 60, maximum: 86_400, default: 3600, description: "How long a client has to come into the call." }),
+        },
+        {
+          additionalProperties: false,
+          description: "A LiveKit server for group calls, to which this server lets the members of rooms in. It is announced to clients, at PUBLIC_BASE_URL/livekit/jwt.",
+        },
+      ),
+    ),
   },
   { ...closed, description: "Calls." },
 );
@@ -746,7 +814,9 @@ export const ConfigSchema = Type.Object(
     delayed_events: DelayedEvents,
     oauth: Oauth,
     identity_providers: IdentityProviders,
+    saml_providers: SamlProviders,
     jwt_login: Type.Optional(JwtLogin),
+    ldap: Type.Optional(Ldap),
     voip: Voip,
     outgoing: Outgoing,
     rate_limits: RateLimits,

@@ -13,6 +13,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountDetails from "./client/account-details.js";
 import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -27,6 +28,7 @@ import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
 import * as keys from "./client/keys.js";
+import * as livekit from "./client/livekit.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -83,6 +85,7 @@ import { notify } from "./push/notify.js";
 export const operations: readonly Operation[] = [
   adminRegister,
   account,
+  accountDetails,
   accountPages,
   accountData,
   admin,
@@ -109,6 +112,7 @@ export const operations: readonly Operation[] = [
   filter,
   keyBackup,
   keys,
+  livekit,
   login,
   media,
   membership,

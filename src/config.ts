@@ -51,6 +51,9 @@ export function checkConfig(raw: Record<string, unknown>): Config {
   return freeze(given);
 }
 
+/** Under which the subjects of the directory are linked to accounts. */
+export const LDAP_PROVIDER = "ldap";
+
 /** Settings that are each sound but do not go together. */
 function conflictsOf(config: Config): string[] {
   const conflicts: string[] = [];
@@ -83,18 +86,36 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("mail.host and sms.url need servers.public_base_url: links in messages lead there.");
   }
   if ((mail.user === undefined) !== (mail.password === undefined)) conflicts.push("mail needs both user and password, or neither.");
-  const providers = config.identity_providers.map(({ id }) => id);
+  const providers = [...config.identity_providers, ...config.saml_providers].map(({ id }) => id);
   const again = providers.find((id, index) => providers.indexOf(id) !== index);
-  if (again !== undefined) conflicts.push(`identity_providers names ${again} twice.`);
+  if (again !== undefined) conflicts.push(`identity_providers and saml_providers name ${again} twice.`);
   if (providers.length > 0 && !(config.oauth.enabled && servers.some(({ public_base_url }) => public_base_url !== undefined))) {
-    conflicts.push("identity_providers needs oauth.enabled and a servers.public_base_url: users come back there.");
+    conflicts.push("identity_providers and saml_providers need oauth.enabled and a servers.public_base_url: users come back there.");
   }
+  if (config.saml_providers.some(({ private_key, public_certificate }) => (private_key === undefined) !== (public_certificate === undefined))) {
+    conflicts.push("saml_providers needs both private_key and public_certificate, or neither.");
+  }
+  if (config.saml_providers.some(({ propagate_logout, logout_url }) => propagate_logout && logout_url === undefined)) {
+    conflicts.push("saml_providers needs a logout_url for propagate_logout.");
+  }
+  const { ldap } = config;
+  if (ldap !== undefined && (ldap.base_dn === undefined) === (ldap.user_dn === undefined)) {
+    conflicts.push("ldap needs either base_dn, below which users are looked up, or user_dn.");
+  }
+  if (ldap !== undefined && (ldap.bind_dn === undefined) !== (ldap.bind_password === undefined)) {
+    conflicts.push("ldap needs both bind_dn and bind_password, or neither.");
+  }
+  if (ldap?.user_dn !== undefined && ldap.bind_dn !== undefined) conflicts.push("ldap.bind_dn has no use with user_dn: each user asks in their own name.");
+  if (providers.includes(LDAP_PROVIDER) && ldap !== undefined) conflicts.push(`identity_providers and saml_providers cannot have the id ${LDAP_PROVIDER} beside ldap.`);
   const { turn_uris, turn_shared_secret, turn_username, turn_password } = config.voip;
   if ((turn_username === undefined) !== (turn_password === undefined)) {
     conflicts.push("voip needs both turn_username and turn_password, or neither.");
   }
   if (turn_uris.length > 0 && turn_shared_secret === undefined && turn_password === undefined) {
     conflicts.push("voip.turn_uris needs turn_shared_secret, or turn_username and turn_password.");
+  }
+  if (config.voip.livekit !== undefined && servers.every(({ public_base_url }) => public_base_url === undefined)) {
+    conflicts.push("voip.livekit needs servers.public_base_url: clients ask there to be let in.");
   }
   const { s3, quota } = config.media;
   if ((s3?.access_key_id === undefined) !== (s3?.secret_access_key === undefined)) {
@@ -123,6 +144,8 @@ const FORMATS: Readonly<Record<string, Format>> = {
   "http-url": { valid: urlOf("http:", "https:"), says: "must be an address that starts with http:// or https://" },
   "postgres-url": { valid: urlOf("postgres:", "postgresql:"), says: "must be an address that starts with postgres://" },
   "redis-url": { valid: urlOf("redis:", "rediss:"), says: "must be an address that starts with redis:// or rediss://" },
+  "ws-url": { valid: urlOf("ws:", "wss:"), says: "must be an address that starts with ws:// or wss://" },
+  "ldap-url": { valid: urlOf("ldap:", "ldaps:"), says: "must be an address that starts with ldap:// or ldaps://" },
   "ip-range": { valid: (value) => addRange(new BlockList(), value), says: "must be an IP address or a range such as 10.0.0.0/8" },
   "room-version": { valid: (value) => /^(?:[1-9]|1[0-2])$/.test(value), says: "must be a room version from 1 to 12" },
   "base64-32-bytes": {

@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { Directory } from "./accounts/ldap.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
 import { RemoteProfiles } from "./accounts/remote-profiles.js";
@@ -40,6 +41,7 @@ import { openMedia } from "./media/parts.js";
 import { MediaUpkeep } from "./media/upkeep.js";
 import { IdentityProviders } from "./oauth/identity-providers.js";
 import { jwtKey } from "./oauth/jwt-login.js";
+import { SamlProviders } from "./oauth/saml.js";
 import { PushDelivery } from "./push/delivery.js";
 import { sideStreams } from "./push/side-streams.js";
 import { AdminTasks } from "./rooms/admin-tasks.js";
@@ -52,12 +54,14 @@ import { GuestUpkeep } from "./rooms/guest-upkeep.js";
 import { MembershipUpkeep } from "./rooms/membership-upkeep.js";
 import { MergeBranches } from "./rooms/merge-branches.js";
 import { PolicyServers } from "./rooms/policy-server.js";
+import type { UserId } from "./protocol/identifiers.js";
 import { RoomOwners } from "./rooms/owner.js";
 import { PartialJoins } from "./rooms/partial-joins.js";
 import type { RoomServices } from "./rooms/room-services.js";
 import { RepeatedWork } from "./repeated-work.js";
 import { RuleChanges } from "./rooms/rule-changes.js";
 import { SearchIndex } from "./rooms/search-index.js";
+import { JoinsUnderWay } from "./rooms/joins-under-way.js";
 import { InboundTransactions } from "./rooms/transactions.js";
 import { MemoryBus, PostgresBus, RedisBus, type Bus } from "./storage/bus.js";
 import { Committer } from "./storage/committer.js";
@@ -122,7 +126,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
 interface Later {
@@ -224,7 +228,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), hierarchies: hierarchyCache(), sync, typing, presence };
+  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -331,10 +335,13 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
     missedEdus: (tx, server, after) => missedDeviceLists({ ...engine, config, servers }, tx, server, after),
   });
   started.push(sender);
-  const accounts = { ...engine, config, clock, servers, secret, passwords, tokens, limiter, outbox };
+  const requireFree = (user: UserId): void => requireUserFree(appservices, user);
+  const directory = config.ldap === undefined ? undefined : new Directory(config.ldap, requireFree);
+  const accounts = { ...engine, config, clock, servers, secret, passwords, directory, tokens, limiter, outbox };
   const services: Services = {
     ...accounts,
-    identityProviders: new IdentityProviders(accounts, outgoing, (user) => requireUserFree(appservices, user)),
+    identityProviders: new IdentityProviders(accounts, outgoing, requireFree),
+    samlProviders: new SamlProviders(accounts, requireFree),
     adminTasks,
     delayedEvents,
     appservices,

@@ -25,6 +25,8 @@ export const Registration = Type.Object({
   receive_ephemeral: Type.Optional(Type.Boolean()),
   /** The name of `receive_ephemeral` before the specification had it. */
   "de.sorunome.msc2409.push_ephemeral": Type.Optional(Type.Boolean()),
+  /** Whether it is told what its encrypting devices would hear by /sync (MSC3202). */
+  "org.matrix.msc3202": Type.Optional(Type.Boolean()),
   /** Ours: which server of the deployment it belongs to; the first one if absent. */
   server_name: Type.Optional(Type.String()),
 });

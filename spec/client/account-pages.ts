@@ -199,6 +199,60 @@ export const endProviderLogin = operation({
   response: Page,
 });
 
+const Saml = Type.Optional(Type.String({ maxLength: 524_288 }));
+
+export const getProviderMetadata = operation({
+  operationId: "getProviderMetadata",
+  method: "GET",
+  paths: ["/_hansa/account/sso/{idpId}/metadata"],
+  auth: "none",
+  limit: "lookup",
+  summary: "What an identity provider that speaks SAML 2.0 has to know of this server (metadata of a service provider).",
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  response: Page,
+});
+
+export const answerProviderLogin = operation({
+  operationId: "answerProviderLogin",
+  method: "POST",
+  paths: ["/_hansa/account/sso/{idpId}/acs"],
+  auth: "none",
+  limit: "login",
+  summary: "Where an identity provider that speaks SAML 2.0 sends its answers (assertion consumer service).",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  body: Type.Object({ SAMLResponse: Saml, RelayState: Text }),
+  form: true,
+  response: Page,
+});
+
+export const showProviderLogout = operation({
+  operationId: "showProviderLogout",
+  method: "GET",
+  paths: ["/_hansa/account/sso/{idpId}/slo"],
+  auth: "none",
+  limit: "login",
+  summary: "Ends what came about through a session at an identity provider, when that ends (SAML 2.0 single logout), and takes its answers.",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  query: Type.Object({ SAMLRequest: Saml, SAMLResponse: Saml, RelayState: Text, SigAlg: Text, Signature: Text }),
+  response: Page,
+});
+
+export const postProviderLogout = operation({
+  operationId: "postProviderLogout",
+  method: "POST",
+  paths: ["/_hansa/account/sso/{idpId}/slo"],
+  auth: "none",
+  limit: "login",
+  summary: "The same by the HTTP-POST binding.",
+  headers,
+  params: Type.Object({ idpId: Type.String({ maxLength: 255 }) }),
+  body: Type.Object({ SAMLRequest: Saml, SAMLResponse: Saml, RelayState: Text }),
+  form: true,
+  response: Page,
+});
+
 export const logOutByProvider = operation({
   operationId: "logOutByProvider",
   method: "POST",

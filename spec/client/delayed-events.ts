@@ -1,7 +1,7 @@
 // Delayed events (MSC4140).
 import { Type } from "typebox";
 import { operation } from "../operation.js";
-import { delay, delayed } from "../types/delayed-events.js";
+import { delay, delayed, stickyParameter } from "../types/delayed-events.js";
 import { EventId, RoomId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
 
@@ -33,7 +33,7 @@ export const scheduleDelayedEvent = operation({
   refusedWhileSuspended: true,
   summary: "Sends an event later (MSC4140); the same transaction id again gives the same delayed event.",
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), txnId: Type.String({ minLength: 1 }) }),
-  query: Type.Object({ ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) }),
+  query: Type.Object({ ...stickyParameter, ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) }),
   // One of the two delays: the proposal has had both names.
   body: Type.Object({
     delay: Type.Optional(delay),

@@ -1,7 +1,7 @@
 // Client-server API, "Sending events to a room" and "Redactions".
 import { Type } from "typebox";
 import { clientPaths, operation } from "../operation.js";
-import { delayed, delayParameter } from "../types/delayed-events.js";
+import { delayed, delayParameter, stickyParameter } from "../types/delayed-events.js";
 import { EventId, RoomId } from "../types/identifiers.js";
 import { JsonObject } from "../types/json.js";
 
@@ -9,6 +9,7 @@ const sent = Type.Object({ event_id: EventId });
 // Application services give events the time at which they happened.
 const timestamp = Type.Object({
   ...delayParameter,
+  ...stickyParameter,
   ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 });
 const sentOrDelayed = Type.Union([sent, delayed]);

@@ -50,6 +50,10 @@ const extensions = Type.Object({
   "io.element.msc4308.thread_subscriptions": Type.Optional(
     Type.Object({ enabled: Type.Optional(Type.Boolean()), limit: Type.Optional(count) }),
   ),
+  // Sticky events (MSC4480).
+  "org.matrix.msc4354.sticky_events": Type.Optional(
+    Type.Object({ enabled: Type.Optional(Type.Boolean()), limit: Type.Optional(count), since: Type.Optional(Type.String()) }),
+  ),
 });
 export type SlidingExtensions = Static<typeof extensions>;
 
@@ -141,6 +145,9 @@ export const slidingSync = operation({
           unsubscribed: byThread(Type.Object({ bump_stamp })),
           prev_batch: Type.Optional(Type.String()),
         }),
+      ),
+      "org.matrix.msc4354.sticky_events": Type.Optional(
+        Type.Object({ next_batch: Type.String(), rooms: Type.Record(RoomId, Type.Object({ events: Type.Array(ClientEventWithoutRoomId) })) }),
       ),
     }),
   }),

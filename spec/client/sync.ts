@@ -45,6 +45,8 @@ export const sync = operation({
               "org.matrix.msc4222.state_after": Type.Optional(events),
               timeline: Type.Optional(timeline),
               ephemeral: Type.Optional(simple),
+              // Events that are sticky and not in the timeline (MSC4354).
+              msc4354_sticky: Type.Optional(events),
               account_data: Type.Optional(simple),
               unread_notifications: Type.Optional(unread),
               unread_thread_notifications: Type.Optional(Type.Record(Type.String(), unread)),

@@ -2,7 +2,7 @@
 import { forbidden, MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { DeviceId, ServerName } from "../protocol/identifiers.js";
-import { deactivateAccount, findAccount, reactivateAccount, setPasswordHash } from "../storage/accounts.js";
+import { type Account, deactivateAccount, findAccount, reactivateAccount, setPasswordHash } from "../storage/accounts.js";
 import type { Tx } from "../storage/database.js";
 import { deleteBelongings } from "../storage/ended-accounts.js";
 import { requestMembershipUpkeep } from "../storage/membership-upkeep.js";
@@ -10,7 +10,7 @@ import { deleteProfile } from "../storage/profiles.js";
 import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
 import { appendToLog, type AccountContext } from "./context.js";
 import type { Challenge } from "./interactive-authentication.js";
-import { requireUsable } from "./password-login.js";
+import { requireUsable } from "./usable.js";
 import { endAllSessions, tokensChanged } from "./sessions.js";
 import { thirdPartyChecks, thirdPartyStages } from "./third-party-ids.js";
 import { useValidation } from "./validation.js";
@@ -36,6 +36,11 @@ export function requirePasswords({ config }: Pick<AccountContext, "config">): vo
   if (!config.passwords.enabled) throw forbidden("There are no passwords here.");
 }
 
+/** Throws M_FORBIDDEN for a user whose password is kept by a directory. */
+export function requireOwnPassword({ directory }: Pick<AccountContext, "directory">, account: Account | undefined): void {
+  if (directory !== undefined && account?.password_hash === null) throw forbidden(`${directory.settings.name} keeps your password: change it there.`);
+}
+
 /** The challenge by which somebody who has forgotten the password proves an address of the account. */
 export function resetChallenge(
   context: AccountContext,
@@ -46,7 +51,7 @@ export function resetChallenge(
   return { operation: "resetPassword", user: server, body, flows, stages: thirdPartyChecks(context, server, "password") };
 }
 
-/** Gives the account that has the proved address another password. Throws M_THREEPID_NOT_FOUND, M_USER_LOCKED. */
+/** Gives the account that has the proved address another password. Throws M_THREEPID_NOT_FOUND, M_USER_LOCKED, M_FORBIDDEN. */
 export async function resetPassword(
   context: AccountContext,
   server: ServerName,
@@ -61,6 +66,7 @@ export async function resetPassword(
     const found = userId && (await findAccount(context.database, userId));
     if (found === undefined) throw new MatrixError(400, "M_THREEPID_NOT_FOUND", "No account has this address.");
     requireUsable(found, context.clock.now());
+    requireOwnPassword(context, found);
     await setPasswordHash(tx, found.user_nid, hash);
     if (logoutDevices) await endAllSessions(context, tx, found.user_nid);
     return found;

@@ -7,6 +7,7 @@ import { LOG_CHANNEL } from "../storage/log.js";
 import type { LogEntry } from "../storage/log-entry.js";
 import type { SecretKey } from "../storage/sealing.js";
 import type { AccessTokens } from "./access-tokens.js";
+import type { Directory } from "./ldap.js";
 import type { Passwords } from "./passwords.js";
 
 /** Limits what is counted by something else than the caller's address: wrong passwords, messages to one address. */
@@ -25,6 +26,8 @@ export interface AccountContext {
   /** Keys what is derived from requests and stored. */
   readonly secret: SecretKey;
   readonly passwords: Passwords;
+  /** Whose users log in with the passwords they have there. */
+  readonly directory?: Directory | undefined;
   readonly tokens: AccessTokens;
   readonly limiter: SubjectLimiter;
   /** Told when a message was put into the outbox. */

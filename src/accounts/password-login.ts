@@ -1,14 +1,18 @@
 // Proving who one is by a password (client-server API, "Password-based").
 import type { Static } from "typebox";
 import type { AuthenticationData, UserIdentifier } from "../../spec/types/authentication.js";
-import { accountExpired, forbidden, missingParam, unknownError, userDeactivated, userLocked } from "../errors.js";
+import { LDAP_PROVIDER } from "../config.js";
+import { forbidden, missingParam, unknownError } from "../errors.js";
 import { logger } from "../log.js";
-import { parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { localpartOf, parseUserId, serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { canonicalAddress, canonicalPhoneNumber } from "../protocol/third-party-ids.js";
 import { findAccount, replacePasswordHash, type Account } from "../storage/accounts.js";
 import { ownerOfThirdPartyId } from "../storage/third-party-ids.js";
+import { nameOfLocalpart } from "./claims.js";
 import type { AccountContext } from "./context.js";
+import { accountOfSubject } from "./external-accounts.js";
 import { AnotherUserError, type Challenge } from "./interactive-authentication.js";
+import { requireUsable } from "./usable.js";
 
 const log = logger("accounts");
 
@@ -58,31 +62,54 @@ function deprecatedIdentifier({ user, medium, address }: Named): Static<typeof U
 /** The same sentence whatever was wrong: it must not tell which accounts exist. */
 const wrong = () => forbidden("The user name or the password is wrong.");
 
+/** Whether anybody logs in with a password: one of ours, or of a directory. */
+export const passwordsAccepted = ({ config }: Pick<AccountContext, "config">): boolean => config.passwords.enabled || config.ldap !== undefined;
+
 /**
  * The account of a user whose password this is. Throws M_FORBIDDEN if it is not, M_USER_DEACTIVATED if it is but the account
- * was ended, M_LIMIT_EXCEEDED after too many failures.
+ * was ended, M_LIMIT_EXCEEDED after too many failures, 503 M_UNKNOWN if a directory is needed that cannot be reached.
  */
-export async function checkPassword(context: AccountContext, userId: UserId | undefined, password: string): Promise<Account> {
-  const { database, limiter, passwords, servers } = context;
+export async function checkPassword(context: AccountContext, userId: UserId, password: string): Promise<Account> {
+  const account = await logInWithPassword(context, userId, password);
+  if (account.user_id !== userId) throw wrong();
+  return account;
+}
+
+/**
+ * The account that a user name and a password open: its own password counts first, then that of a directory, which may know
+ * the user under another name. Throws as `checkPassword` does, and M_FORBIDDEN if the directory's user can have no account.
+ */
+export async function logInWithPassword(context: AccountContext, userId: UserId | undefined, password: string): Promise<Account> {
+  const { clock, config, database, limiter, passwords, servers } = context;
   const account =
     userId !== undefined && servers.isLocal(serverNameOf(userId)) ? await findAccount(database, userId) : undefined;
   // Counted before the slow hash: of guesses at the same time no more get through than of guesses one after the other.
   if (userId !== undefined) await limiter.take("login_failure", userId);
-  const matches = await passwords.verify(password, account?.password_hash ?? null);
-  if (!matches || account === undefined) throw wrong();
-  await limiter.giveBack("login_failure", account.user_id);
-  requireUsable(account, context.clock.now());
-  if (account.password_hash !== null && passwords.isOutdated(account.password_hash)) {
-    await rehash(context, account, account.password_hash, password);
-  }
-  return account;
+  const hash = config.passwords.enabled ? (account?.password_hash ?? null) : null;
+  // Asked also where there is no such account: it may come about.
+  const matches = await passwords.verify(password, hash);
+  const owner = matches ? account : await ownerInDirectory(context, userId, password);
+  if (owner === undefined || userId === undefined) throw wrong();
+  await limiter.giveBack("login_failure", userId);
+  requireUsable(owner, clock.now());
+  if (matches && hash !== null && passwords.isOutdated(hash)) await rehash(context, owner, hash, password);
+  return owner;
 }
 
-/** For accounts whose owner has proved to be that. Throws M_USER_DEACTIVATED, M_USER_LOCKED, ORG_MATRIX_EXPIRED_ACCOUNT. */
-export function requireUsable({ deactivated, locked, valid_until_ts }: Account, now: number): void {
-  if (deactivated) throw userDeactivated();
-  if (locked) throw userLocked();
-  if (valid_until_ts !== null && valid_until_ts <= now) throw accountExpired();
+/** The account of a user of the directory, if that is their password. */
+async function ownerInDirectory(context: AccountContext, userId: UserId | undefined, password: string): Promise<Account | undefined> {
+  const { directory, limiter, servers } = context;
+  if (directory === undefined || userId === undefined) return undefined;
+  const server = serverNameOf(userId);
+  const login = nameOfLocalpart(localpartOf(userId));
+  if (!servers.isLocal(server) || login === undefined) return undefined;
+  const found = await directory.prove(login, password).catch(async (error: unknown) => {
+    // Nobody has guessed.
+    await limiter.giveBack("login_failure", userId);
+    throw error;
+  });
+  if (found === undefined) return undefined;
+  return await accountOfSubject(context, directory.settings, { server, provider: LDAP_PROVIDER, subject: found.subject }, found.claims, directory.requireFree);
 }
 
 async function rehash({ database, passwords }: AccountContext, account: Account, old: string, password: string): Promise<void> {
@@ -102,7 +129,7 @@ export function passwordChallenge(
     operation,
     user,
     body,
-    flows: context.config.passwords.enabled ? [["m.login.password"]] : [],
+    flows: passwordsAccepted(context) ? [["m.login.password"]] : [],
     stages: {
       "m.login.password": {
         check: async (submitted) => {

@@ -5,7 +5,8 @@ import type { register } from "../../spec/client/registration.js";
 import { registrationOpen } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
 import { logger } from "../log.js";
-import { localpartOf, newUserId, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { localpartOf, newUserId, serverNameOf, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { canonicalAddress } from "../protocol/third-party-ids.js";
 import { createAccount, findAccount, upgradeGuest } from "../storage/accounts.js";
 import {
   isRegistrationTokenValid,
@@ -15,6 +16,7 @@ import {
 } from "../storage/registration.js";
 import { type ExternalSubject, linkExternalId } from "../storage/external-identities.js";
 import { setProfileField } from "../storage/profiles.js";
+import { addThirdPartyId } from "../storage/third-party-ids.js";
 import { type CaptchaContext, requireCaptcha } from "./captcha.js";
 import type { AccountContext } from "./context.js";
 import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
@@ -149,6 +151,8 @@ interface NewAccount {
   readonly displayname?: string | undefined;
   /** Who this is at another provider of identities. */
   readonly external?: ExternalSubject | undefined;
+  /** A mail address that this provider vouches for. It is left out if another user has it. */
+  readonly email?: string | undefined;
   /** A registration token to be used up. */
   readonly token?: string | undefined;
   /** Sessions that proved addresses of the user. */
@@ -163,7 +167,7 @@ interface NewAccount {
  */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, external } = account;
+  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, external, email } = account;
   // As other servers do: clients show it, and library code counts on there being one. A guest who stays keeps what they have.
   const displayname = account.displayname ?? (is_guest || guest !== undefined ? undefined : localpartOf(user_id));
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
@@ -180,6 +184,8 @@ export async function create(context: AccountContext, account: NewAccount): Prom
     if (guest !== undefined) tokensChanged(context, tx, user_nid);
     if (external !== undefined && !(await linkExternalId(tx, external, user_nid))) throw userInUse();
     if (displayname !== undefined) await setProfileField(tx, user_nid, "displayname", JSON.stringify(displayname));
+    const address = email === undefined ? undefined : canonicalAddress("email", email);
+    if (address !== undefined) await addThirdPartyId(tx, { user_nid, server: serverNameOf(user_id) }, { ...address, validated_at: now, added_at: now });
     for (const sid of validations) await addValidated(context, tx, { user_id, user_nid }, sid);
     if (session === undefined) return { user_id };
     const opened = await openSession(context, tx, {

@@ -1,8 +1,10 @@
 // Third-party identifiers of accounts (client-server API, "Adding Account Administrative Contact Information").
 import { missingParam, threepidInUse } from "../errors.js";
 import { serverNameOf, type ServerName, type UserId } from "../protocol/identifiers.js";
+import type { ThirdPartyId } from "../protocol/third-party-ids.js";
 import type { Tx } from "../storage/database.js";
-import { addThirdPartyId } from "../storage/third-party-ids.js";
+import { deleteMailPusher } from "../storage/pushers.js";
+import { addThirdPartyId, deleteThirdPartyId } from "../storage/third-party-ids.js";
 import type { ValidationPurpose } from "../storage/validation-sessions.js";
 import type { AccountContext } from "./context.js";
 import type { Stage } from "./interactive-authentication.js";
@@ -49,4 +51,13 @@ export async function addValidated(
   const owner = { user_nid: user.user_nid, server: serverNameOf(user.user_id) };
   const added = { medium, address, validated_at: validated_ts, added_at: context.clock.now() };
   if (!(await addThirdPartyId(tx, owner, added))) throw threepidInUse();
+}
+
+/** Takes an address from a user, if they have it. */
+export async function removeThirdPartyId({ database }: Pick<AccountContext, "database">, userNid: number, id: ThirdPartyId): Promise<void> {
+  await database.transaction(async (tx) => {
+    await deleteThirdPartyId(tx, userNid, id);
+    // Nobody is mailed at an address that is no longer theirs.
+    if (id.medium === "email") await deleteMailPusher(tx, userNid, id.address);
+  });
 }

@@ -18,7 +18,10 @@ interface DirectoryUser {
   readonly avatar_url?: string;
 }
 
-/** Users who share a room with the requester, or are in a room that anybody may join or read; all, if the configuration says so. */
+/**
+ * Users who share a room with the requester, or are in a room that anybody may join or read, as the requester may be; all others, if
+ * the configuration says so.
+ */
 export async function findUsers(
   context: Pick<AccountContext, "config" | "database"> & { readonly searchIndex: SearchIndex },
   { user_id, user_nid }: Requester,

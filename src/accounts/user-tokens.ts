@@ -5,7 +5,7 @@ import { findAccount, type Account } from "../storage/accounts.js";
 import { findUserToken, putUserToken, takeUserToken, type UserTokenKind } from "../storage/user-tokens.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import type { AccountContext } from "./context.js";
-import { requireUsable } from "./password-login.js";
+import { requireUsable } from "./usable.js";
 
 const OPENID_MS = 3_600_000;
 

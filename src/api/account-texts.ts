@@ -54,6 +54,18 @@ export interface AccountTexts {
   readonly confirm: string;
   readonly confirmedTitle: string;
   readonly goBackToApp: string;
+  readonly avatar: string;
+  readonly chooseAvatar: string;
+  readonly removeAvatar: string;
+  readonly avatarFailed: string;
+  readonly addresses: string;
+  readonly noAddresses: string;
+  readonly mailAddress: string;
+  readonly addAddress: string;
+  readonly remove: string;
+  readonly confirmAddress: string;
+  readonly mailSent: string;
+  readonly notConfirmed: string;
   readonly logOut: string;
   readonly back: string;
 }
@@ -112,6 +124,18 @@ export const ACCOUNT_TEXTS: Readonly<Record<Language, AccountTexts>> = {
     confirm: "Confirm",
     confirmedTitle: "Confirmed",
     goBackToApp: "Go on in your app.",
+    avatar: "Your picture",
+    chooseAvatar: "A new picture",
+    removeAvatar: "Remove the picture",
+    avatarFailed: "This picture could not be saved.",
+    addresses: "Your addresses",
+    noAddresses: "You have no addresses.",
+    mailAddress: "Mail address",
+    addAddress: "Add the address",
+    remove: "Remove",
+    confirmAddress: "Confirm the address",
+    mailSent: "A mail is on its way to this address. Open the link in it, confirm there, and then go on here.",
+    notConfirmed: "The address has not been confirmed yet.",
     logOut: "Log out of this page",
     back: "Back to your account",
   },
@@ -168,6 +192,18 @@ export const ACCOUNT_TEXTS: Readonly<Record<Language, AccountTexts>> = {
     confirm: "Confirmar",
     confirmedTitle: "Confirmado",
     goBackToApp: "Sigue en tu aplicación.",
+    avatar: "Tu imagen",
+    chooseAvatar: "Una imagen nueva",
+    removeAvatar: "Quitar la imagen",
+    avatarFailed: "No se ha podido guardar esta imagen.",
+    addresses: "Tus direcciones",
+    noAddresses: "No tienes ninguna dirección.",
+    mailAddress: "Dirección de correo",
+    addAddress: "Añadir la dirección",
+    remove: "Quitar",
+    confirmAddress: "Confirma la dirección",
+    mailSent: "Hemos enviado un correo a esta dirección. Abre el enlace que contiene, confirma allí y sigue después aquí.",
+    notConfirmed: "La dirección todavía no está confirmada.",
     logOut: "Cerrar sesión en esta página",
     back: "Volver a tu cuenta",
   },
@@ -224,6 +260,18 @@ export const ACCOUNT_TEXTS: Readonly<Record<Language, AccountTexts>> = {
     confirm: "Confirmar",
     confirmedTitle: "Confirmado",
     goBackToApp: "Continue no seu aplicativo.",
+    avatar: "A sua imagem",
+    chooseAvatar: "Uma imagem nova",
+    removeAvatar: "Remover a imagem",
+    avatarFailed: "Não foi possível guardar esta imagem.",
+    addresses: "Os seus endereços",
+    noAddresses: "Não tem endereços.",
+    mailAddress: "Endereço de e-mail",
+    addAddress: "Adicionar o endereço",
+    remove: "Remover",
+    confirmAddress: "Confirme o endereço",
+    mailSent: "Um e-mail foi enviado para este endereço. Abra o link que está nele, confirme lá e depois continue aqui.",
+    notConfirmed: "O endereço ainda não foi confirmado.",
     logOut: "Sair desta página",
     back: "Voltar à sua conta",
   },

@@ -56,7 +56,7 @@ export function page(options: {
     "Content-Security-Policy":
       // What is drawn by the script of somebody else brings its styles along.
       `default-src 'none'; style-src ${foreign === undefined ? `'nonce-${nonce}'` : "'unsafe-inline'"}; script-src 'nonce-${nonce}'${sources}; ` +
-      `connect-src 'self'${sources}; ${foreign === undefined ? "" : `frame-src${sources}; img-src${sources}; `}` +
+      `connect-src 'self'${sources}; ${foreign === undefined ? "img-src 'self'; " : `frame-src${sources}; img-src${sources}; `}` +
       `form-action ${["'self'", ...targets].join(" ")}; base-uri 'none'; frame-ancestors 'none'`,
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",

@@ -10,6 +10,7 @@ import * as adminServerSpec from "../../spec/admin/server.js";
 import * as adminServerNoticesSpec from "../../spec/admin/server-notices.js";
 import * as adminUsersSpec from "../../spec/admin/users.js";
 import * as accountSpec from "../../spec/client/account.js";
+import * as accountDetailsSpec from "../../spec/client/account-details.js";
 import * as accountPagesSpec from "../../spec/client/account-pages.js";
 import * as accountDataSpec from "../../spec/client/account-data.js";
 import * as adminSpec from "../../spec/client/admin.js";
@@ -24,6 +25,7 @@ import * as fallbackPagesSpec from "../../spec/client/fallback-pages.js";
 import * as filterSpec from "../../spec/client/filter.js";
 import * as keyBackupSpec from "../../spec/client/key-backup.js";
 import * as keysSpec from "../../spec/client/keys.js";
+import * as livekitSpec from "../../spec/client/livekit.js";
 import * as loginSpec from "../../spec/client/login.js";
 import * as mediaSpec from "../../spec/client/media.js";
 import * as membershipSpec from "../../spec/client/membership.js";
@@ -85,6 +87,7 @@ import * as adminServer from "./admin/server.js";
 import * as adminServerNotices from "./admin/server-notices.js";
 import * as adminUsers from "./admin/users.js";
 import * as account from "./client/account.js";
+import * as accountDetails from "./client/account-details.js";
 import * as accountPages from "./client/account-pages.js";
 import * as accountData from "./client/account-data.js";
 import * as admin from "./client/admin.js";
@@ -99,6 +102,7 @@ import * as fallbackPages from "./client/fallback-pages.js";
 import * as filter from "./client/filter.js";
 import * as keyBackup from "./client/key-backup.js";
 import * as keys from "./client/keys.js";
+import * as livekit from "./client/livekit.js";
 import * as login from "./client/login.js";
 import * as media from "./client/media.js";
 import * as membership from "./client/membership.js";
@@ -155,6 +159,7 @@ export const routes: readonly Route[] = [
   bind(adminRegisterSpec, adminRegister),
   bind(accountSpec, account),
   bind(accountDataSpec, accountData),
+  bind(accountDetailsSpec, accountDetails),
   bind(accountPagesSpec, accountPages),
   bind(adminDevicesSpec, adminDevices),
   bind(adminJoinsSpec, adminJoins),
@@ -179,6 +184,7 @@ export const routes: readonly Route[] = [
   bind(filterSpec, filter),
   bind(keyBackupSpec, keyBackup),
   bind(keysSpec, keys),
+  bind(livekitSpec, livekit),
   bind(loginSpec, login),
   bind(mediaSpec, media),
   bind(membershipSpec, membership),

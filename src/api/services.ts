@@ -9,8 +9,10 @@ import type { Federation } from "../federation/federation.js";
 import type { FederationSender } from "../federation/sender.js";
 import type { MediaContext } from "../media/context.js";
 import type { IdentityProviders } from "../oauth/identity-providers.js";
+import type { SamlProviders } from "../oauth/saml.js";
 import type { AdminTasks } from "../rooms/admin-tasks.js";
 import type { Backfills } from "../rooms/backfills.js";
+import type { JoinsUnderWay } from "../rooms/joins-under-way.js";
 import type { HierarchyCache } from "../rooms/hierarchy-cache.js";
 import type { DelayedEvents } from "../rooms/delayed-events.js";
 import type { InboundTransactions } from "../rooms/transactions.js";
@@ -30,6 +32,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly signingKeys: SigningKeys;
   readonly federation: Federation;
   readonly identityProviders: IdentityProviders;
+  readonly samlProviders: SamlProviders;
   readonly remoteProfiles: RemoteProfiles;
   readonly sender: FederationSender;
   readonly transactions: InboundTransactions;
@@ -39,6 +42,7 @@ export interface Services extends AccountContext, MediaContext, RoomServices {
   readonly owners: RoomOwners;
   readonly events: EventCache;
   readonly backfills: Backfills;
+  readonly joins: JoinsUnderWay;
   readonly hierarchies: HierarchyCache;
   readonly searchIndex: SearchIndex;
   readonly sync: SlidingDependencies;

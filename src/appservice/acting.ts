@@ -1,6 +1,6 @@
 // What application services do with their `as_token`: act as their users, and keep names from others (application service
 // API, "Identity assertion" and "Server admin style permissions").
-import { requireUsable } from "../accounts/password-login.js";
+import { requireUsable } from "../accounts/usable.js";
 import type { Requester } from "../accounts/requester.js";
 import type { Clock } from "../clock.js";
 import { exclusive, forbidden, invalidParam, MatrixError, missingToken, unknownToken, userDeactivated } from "../errors.js";

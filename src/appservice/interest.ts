@@ -10,6 +10,8 @@ import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { changeMembers, knownMembers, type Membership, type RoomOfInterest, roomsOfInterest, usersSharing } from "../storage/appservices.js";
 import type { Database, Tx } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
+import { keyCounts, type KeyCounts } from "../storage/device-keys.js";
+import type { DeviceKey } from "../storage/devices.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import { messagesAt, removeMessages, type SentTo } from "../storage/to-device.js";
 import type { Reads } from "../storage/statement.js";
@@ -51,7 +53,8 @@ export async function transactionsOf(
   const texts = await shown(context, wanted);
   const ephemeral = appservice.ephemeral ? await ephemeralOf(context, appservice, tx, entries, interest) : [];
   const messages = appservice.ephemeral ? await messagesOf(context, appservice, tx, entries) : [];
-  return batches(appservice, texts, ephemeral, messages);
+  const encryption = appservice.encryption ? await encryptionOf(context, appservice, tx, entries, events) : "";
+  return batches(appservice, texts, ephemeral, messages, encryption);
 }
 
 /** The transactions that tell who types in these rooms now. `content` gives the content of `m.typing`. */
@@ -238,20 +241,80 @@ async function messagesOf(
   });
 }
 
+/**
+ * What a client would be told by /sync to encrypt (MSC3202): whose devices changed among those who share a room with the service's
+ * users, who no longer does, and of those of its own devices that were sent something, or of whose keys some were taken or added,
+ * what keys are left. JSON text of members behind others; empty if there is nothing.
+ */
+async function encryptionOf(
+  { interning }: InterestContext,
+  appservice: AppService,
+  tx: Tx,
+  entries: readonly PositionedEntry[],
+  events: ReadonlyMap<number, ReadEvent>,
+): Promise<string> {
+  const devices = new Map<string, DeviceKey>();
+  const [changed, gone] = [new Set<number>(), new Set<number>()];
+  for (const { kind, user_nid, device, reference } of entries) {
+    if (user_nid === undefined) continue;
+    const device_id = parseDeviceId(device);
+    if ((kind === "key" || kind === "to_device") && device_id !== undefined) devices.set(`${user_nid} ${device_id}`, { user_nid, device_id });
+    else if (kind === "device_list") changed.add(user_nid);
+    else if (kind === "state_change") {
+      const membership = reference === undefined ? "leave" : ownString(events.get(reference)?.event.content ?? {}, "membership");
+      if (membership === "join") changed.add(user_nid);
+      else if (membership === "leave" || membership === "ban") gone.add(user_nid);
+    }
+  }
+  if (devices.size + changed.size + gone.size === 0) return "";
+  const ids = await interning.userIds([...changed, ...gone, ...[...devices.values()].map(({ user_nid }) => user_nid)]);
+  const isCovered = (nid: number): boolean => {
+    const user = parseUserId(ids.get(nid));
+    return user !== undefined && coversUser(appservice, user);
+  };
+  const followed = new Set(await usersSharing(tx, appservice.id, [...changed, ...gone]));
+  const named = (nids: readonly number[]): string[] => nids.flatMap((nid) => ids.get(nid) ?? []).toSorted();
+  const lists = {
+    changed: named([...changed].filter((nid) => followed.has(nid) || isCovered(nid))),
+    left: named([...gone].filter((nid) => !followed.has(nid) && !isCovered(nid) && !changed.has(nid))),
+  };
+  const own = [...devices.values()].filter(({ user_nid }) => isCovered(user_nid));
+  const reads: Reads = { read: (statement, values) => tx.query(statement, values) };
+  const keys = own.length === 0 ? [] : await keyCounts(reads, own);
+  const byDevice = (of: (left: KeyCounts) => unknown): string => {
+    const users = new Map<string, [string, unknown][]>();
+    for (const left of keys) {
+      const user = ids.get(left.user_nid) ?? "";
+      users.set(user, [...(users.get(user) ?? []), [left.device_id, of(left)]]);
+    }
+    return JSON.stringify(Object.fromEntries([...users].map(([user, all]) => [user, Object.fromEntries(all)])));
+  };
+  const counts = byDevice((left) => left.counts);
+  const parts = [
+    ...(lists.changed.length + lists.left.length > 0 ? [`"device_lists":${JSON.stringify(lists)}`] : []),
+    ...(keys.length > 0
+      ? [`"device_one_time_keys_count":${counts}`, `"device_one_time_key_counts":${counts}`, `"device_unused_fallback_key_types":${byDevice((left) => left.unused)}`]
+      : []),
+  ];
+  return parts.map((part) => `,"org.matrix.msc3202.${part.slice(1)}`).join("");
+}
+
+/** The transactions; `encryption` is for the first, which there is if only for that. */
 function batches(
   { old_ephemeral }: AppService,
   events: readonly string[],
   ephemeral: readonly string[],
   messages: readonly string[] = [],
+  encryption = "",
 ): OutgoingTransaction[] {
   const name = old_ephemeral ? ["ephemeral", "de.sorunome.msc2409.ephemeral"] : ["ephemeral"];
   const all: OutgoingTransaction[] = [];
-  for (let start = 0; start < Math.max(events.length, ephemeral.length, messages.length); start += BATCH) {
+  for (let start = 0; start < Math.max(events.length, ephemeral.length, messages.length, encryption === "" ? 0 : 1); start += BATCH) {
     const batch = ephemeral.slice(start, start + BATCH).join(",");
     const more = batch === "" ? "" : name.map((field) => `,"${field}":[${batch}]`).join("");
     const toDevice = messages.slice(start, start + BATCH).join(",");
     const last = toDevice === "" ? "" : `,"de.sorunome.msc2409.to_device":[${toDevice}]`;
-    all.push({ txn_id: randomUUID(), body: `{"events":[${events.slice(start, start + BATCH).join(",")}]${more}${last}}` });
+    all.push({ txn_id: randomUUID(), body: `{"events":[${events.slice(start, start + BATCH).join(",")}]${more}${last}${start === 0 ? encryption : ""}}` });
   }
   return all;
 }

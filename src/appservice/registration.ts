@@ -39,6 +39,8 @@ export interface AppService {
   readonly ephemeral: boolean;
   /** It knows ephemeral data only under the name from before the specification. */
   readonly old_ephemeral: boolean;
+  /** It is told of keys and devices, as clients are by /sync (MSC3202). */
+  readonly encryption: boolean;
   /** Changes whenever other users are covered. */
   readonly users_digest: string;
 }
@@ -126,6 +128,7 @@ function read(path: string, servers: LocalServers): { appservice: AppService; to
       protocols: content.protocols ?? [],
       ephemeral: content.receive_ephemeral === true || unstable,
       old_ephemeral: unstable,
+      encryption: content["org.matrix.msc3202"] === true,
       users_digest: createHash("sha256").update(JSON.stringify([sender, content.namespaces.users ?? []])).digest("base64"),
     },
   };

@@ -5,7 +5,8 @@ import type { Clock } from "../clock.js";
 import type { LocalServers } from "../config.js";
 import { logger } from "../log.js";
 import { parseUserId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
-import type { JsonObject } from "../protocol/json.js";
+import { isObject, type JsonObject, own } from "../protocol/json.js";
+import { type Membership, membershipIn } from "../protocol/membership.js";
 import type { Database, Tx } from "../storage/database.js";
 import {
   catchUp,
@@ -24,9 +25,11 @@ import {
   suspendDestination,
   wakeDestinations,
 } from "../storage/destinations.js";
+import { stickyForNewServers, stickyForServer } from "../storage/sticky-events.js";
 import { eventsByNid, type StoredEvent } from "../storage/events.js";
 import { advanceReader, type LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
+import type { Reads } from "../storage/statement.js";
 import { FederationError } from "./client.js";
 import type { Federation } from "./federation.js";
 
@@ -48,6 +51,11 @@ const TOGETHER_MS = 30;
 /** Pauses after failures: twice as long each time, with some chance, so that not all come back at once. */
 const FIRST_PAUSE_MS = 2_000;
 const LONGEST_PAUSE_MS = 3_600_000;
+/**
+ * Memberships that a user's server is told of also when none of its users is in the room, unless the user had one of them before: what
+ * was an invitation or a knock has ended. The invitation itself came there by a request of its own; once more it would meet the join.
+ */
+const PARTED: readonly (Membership | undefined)[] = ["leave", "ban"];
 /** For who is away longer nothing is kept. */
 const KEEP_MS = 3_600_000;
 
@@ -185,21 +193,36 @@ export class FederationSender implements AsyncDisposable {
     const { servers, federation } = this.#options;
     const mentioned = entries.flatMap(({ kind, reference }) => (kind === "event" && reference !== undefined ? [reference] : []));
     const passedOn = new Set(entries.flatMap(({ kind, reference }) => (kind === "server_membership" ? (reference ?? []) : [])));
-    const rows = await eventsByNid({ read: (statement, values) => tx.query(statement, values) }, mentioned);
+    const reads: Reads = { read: (statement, values) => tx.query(statement, values) };
+    const rows = await eventsByNid(reads, mentioned);
     const due = [...rows.values()].filter((row) => passedOn.has(row.nid) || servers.isLocal(serverNameOf(row.sender)));
     const targets = await serversBefore(tx, due, servers.names);
     // An invitation by address that we turned into one of our user was sent by nobody else, whoever is said to have invited.
     const isFrom = (row: StoredEvent, server: ServerName): boolean =>
-      server === serverNameOf(row.sender) && !concerned(row).some((name) => servers.isLocal(name));
+      server === serverNameOf(row.sender) && !serversOfMember(row).some((name) => servers.isLocal(name));
+    const parted = due.filter((row) => PARTED.includes(membershipOf(row)));
+    const before = await eventsByNid(reads, parted.flatMap(({ replaces }) => replaces ?? []));
+    const ended = new Set(parted.filter(({ replaces }) => !PARTED.includes(membershipOf(before.get(replaces ?? 0)))));
     const events = due.flatMap((row): OwedEvent[] =>
-      [...new Set([...(targets.get(row.nid) ?? []), ...concerned(row)])]
+      [...new Set([...(targets.get(row.nid) ?? []), ...(ended.has(row) ? serversOfMember(row) : [])])]
         .filter((destination) => !servers.isLocal(destination) && !isFrom(row, destination) && federation.policy.allows(destination))
         .map((destination) => ({ destination, position: row.position, event_nid: row.nid })),
     );
     const completed = entries.flatMap(({ kind, room_nid, reference }) => (kind === "invalidation" && room_nid !== undefined && reference === undefined ? [room_nid] : []));
     events.push(...(await eventsMissedInRooms(tx, completed, servers.names)).filter(({ destination }) => federation.policy.allows(destination)));
     const edus = await this.#options.edusOf(tx, entries);
-    await owe(tx, events, edus, entries.at(-1)?.position ?? 0);
+    await owe(tx, [...events, ...(await this.#stickyForArrivals(tx, [...rows.values()]))], edus, entries.at(-1)?.position ?? 0);
+  }
+
+  /** Servers that come to a room are owed our sticky events of before (MSC4354): they were not told these, and do not ask. */
+  async #stickyForArrivals(tx: Tx, rows: readonly StoredEvent[]): Promise<OwedEvent[]> {
+    const { servers, federation, clock } = this.#options;
+    const arrivals = rows.flatMap((row) =>
+      serversOfMember(row)
+        .filter((server) => !servers.isLocal(server) && federation.policy.allows(server))
+        .map((server) => ({ room_nid: row.room_nid, server, position: row.position })),
+    );
+    return await stickyForNewServers(tx, arrivals, clock.now());
   }
 
   /** Takes servers that are owed something, as many as can be sent to. */
@@ -259,7 +282,8 @@ export class FederationSender implements AsyncDisposable {
     await this.#options.database.transaction(async (tx) => {
       const edus = await this.#options.missedEdus(tx, server, after);
       await catchUp(tx, server, after);
-      await owe(tx, [], edus, after);
+      const sticky = await stickyForServer(tx, server, this.#options.clock.now());
+      await owe(tx, sticky.map((event) => ({ ...event, destination: server })), edus, after);
     });
   }
 
@@ -294,8 +318,14 @@ function speakerOf({ sender }: StoredEvent, servers: LocalServers): ServerName {
   return servers.isLocal(own) ? own : servers.names[0];
 }
 
-/** The server of a user whose membership an event changes, who may not be in the room yet, or not any more. */
-function concerned({ type, state_key }: StoredEvent): ServerName[] {
+/** The server of the user whose membership an event changes. */
+function serversOfMember({ type, state_key }: StoredEvent): ServerName[] {
   const user = type === "m.room.member" && state_key !== null ? parseUserId(state_key) : undefined;
   return user === undefined ? [] : [serverNameOf(user)];
+}
+
+function membershipOf(row: StoredEvent | undefined): Membership | undefined {
+  if (row?.type !== "m.room.member") return undefined;
+  const content = own(JSON.parse(row.json) as JsonObject, "content");
+  return isObject(content) ? membershipIn(content) : undefined;
 }

@@ -11,6 +11,8 @@ export const PATHS = {
   keys: "/_hansa/oauth/keys",
   link: "/_hansa/account/link",
   account: "/_hansa/account",
+  addresses: "/_hansa/account/addresses",
+  avatar: "/_hansa/account/avatar",
   login: "/_hansa/account/login",
   signUp: "/_hansa/account/register",
   sso: "/_hansa/account/sso",

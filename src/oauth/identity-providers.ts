@@ -4,28 +4,25 @@ import type { FetchImplementation, JWTVerifyGetKey } from "jose";
 import type { Configuration, CustomFetch } from "openid-client";
 import { newToken, tokenDigest } from "../accounts/access-tokens.js";
 import type { AccountContext } from "../accounts/context.js";
-import { requireUsable } from "../accounts/password-login.js";
-import { create } from "../accounts/registration.js";
-import { endSessions } from "../accounts/sessions.js";
+import type { Claims } from "../accounts/claims.js";
+import { accountOfSubject } from "../accounts/external-accounts.js";
+import { requireUsable } from "../accounts/usable.js";
 import type { Config } from "../config.js";
 import { forbidden, MatrixError, notFound } from "../errors.js";
 import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
 import { logger } from "../log.js";
-import { newUserId, type ServerName, type UserId } from "../protocol/identifiers.js";
-import { type Account, findAccount } from "../storage/accounts.js";
-import { ownerOfExternalId } from "../storage/admin-users.js";
+import type { ServerName, UserId } from "../protocol/identifiers.js";
+import type { Account } from "../storage/accounts.js";
 import {
   beginExternalLogin,
-  endExternalSessions,
-  externalDevices,
+  type ExternalSession,
   type ExternalSubject,
-  linkExternalId,
   openExternalSession,
   takeExternalLogin,
 } from "../storage/external-identities.js";
 import { PATHS } from "./addresses.js";
 import type { Visitor } from "./browser-sessions.js";
-import { type Claims, fillIn, localpartOf } from "./claims.js";
+import { endExternal } from "./external-sessions.js";
 import { invalidRequest } from "./oauth-error.js";
 
 const log = logger("oauth");
@@ -109,9 +106,9 @@ export class IdentityProviders {
     const { sub, sid } = claims;
     if (typeof sub !== "string" || sub === "" || sub.length > 1000) throw providerFailed(provider, new Error("the subject is no name"));
     const id: ExternalSubject = { server, provider: provider.id, subject: sub };
-    const account = await this.#account(provider, id, claims);
+    const account = await accountOfSubject(this.#context, provider, id, claims, this.#requireFree);
     requireUsable(account, clock.now());
-    const external = await openExternalSession(database, id, typeof sid === "string" && sid.length <= 1000 ? sid : undefined, account.user_nid, clock.now());
+    const external = await openExternalSession(database, id, { sid: typeof sid === "string" && sid.length <= 1000 ? sid : undefined }, account.user_nid, clock.now());
     return { account, external, next: login.next };
   }
 
@@ -128,35 +125,6 @@ export class IdentityProviders {
     } catch (cause) {
       throw providerFailed(provider, cause);
     }
-  }
-
-  /** The account of a subject: the one it has, one that it may take over, or a new one. */
-  async #account(provider: IdentityProvider, id: ExternalSubject, claims: Claims): Promise<Account> {
-    const { clock, database } = this.#context;
-    const known = await ownerOfExternalId(database, id.server, { auth_provider: id.provider, external_id: id.subject });
-    if (known !== undefined) {
-      const account = await findAccount(database, known);
-      if (account !== undefined) return account;
-    }
-    const userId = newUserId(localpartOf(fillIn(provider.localpart, claims)), id.server);
-    if (userId === undefined) throw forbidden(`${provider.name} gave no name that a user can have here. Ask the administrator.`);
-    this.#requireFree(userId);
-    const existing = await findAccount(database, userId);
-    if (existing !== undefined) {
-      if (!provider.allow_existing_users) throw forbidden(`The user name ${userId} is taken here. Ask the administrator.`);
-      requireUsable(existing, clock.now());
-      await database.transaction(async (tx) => {
-        if (!(await linkExternalId(tx, id, existing.user_nid))) throw forbidden("This identity was used by another login meanwhile. Try again.");
-      });
-      log.info({ user: userId, provider: provider.id }, "an account was linked to an identity provider");
-      return existing;
-    }
-    if (!provider.create_accounts) throw forbidden("You have no account here. Ask the administrator.");
-    const displayname = fillIn(provider.display_name, claims);
-    await create(this.#context, { user_id: userId, password: undefined, is_admin: false, external: id, ...(displayname !== "" && { displayname }) });
-    const made = await findAccount(database, userId);
-    if (made === undefined) throw notFound("The account has ended.");
-    return made;
   }
 
   /**
@@ -180,13 +148,16 @@ export class IdentityProviders {
     const isLogout = typeof events === "object" && events !== null && Object.hasOwn(events, LOGOUT_EVENT);
     if (!isLogout || nonce !== undefined || (subject ?? session) === undefined) throw refused(new Error("it is none"));
     const ended = { provider: provider.id, sid: session, subject };
-    const { database } = this.#context;
-    const devices = await externalDevices(database, ended);
-    for (const userNid of new Set(devices.map(({ user_nid }) => user_nid))) {
-      await endSessions(this.#context, userNid, devices.flatMap(({ user_nid, device_id }) => (user_nid === userNid ? [device_id] : [])));
-    }
-    await endExternalSessions(database, ended);
-    log.info({ provider: provider.id, devices: devices.length }, "an identity provider ended a session");
+    const count = await endExternal(this.#context, ended);
+    log.info({ provider: provider.id, devices: count }, "an identity provider ended a session");
+  }
+
+  /** Where a browser goes to end its session at the provider too; undefined where the provider has no such page (OpenID Connect RP-Initiated Logout 1.0). */
+  async logoutAddress(provider: IdentityProvider, base: string, { subject }: ExternalSession): Promise<string | undefined> {
+    const { buildEndSessionUrl } = await import("openid-client");
+    const { configuration } = await this.#discover(provider);
+    if (configuration.serverMetadata().end_session_endpoint === undefined) return undefined;
+    return buildEndSessionUrl(configuration, { client_id: provider.client_id, logout_hint: subject, post_logout_redirect_uri: `${base}${PATHS.login}` }).href;
   }
 
   /** What the provider publishes of itself, remembered for a while. Throws 502 M_UNKNOWN. */

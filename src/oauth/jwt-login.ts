@@ -2,7 +2,7 @@
 import type { KeyObject } from "node:crypto";
 import { createPublicKey, createSecretKey } from "node:crypto";
 import type { AccountContext } from "../accounts/context.js";
-import { requireUsable } from "../accounts/password-login.js";
+import { requireUsable } from "../accounts/usable.js";
 import { create } from "../accounts/registration.js";
 import { ConfigError, type Config } from "../config.js";
 import { forbidden, MatrixError } from "../errors.js";

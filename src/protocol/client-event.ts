@@ -1,5 +1,5 @@
 // Events as clients see them (client-server API, "Types of room events"; server behaviour for redactions of room version 11).
-import type { RoomEvent, StateEvent } from "./event.js";
+import { type RoomEvent, type StateEvent, STICKY } from "./event.js";
 import type { RoomVersion } from "./room-version.js";
 
 export type EventFormat = "client" | "federation";
@@ -24,6 +24,7 @@ export function eventHead(version: RoomVersion, event: RoomEvent, format: EventF
     `{"type":${quote(event.type)},"sender":${quote(event.sender)},"content":${content}` +
     (event.state_key === undefined ? "" : `,"state_key":${quote(event.state_key)}`) +
     (redacts === undefined ? "" : `,"redacts":${quote(redacts)}`) +
+    (event.sticky_duration_ms === undefined ? "" : `,"${STICKY}":${memberText(event.json, STICKY) ?? "{}"}`) +
     `,"origin_server_ts":${event.origin_server_ts},"event_id":${id}`
   );
 }

@@ -2,7 +2,7 @@
 import { badJson, MatrixError, tooLarge } from "../errors.js";
 import { decodeBase64, encodeBase64 } from "./base64.js";
 import { canonicalJson } from "./canonical-json.js";
-import { hasShortFields, type Malformed, readEvent, type RoomEvent } from "./event.js";
+import { hasShortFields, type Malformed, readEvent, type RoomEvent, STICKY } from "./event.js";
 import { contentHash, derivedEventId, essentialText, sha256 } from "./event-hash.js";
 import { type EventId, parseUserId, type RoomId, type ServerName, serverNameOf, type UserId } from "./identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString, parseJson } from "./json.js";
@@ -86,6 +86,8 @@ export interface EventDraft {
   readonly prev_events: readonly EventId[];
   readonly auth_events: readonly EventId[];
   readonly redacts?: EventId;
+  /** For how many milliseconds it is sticky (MSC4354). */
+  readonly sticky_duration_ms?: number;
   /** The chosen id, in room versions 1 and 2 only. */
   readonly event_id?: EventId;
   /** Reference hashes of prev_events and auth_events, which room versions 1 and 2 carry. */
@@ -101,7 +103,7 @@ export function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
           return [id, hash === undefined ? {} : { sha256: hash }];
         })
       : ids;
-  const { redacts } = draft;
+  const { redacts, sticky_duration_ms } = draft;
   return {
     ...(draft.event_id !== undefined && version.eventIds === "chosen" && { event_id: draft.event_id }),
     ...(draft.room_id !== undefined && { room_id: draft.room_id }),
@@ -115,6 +117,7 @@ export function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
     depth: Math.min(draft.depth, Number.MAX_SAFE_INTEGER),
     prev_events: references(draft.prev_events),
     auth_events: references(draft.auth_events),
+    ...(sticky_duration_ms !== undefined && { [STICKY]: { duration_ms: sticky_duration_ms } }),
   };
 }
 

@@ -29,6 +29,8 @@ export interface RoomEvent {
   readonly prev_events: readonly EventId[];
   readonly auth_events: readonly EventId[];
   readonly redacts?: EventId;
+  /** For how many milliseconds it is sticky (MSC4354), at most an hour; absent for what is not. */
+  readonly sticky_duration_ms?: number;
   readonly json: string;
 }
 
@@ -57,6 +59,10 @@ export interface Malformed {
 export const MAX_PREV_EVENTS = 20;
 const MAX_AUTH_EVENTS = 10;
 const MAX_FIELD_LENGTH = 255;
+
+/** The member of an event that makes it sticky. */
+export const STICKY = "msc4354_sticky";
+const MAX_STICKY_MS = 3_600_000;
 
 const malformed = (reason: string): Malformed => ({ malformed: reason });
 
@@ -121,6 +127,7 @@ export function readEvent(
   if (!isObject(signatures) || !Object.values(signatures).every(isObject)) return malformed("signatures are no objects");
 
   const redacts = type === "m.room.redaction" ? redactedEvent(version, json, content) : undefined;
+  const sticky = stickyDuration(json);
   return {
     event_id,
     room_id,
@@ -133,6 +140,7 @@ export function readEvent(
     prev_events,
     auth_events,
     ...(redacts !== undefined && { redacts }),
+    ...(sticky !== undefined && { sticky_duration_ms: sticky }),
     json: text,
   };
 }
@@ -140,6 +148,13 @@ export function readEvent(
 /** The event that a redaction names: in its content or beside it, as the version says; undefined if it names none. */
 function redactedEvent(version: RoomVersion, json: JsonObject, content: JsonObject): EventId | undefined {
   return parseEventId(own(version.redactsInContent ? content : json, "redacts"));
+}
+
+/** For how long an event says that it is sticky (MSC4354), cut to an hour. */
+function stickyDuration(json: JsonObject): number | undefined {
+  const sticky = own(json, STICKY);
+  const duration = isObject(sticky) ? own(sticky, "duration_ms") : undefined;
+  return typeof duration === "number" && Number.isInteger(duration) && duration >= 0 ? Math.min(duration, MAX_STICKY_MS) : undefined;
 }
 
 /** An integer, cut to the range of a double: room versions 1 to 5 allow depths up to 2^63-1. */

@@ -4,7 +4,7 @@ import { parseEventId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import { annotationsBy } from "../storage/relations.js";
 import { transactionIdsOf } from "../storage/transaction-ids.js";
-import type { RoomContext, RoomUser } from "./context.js";
+import type { RoomContext } from "./context.js";
 
 /**
  * Throws M_DUPLICATE_ANNOTATION if the content annotates an event as its sender has done already ("Avoiding duplicate
@@ -12,7 +12,7 @@ import type { RoomContext, RoomUser } from "./context.js";
  */
 export async function requireNewAnnotation(
   { database, events }: RoomContext,
-  { user_nid, device_id }: RoomUser,
+  { user_nid, device_id }: { readonly user_nid: number; readonly device_id: string | undefined },
   type: string,
   content: JsonObject,
   txnId: string,

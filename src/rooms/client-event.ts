@@ -5,7 +5,8 @@ import { isObject, type JsonObject, type JsonValue } from "../protocol/json.js";
 import type { Membership } from "../protocol/membership.js";
 import type { EventId } from "../protocol/identifiers.js";
 import type { Reads } from "../storage/statement.js";
-import { transactionIdsOf } from "../storage/transaction-ids.js";
+import { stickyExpiries } from "../storage/sticky-events.js";
+import { sentAs } from "../storage/transaction-ids.js";
 import type { EventCache, ReadEvent } from "./event-cache.js";
 import type { VisibilityReader } from "./visibility.js";
 
@@ -39,16 +40,20 @@ export type Aggregations = ReadonlyMap<number, Aggregation>;
 export interface EventContext {
   readonly others: ReadonlyMap<number, ReadEvent>;
   readonly transactions: ReadonlyMap<number, string>;
+  /** Ids of delayed events (MSC4140). */
+  readonly delays: ReadonlyMap<number, string>;
   readonly aggregations: Aggregations;
+  /** Until when those that are sticky are. */
+  readonly sticky: ReadonlyMap<number, number>;
   /** Senders whose accounts were erased. */
   readonly erased: ReadonlySet<number>;
 }
 
 const NOTHING: Aggregation = { replacement: undefined, references: [], thread: undefined };
 
-export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), aggregations: new Map(), erased: new Set() };
+export const NO_CONTEXT: EventContext = { others: new Map(), transactions: new Map(), delays: new Map(), aggregations: new Map(), sticky: new Map(), erased: new Set() };
 
-/** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most two statements. */
+/** Reads what the unsigned parts of these events, and of those in their aggregations, need: at most three statements. */
 export async function eventContext(
   cache: EventCache,
   reads: Reads,
@@ -58,20 +63,21 @@ export async function eventContext(
 ): Promise<EventContext> {
   const others: number[] = [];
   const own: number[] = [];
+  const sticky: number[] = [];
   const bundled = [...aggregations.values()].flatMap(({ replacement, thread }) => [replacement, thread?.latest]);
-  for (const { row } of [...events, ...bundled.flatMap((shown) => shown?.read ?? [])]) {
+  for (const { row, event } of [...events, ...bundled.flatMap((shown) => shown?.read ?? [])]) {
     if (row.replaces !== null) others.push(row.replaces);
     if (row.redacted_by !== null) others.push(row.redacted_by);
     if (row.sender_nid === reader.user_nid) own.push(row.nid);
+    const { sticky_duration_ms } = event;
+    if (sticky_duration_ms !== undefined && event.origin_server_ts + sticky_duration_ms > reader.now) sticky.push(row.nid);
   }
   const { device_id } = reader;
   return {
+    ...(device_id === undefined ? NO_CONTEXT : await sentAs(reads, own, reader.user_nid, device_id)),
     others: others.length === 0 ? new Map() : await cache.get(reads, others),
-    transactions:
-      own.length === 0 || device_id === undefined
-        ? new Map()
-        : await transactionIdsOf(reads, own, reader.user_nid, device_id),
     aggregations,
+    sticky: await stickyExpiries(reads, sticky),
     erased: cache.erased,
   };
 }
@@ -103,7 +109,11 @@ function eventText(
   let unsigned = `{"age":${Math.max(0, reader.now - event.origin_server_ts)}`;
   const transaction = context.transactions.get(row.nid);
   if (transaction !== undefined) unsigned += `,"transaction_id":${JSON.stringify(transaction)}`;
+  const delay = context.delays.get(row.nid);
+  if (delay !== undefined) unsigned += `,"org.matrix.msc4140.delay_id":${JSON.stringify(delay)}`;
   if (membership !== undefined) unsigned += `,"membership":"${membership}"`;
+  const left = event.sticky_duration_ms === undefined ? 0 : (context.sticky.get(row.nid) ?? 0) - reader.now;
+  if (left > 0) unsigned += `,"msc4354_sticky_duration_ttl_ms":${left}`;
   const replaced = row.replaces === null || hidden ? undefined : context.others.get(row.replaces);
   if (replaced !== undefined) {
     unsigned +=

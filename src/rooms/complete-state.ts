@@ -61,6 +61,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     },
     await loadCounting(database, memory, ruleChanges, []),
     (server) => signingKey(server) !== undefined,
+    clock.now(),
   );
 
   if (!isHere) {

@@ -9,6 +9,7 @@ import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
 import type { Backfills } from "./backfills.js";
+import type { JoinsUnderWay } from "./joins-under-way.js";
 import type { EventCache } from "./event-cache.js";
 import type { HierarchyCache } from "./hierarchy-cache.js";
 import type { RoomOwners } from "./owner.js";
@@ -26,6 +27,7 @@ export interface RoomContext {
   readonly federation: Federation;
   readonly events: EventCache;
   readonly backfills: Backfills;
+  readonly joins: JoinsUnderWay;
   readonly hierarchies: HierarchyCache;
   readonly bus: Pick<Bus, "publish">;
   /** Asks the policy server of a room to sign an event. */

@@ -57,6 +57,7 @@ export interface ToSchedule {
   /** Absent where the request has none. */
   readonly txn_id?: string | undefined;
   readonly origin_server_ts?: number | undefined;
+  readonly sticky_duration_ms?: number | undefined;
 }
 
 export interface DelayedEventsContext extends RoomContext {
@@ -102,7 +103,7 @@ export class DelayedEvents implements AsyncDisposable {
     if (Buffer.byteLength(content) > MAX_CONTENT_BYTES) throw tooLarge("The event is too large.");
     if ([type, event.state_key ?? ""].some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) throw invalidParam("A type or state key is too long.");
     const delay_id = randomBytes(24).toString("base64url");
-    const { txn_id, state_key = null, origin_server_ts = null } = event;
+    const { txn_id, state_key = null, origin_server_ts = null, sticky_duration_ms = null } = event;
     const key = txn_id === undefined ? undefined : transactionKey(sender.user_id, sender.device_id ?? "", `delayed_event/${room_id}/${type}`, txn_id);
     const scheduled = await database.transaction(async (tx) => {
       // The account, so that two at once are counted, and are not taken for one another.
@@ -113,7 +114,7 @@ export class DelayedEvents implements AsyncDisposable {
       const { count, next } = await countScheduled(tx, sender.user_nid);
       if (count >= limits.max_per_user) throw limitExceeded(Math.max(1_000, (next ?? now) - now));
       const times = { delay_ms, running_since: now, send_ts: now + delay_ms };
-      await insertScheduled(tx, sender.user_nid, key, { delay_id, room_id, type, state_key, content, origin_server_ts, ...times });
+      await insertScheduled(tx, sender.user_nid, key, { delay_id, room_id, type, state_key, content, origin_server_ts, sticky_duration_ms, ...times });
       return delay_id;
     });
     this.#look();
@@ -261,10 +262,10 @@ export class DelayedEvents implements AsyncDisposable {
     const content = parseJson(event.content);
     if (!isObject(content)) throw new Error("a delayed event has no content");
     const sender: RoomUser = { user_id, user_nid, is_guest, is_admin, device_id: undefined };
-    const ts = event.origin_server_ts ?? undefined;
-    if (state_key !== null) return await setState(this.#context, sender, room_id, type, state_key, content, ts);
+    const how = { origin_server_ts: event.origin_server_ts ?? undefined, sticky_duration_ms: event.sticky_duration_ms ?? undefined, delay_id };
+    if (state_key !== null) return await setState(this.#context, sender, room_id, type, state_key, content, how);
     // The transaction id makes that it is sent once, also if we die before we have noted it.
-    return await sendMessage(this.#context, sender, room_id, type, delay_id, content, ts);
+    return await sendMessage(this.#context, sender, room_id, type, delay_id, content, how);
   }
 }
 

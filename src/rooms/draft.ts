@@ -14,6 +14,8 @@ export interface RoomDraft {
   readonly redacts?: EventId;
   /** Now, if absent. */
   readonly origin_server_ts?: number;
+  /** For how many milliseconds it is sticky (MSC4354). */
+  readonly sticky_duration_ms?: number;
   /** For a membership: it is refused unless the user's present one is among these when its turn comes. */
   readonly while_membership?: readonly Membership[];
   /** Under which transaction id a client sends it: the same again gives the same event. */

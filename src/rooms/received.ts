@@ -147,6 +147,7 @@ export async function persistReceived(
     },
     counting,
     (server) => signingKey(server) !== undefined,
+    services.clock.now(),
   );
 
   const { branches } = memory;

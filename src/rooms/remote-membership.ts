@@ -32,6 +32,9 @@ const MAX_SERVERS = 10_000;
 /** Servers that are tried for one join. */
 const MAX_TRIES = 10;
 
+/** Refusals that are of our request, not of what the client asks for. */
+const OURS: readonly string[] = ["M_MISSING_PARAM", "M_INVALID_PARAM"];
+
 /** A member event of ours, completed from what a server in the room offered. */
 interface Completed {
   readonly server: ServerName;
@@ -60,7 +63,7 @@ async function tryServers<Result>(servers: readonly ServerName[], act: (server: 
       if (!(error instanceof FederationError)) throw error;
       log.info({ server, reason: error.message }, "a server did not help with a membership");
       const { status, errcode, answer } = error;
-      if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE")) {
+      if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE") && !OURS.includes(errcode)) {
         refusal ??= new MatrixError(status, errcode, ownString(answer, "error") ?? "Another server refused this.");
       }
     }
@@ -176,8 +179,8 @@ export async function joinElsewhere(
   const isWhole = known !== undefined && known.whole_since !== null && (await hasLocalMember(context.database, known.nid));
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
-    const answer = await sendJoin(context, join, roomId, !isWhole);
-    const roomNid = await takeOver(context, join, roomId, answer);
+// Who has let us in sends us events at once.
+    const roomNid = await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
     // Small rooms are known whole at once, and nobody sees that it was otherwise.
     await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
     return join.event.event_id;

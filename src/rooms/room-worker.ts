@@ -253,7 +253,7 @@ export class RoomWorker {
   }
 
   #change({ names, numbers, counting }: Prepared): RoomChange {
-    return new RoomChange(this.memory, names, numbers, counting, this.#isLocal);
+    return new RoomChange(this.memory, names, numbers, counting, this.#isLocal, this.#services.clock.now());
   }
 
   /**
@@ -447,6 +447,7 @@ export class RoomWorker {
         sender: draft.sender,
         content: draft.content,
         ...(draft.redacts !== undefined && { redacts: draft.redacts }),
+        ...(draft.sticky_duration_ms !== undefined && { sticky_duration_ms: draft.sticky_duration_ms }),
         origin_server_ts: draft.origin_server_ts ?? this.#services.clock.now(),
         depth,
         prev_events: previous.map(({ event: before }) => before.event_id),

@@ -8,19 +8,36 @@ import { type Membership, membershipIn } from "../protocol/membership.js";
 import { roomCreators } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { findAliases } from "../storage/aliases.js";
+import { DELAYED } from "../storage/transaction-ids.js";
 import { namedAliases } from "./aliases.js";
 import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { CREATE, findRoom, type Room, stateEventsOf } from "./current-state.js";
-import { accepted, type DraftTransaction } from "./draft.js";
+import { accepted, type DraftTransaction, type RoomDraft } from "./draft.js";
 import { requireInvitable } from "./invite-filter.js";
 import { joinRoom } from "./membership.js";
 import { inviteElsewhere } from "./remote-invite.js";
 import { requireDeclinable } from "./server-notices.js";
 
+/** What else is asked of an event: the time that it says it happened at, now if absent, and for how long it is sticky (MSC4354); as which delayed event it was scheduled (MSC4140), under whose id it is sent once. */
+interface SendOptions {
+  readonly origin_server_ts?: number | undefined;
+  readonly sticky_duration_ms?: number | undefined;
+  readonly delay_id?: string | undefined;
+}
+
+/** What of a draft the options say. */
+function given({ origin_server_ts, sticky_duration_ms, delay_id }: SendOptions): Partial<Pick<RoomDraft, "origin_server_ts" | "sticky_duration_ms" | "transaction">> {
+  return {
+    ...(origin_server_ts !== undefined && { origin_server_ts }),
+    ...(sticky_duration_ms !== undefined && { sticky_duration_ms }),
+    ...(delay_id !== undefined && { transaction: { device_id: DELAYED, endpoint: "delayed", txn_id: delay_id } }),
+  };
+}
+
 /**
  * Sends a message event; the same transaction id of the same device again gives the same event. Throws M_FORBIDDEN,
- * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION. `origin_server_ts` is now, if absent.
+ * M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION.
  */
 export async function sendMessage(
   context: RoomContext,
@@ -29,19 +46,20 @@ export async function sendMessage(
   type: string,
   txnId: string,
   content: JsonObject,
-  origin_server_ts?: number,
+  options: SendOptions = {},
 ): Promise<EventId> {
   // A redaction that a client builds itself names its target in its content, as newer room versions have it.
   const redacts = type === "m.room.redaction" ? parseEventId(own(content, "redacts")) : undefined;
-  await requireNewAnnotation(context, sender, type, content, txnId);
+  const device_id = options.delay_id === undefined ? sender.device_id : DELAYED;
+  await requireNewAnnotation(context, { user_nid: sender.user_nid, device_id }, type, content, txnId);
   const [result] = await context.owners.submit(roomId, [
     {
       type,
       sender: sender.user_id,
       content,
       ...(redacts !== undefined && { redacts }),
-      ...(origin_server_ts !== undefined && { origin_server_ts }),
       transaction: transactionOf(sender, `send/${roomId}/${type}`, txnId),
+      ...given(options),
     },
   ]);
   return accepted(result).event_id;
@@ -84,7 +102,7 @@ export async function setState(
   type: string,
   stateKey: string,
   content: JsonObject,
-  origin_server_ts?: number,
+  options: SendOptions = {},
 ): Promise<EventId> {
   const room = await findRoom(context.database, roomId);
   if (room === undefined) throw forbidden("You are not in this room.");
@@ -93,14 +111,16 @@ export async function setState(
   }
   const tuple = stateTuple(type, stateKey);
   const before = (await stateEventsOf(context, context.database, room.nid, [tuple])).get(tuple);
-  if (before?.sender === sender.user_id && isDeepStrictEqual(before.content, content)) return before.event_id;
+  // What is sticky is sent again before it expires.
+  const isNew = options.sticky_duration_ms !== undefined || before?.sender !== sender.user_id || !isDeepStrictEqual(before.content, content);
+  if (!isNew) return before.event_id;
   if (type === "m.room.member") {
-    return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content), origin_server_ts);
+    return await setMember(context, sender, roomId, stateKey, content, before && membershipIn(before.content), options);
   }
   if (type === "m.room.create") throw invalidParam("A room is created once.");
   if (type === "m.room.power_levels" && room.rules.privilegedCreators) await requireNoCreators(context, room, content);
   if (type === "m.room.canonical_alias") await requireGoodAliases(context, roomId, content, before?.content ?? {});
-  return await submitState(context, sender, roomId, type, stateKey, content, origin_server_ts);
+  return await submitState(context, sender, roomId, type, stateKey, content, options);
 }
 
 /** Creators stand above all power levels: to name one is a mistake that no right of the sender's could mend. Throws M_INVALID_PARAM. */
@@ -122,20 +142,20 @@ async function setMember(
   stateKey: string,
   content: JsonObject,
   before: Membership | undefined,
-  origin_server_ts: number | undefined,
+  options: SendOptions,
 ): Promise<EventId> {
   const membership = ownString(content, "membership");
   if (before === "invite" && membership === "leave" && stateKey === sender.user_id) {
     await requireDeclinable(context, sender.user_nid, roomId);
   }
-  if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content, origin_server_ts });
+  if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content, origin_server_ts: options.origin_server_ts });
   const target = parseUserId(stateKey);
   if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
   if (membership === "invite" && target !== undefined && !context.servers.isLocal(serverNameOf(target))) {
     return await inviteElsewhere(context, sender.user_id, roomId, target, rest);
   }
-  return await submitState(context, sender, roomId, "m.room.member", stateKey, rest, origin_server_ts);
+  return await submitState(context, sender, roomId, "m.room.member", stateKey, rest, options);
 }
 
 async function submitState(
@@ -145,10 +165,10 @@ async function submitState(
   type: string,
   stateKey: string,
   content: JsonObject,
-  origin_server_ts: number | undefined,
+  options: SendOptions,
 ): Promise<EventId> {
   const draft = { type, state_key: stateKey, sender: sender.user_id, content };
-  const [result] = await owners.submit(roomId, [{ ...draft, ...(origin_server_ts !== undefined && { origin_server_ts }) }]);
+  const [result] = await owners.submit(roomId, [{ ...draft, ...given(options) }]);
   return accepted(result).event_id;
 }
 

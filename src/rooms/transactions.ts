@@ -33,6 +33,8 @@ const log = logger("transactions");
 const WAIT_MS = 10_000;
 /** Nobody else takes up events while they are worked in; afterwards, if they are still there, again after a pause. */
 const HOLD_MS = 60_000;
+/** How long what comes for a room waits for a join of ours. */
+const JOIN_MS = 30_000;
 const PAUSE_MS = 30_000;
 const LOOK_MS = 5_000;
 const TAKE = 100;
@@ -126,7 +128,7 @@ export class InboundTransactions implements AsyncDisposable {
     const results = new Map<EventId, EventResult>();
     const work: Promise<void>[] = [];
     for (const [roomId, wire] of byRoom(pdus)) {
-      const room = await findRoom(database, roomId);
+      const room = (await findRoom(database, roomId)) ?? ((await this.#context.joins.settled(roomId, WAIT_MS)) ? await findRoom(database, roomId) : undefined);
       if (room === undefined) continue;
       const events = await this.#admissible(room, sender, wire, results);
       if (events.length === 0) continue;
@@ -251,7 +253,8 @@ export class InboundTransactions implements AsyncDisposable {
   async #workIn(room: Room, sent: readonly Waiting[]): Promise<Waiting[]> {
     const { database } = this.#context;
     const all = sent.flatMap(({ events }) => events);
-    if (!(await isKnownWell(database, room.nid))) {
+    const isKnown = (): Promise<boolean> => isKnownWell(database, room.nid);
+    if (!(await isKnown()) && !((await this.#context.joins.settled(room.room_id, JOIN_MS)) && (await isKnown()))) {
       // Nobody of ours is there: only the end of an invitation or a knock is for us.
       for (const event of all) await takeBackOutside(this.#context, room.rules, event);
       await removeStagedEvents(database, all.map(({ event_id }) => ({ room_id: room.room_id, event_id })));

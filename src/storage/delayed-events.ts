@@ -13,6 +13,7 @@ export interface Scheduled {
   /** JSON text. */
   readonly content: string;
   readonly origin_server_ts: number | null;
+  readonly sticky_duration_ms: number | null;
   readonly delay_ms: number;
   readonly running_since: number;
   readonly send_ts: number;
@@ -54,7 +55,7 @@ export interface DelayedPlace {
 /** Of what is over, a user keeps so many. */
 const KEPT_FINALISED = 1_000;
 
-const SCHEDULED = "delay_id, room_id, type, state_key, content, origin_server_ts, delay_ms, running_since, send_ts";
+const SCHEDULED = "delay_id, room_id, type, state_key, content, origin_server_ts, sticky_duration_ms, delay_ms, running_since, send_ts";
 const ALL = `${SCHEDULED}, finalised_ts, event_id, error`;
 
 const BY_KEY: Statement<{ delay_id: string }> = {
@@ -68,7 +69,7 @@ const COUNT: Statement<{ count: number; next: number | null }> = {
 const INSERT: Statement = {
   name: "delayed_events_insert",
   text: `INSERT INTO delayed_events (user_nid, transaction_key, ${SCHEDULED})
-    VALUES ($1, decode($2, 'hex'), $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    VALUES ($1, decode($2, 'hex'), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 };
 const FORGET_OLDEST: Statement = {
   name: "delayed_events_forget_oldest", // delayed_events_user
@@ -136,7 +137,7 @@ export async function countScheduled(tx: Queryable, userNid: number): Promise<{ 
 
 /** Schedules an event, and forgets of what is over with the user what is too much. */
 export async function insertScheduled(tx: Queryable, userNid: number, key: string | undefined, event: Scheduled): Promise<void> {
-  const { delay_id, room_id, type, state_key, content, origin_server_ts, delay_ms, running_since, send_ts } = event;
+  const { delay_id, room_id, type, state_key, content, origin_server_ts, sticky_duration_ms, delay_ms, running_since, send_ts } = event;
   await Promise.all([
     tx.query(INSERT, [
       userNid,
@@ -147,6 +148,7 @@ export async function insertScheduled(tx: Queryable, userNid: number, key: strin
       state_key === null ? null : toText(state_key),
       content,
       origin_server_ts,
+    sticky_duration_ms,
       delay_ms,
       running_since,
       send_ts,

@@ -2,7 +2,7 @@
 import type { DeviceId, ServerName } from "../protocol/identifiers.js";
 import type { Database, Tx } from "./database.js";
 import type { Statement } from "./statement.js";
-import { toText } from "./text.js";
+import { fromText, toText } from "./text.js";
 
 const AT_ONCE = 1000;
 
@@ -17,24 +17,36 @@ const BEGIN: Statement = {
 const TAKE: Statement<ExternalLogin> = {
   name: "external_logins_take", // external_logins_pkey
   text: `DELETE FROM external_logins WHERE digest = $1 AND provider = $2 AND browser = $3 AND expires_ts > $4
-    RETURNING provider, verifier, nonce, next`,
+    RETURNING provider, verifier, nonce, next, outcome`,
+};
+const WAITING: Statement<{ nonce: string }> = {
+  name: "external_logins_waiting", // external_logins_pkey
+  text: "SELECT nonce FROM external_logins WHERE digest = $1 AND provider = $2 AND outcome IS NULL AND expires_ts > $3",
+};
+const ANSWER: Statement<{ nonce: string }> = {
+  name: "external_logins_answer", // external_logins_pkey
+  text: "UPDATE external_logins SET outcome = $4 WHERE digest = $1 AND provider = $2 AND outcome IS NULL AND expires_ts > $3 RETURNING nonce",
 };
 const OPEN: Statement<{ nid: number }> = {
   name: "external_sessions_open",
-  text: "INSERT INTO external_sessions (provider, subject, sid, user_nid, created_ts) VALUES ($1, $2, $3, $4, $5) RETURNING nid",
+  text: "INSERT INTO external_sessions (provider, subject, sid, user_nid, created_ts, name_id, name_id_details) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING nid",
+};
+const FIND_SESSION: Statement<ExternalSession> = {
+  name: "external_sessions_find", // external_sessions_pkey
+  text: "SELECT provider, subject, sid, name_id, name_id_details FROM external_sessions WHERE nid = $1",
 };
 const NOTE_DEVICE: Statement = {
   name: "external_sessions_note_device",
   text: "UPDATE devices SET external_session = $3 WHERE user_nid = $1 AND device_id = $2",
 };
 const DEVICES: Statement<{ user_nid: number; device_id: DeviceId }> = {
-  name: "external_sessions_devices", // external_sessions_subject or external_sessions_sid, devices_external
+  name: "external_sessions_devices", // external_sessions_subject, external_sessions_sid or external_sessions_name_id, devices_external
   text: `SELECT devices.user_nid, device_id FROM external_sessions JOIN devices ON external_session = nid
-    WHERE provider = $1 AND (sid = $2 OR $2::text IS NULL) AND (subject = $3 OR $3::text IS NULL)`,
+    WHERE provider = $1 AND (sid = $2 OR $2::text IS NULL) AND (subject = $3 OR $3::text IS NULL) AND (name_id = $4 OR $4::text IS NULL)`,
 };
 const END: Statement = {
   name: "external_sessions_end",
-  text: "DELETE FROM external_sessions WHERE provider = $1 AND (sid = $2 OR $2::text IS NULL) AND (subject = $3 OR $3::text IS NULL)",
+  text: "DELETE FROM external_sessions WHERE provider = $1 AND (sid = $2 OR $2::text IS NULL) AND (subject = $3 OR $3::text IS NULL) AND (name_id = $4 OR $4::text IS NULL)",
 };
 const EXPIRE_LOGINS: Statement = {
   name: "external_logins_expire", // external_logins_expires
@@ -65,6 +77,8 @@ export interface ExternalLogin {
   readonly verifier: string;
   readonly nonce: string;
   readonly next: string;
+  /** What the provider has said meanwhile. */
+  readonly outcome?: string | null;
 }
 
 /** Notes a login that begins, under the digest of its state, for one browser. */
@@ -77,10 +91,46 @@ export async function takeExternalLogin(database: Database, digest: Buffer, prov
   return (await database.write(TAKE, [digest, provider, browser, now]))[0];
 }
 
+/** The nonce of a login that no provider has answered yet. */
+export async function waitingExternalLogin(database: Database, digest: Buffer, provider: string, now: number): Promise<string | undefined> {
+  return (await database.read(WAITING, [digest, provider, now]))[0]?.nonce;
+}
+
+/** Notes what a provider says to a login; false if it has said something already. */
+export async function answerExternalLogin(database: Database, digest: Buffer, provider: string, outcome: string, now: number): Promise<boolean> {
+  return (await database.write(ANSWER, [digest, provider, now, outcome])).length > 0;
+}
+
+/** What a provider calls a session of a user, and the user in it. */
+export interface SessionNames {
+  readonly sid: string | undefined;
+  readonly nameId?: string | undefined;
+  readonly nameIdDetails?: string | undefined;
+}
+
+const orNull = (text: string | undefined): string | null => (text === undefined ? null : toText(text));
+
 /** Notes that a user is logged in at a provider; gives the number of the session. */
-export async function openExternalSession(database: Database, { provider, subject }: ExternalSubject, sid: string | undefined, userNid: number, now: number): Promise<number | undefined> {
-  const [row] = await database.write(OPEN, [provider, toText(subject), sid === undefined ? null : toText(sid), userNid, now]);
+export async function openExternalSession(database: Database, { provider, subject }: ExternalSubject, names: SessionNames, userNid: number, now: number): Promise<number | undefined> {
+  const { sid, nameId, nameIdDetails } = names;
+  const [row] = await database.write(OPEN, [provider, toText(subject), orNull(sid), userNid, now, orNull(nameId), orNull(nameIdDetails)]);
   return row?.nid;
+}
+
+export interface ExternalSession {
+  readonly provider: string;
+  readonly subject: string;
+  readonly sid: string | null;
+  readonly name_id: string | null;
+  readonly name_id_details: string | null;
+}
+
+/** A session at a provider. */
+export async function findExternalSession(database: Database, nid: number): Promise<ExternalSession | undefined> {
+  const [row] = await database.read(FIND_SESSION, [nid]);
+  if (row === undefined) return undefined;
+  const text = (value: string | null): string | null => (value === null ? null : fromText(value));
+  return { provider: row.provider, subject: fromText(row.subject), sid: text(row.sid), name_id: text(row.name_id), name_id_details: text(row.name_id_details) };
 }
 
 /** Notes that a device was logged in through a session at a provider, or through none. */
@@ -93,9 +143,10 @@ export interface EndedAtProvider {
   readonly provider: string;
   readonly sid: string | undefined;
   readonly subject: string | undefined;
+  readonly nameId?: string | undefined;
 }
 
-const keyOf = ({ provider, sid, subject }: EndedAtProvider): unknown[] => [provider, sid === undefined ? null : toText(sid), subject === undefined ? null : toText(subject)];
+const keyOf = ({ provider, sid, subject, nameId }: EndedAtProvider): unknown[] => [provider, orNull(sid), orNull(subject), orNull(nameId)];
 
 /** The devices that were logged in through sessions at a provider. */
 export async function externalDevices(database: Database, ended: EndedAtProvider): Promise<{ user_nid: number; device_id: DeviceId }[]> {

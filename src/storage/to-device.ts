@@ -75,6 +75,17 @@ const REMOVE: Statement = {
     USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS taken (user_nid, device_id, position)
     WHERE message.user_nid = taken.user_nid AND message.device_id = taken.device_id AND message.position = taken.position`,
 };
+const TRIM: Statement<{ count: number }> = {
+  name: "to_device_trim", // all devices are looked through; to_device_messages_pkey backwards, once per device that was not seen for long
+  text: `WITH over AS MATERIALIZED (
+      SELECT d.user_nid, d.device_id, last.position, last.nid FROM devices d
+      CROSS JOIN LATERAL (SELECT position, nid FROM to_device_messages m WHERE m.user_nid = d.user_nid AND m.device_id = d.device_id
+        ORDER BY position DESC, nid DESC OFFSET $2 LIMIT 1) last
+      WHERE coalesce(d.last_seen_ts, d.created_ts) < $1 LIMIT 100),
+    gone AS (DELETE FROM to_device_messages m USING over
+      WHERE m.user_nid = over.user_nid AND m.device_id = over.device_id AND (m.position, m.nid) <= (over.position, over.nid))
+    SELECT count(*) AS count FROM over`,
+};
 const EXPIRE_SENT: Statement<{ count: number }> = {
   name: "to_device_expire_sent", // to_device_sent_created
   text: `WITH old AS (SELECT key FROM to_device_sent WHERE created < now() - interval '7 days' LIMIT 10000),
@@ -165,6 +176,14 @@ export async function removeMessages(tx: Queryable, sent: readonly SentTo[]): Pr
 
 function columns(sent: readonly SentTo[]): unknown[][] {
   return [sent.map(({ user_nid }) => user_nid), sent.map(({ device_id }) => device_id), sent.map(({ position }) => position)];
+}
+
+/**
+ * Drops the oldest messages to devices that were not seen since a time (milliseconds), all but the latest `kept` of each: how many
+ * devices, at most 100 at a time. Nobody is refused, and a device that is in use loses nothing.
+ */
+export async function trimMessages(database: Database, unseenSince: number, kept: number): Promise<number> {
+  return (await database.write(TRIM, [unseenSince, kept]))[0]?.count ?? 0;
 }
 
 /** Forgets keys under which nobody will send again: how many, at most 10,000 at a time. */

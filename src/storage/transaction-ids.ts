@@ -43,6 +43,26 @@ export async function transactionIdsOf(
   return new Map(rows.map((row) => [row.event_nid, fromText(row.txn_id)]));
 }
 
+/** Stands for a device where an event was delayed (MSC4140): its transaction id is the id of the delayed event. */
+export const DELAYED = "\0delayed";
+
+const SENT_AS: Statement<{ event_nid: number; txn_id: string; delayed: boolean }> = {
+  name: "transaction_ids_sent_as", // transaction_ids_event
+  text: "SELECT event_nid, txn_id, device_id = $4 AS delayed FROM transaction_ids WHERE event_nid = ANY($1) AND user_nid = $2 AND device_id IN ($3, $4)",
+};
+
+/** What `unsigned` says of events to their sender: to the device that sent them its transaction ids, to all the ids of delayed events. */
+export async function sentAs(
+  reads: Reads,
+  eventNids: readonly number[],
+  userNid: number,
+  device: string,
+): Promise<{ readonly transactions: ReadonlyMap<number, string>; readonly delays: ReadonlyMap<number, string> }> {
+  const rows = eventNids.length === 0 ? [] : await reads.read(SENT_AS, [eventNids, userNid, toText(device), toText(DELAYED)]);
+  const of = (delayed: boolean) => new Map(rows.filter((row) => row.delayed === delayed).map((row) => [row.event_nid, fromText(row.txn_id)]));
+  return { transactions: of(false), delays: of(true) };
+}
+
 const EXPIRE: Statement<{ count: number }> = {
   name: "transaction_ids_expire", // transaction_ids_created
   text: `WITH old AS (SELECT key FROM transaction_ids WHERE created < now() - interval '1 day' LIMIT 10000),

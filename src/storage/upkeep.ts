@@ -11,7 +11,8 @@ import { expireExternal } from "./external-identities.js";
 import { expireOauth } from "./oauth.js";
 import { expireConnections } from "./sliding-connections.js";
 import { collectSnapshots } from "./snapshot-upkeep.js";
-import { expireSentKeys } from "./to-device.js";
+import { expireStickyEvents } from "./sticky-events.js";
+import { expireSentKeys, trimMessages } from "./to-device.js";
 import { expireTransactionIds } from "./transaction-ids.js";
 
 /** What is kept for servers that are away is given up when they have been for so long. */
@@ -22,6 +23,9 @@ const DELAYED_MS = 7 * 86_400_000;
 const OAUTH_CLIENT_MS = 90 * 86_400_000;
 /** Sessions at other providers are kept for so long, and while something of ours hangs on them. */
 const EXTERNAL_SESSION_MS = 86_400_000;
+/** Of what was sent to a device that was not seen for so long, only so many messages are kept. */
+const UNSEEN_MS = 30 * 86_400_000;
+const KEPT_MESSAGES = 10_000;
 /** Deletions of one visit: what is left over waits for the next. */
 const ROUNDS = 10;
 
@@ -42,7 +46,9 @@ export async function keepHouse(database: Database, clock: Clock, { redactedCont
   await expireDelayed(database, clock.now() - DELAYED_MS);
   await giveUpMessages(database, clock.now() - GIVE_UP_MS);
   for (let round = 0; round < ROUNDS && (await expireTransactionIds(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await expireStickyEvents(database, clock.now())) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireSentKeys(database)) > 0; round += 1);
+  for (let round = 0; round < ROUNDS && (await trimMessages(database, clock.now() - UNSEEN_MS, KEPT_MESSAGES)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireConnections(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await expireClaimedKeys(database)) > 0; round += 1);
   for (let round = 0; round < ROUNDS && (await collectSnapshots(database)) > 0; round += 1);

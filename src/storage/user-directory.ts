@@ -39,10 +39,10 @@ const FIND: Statement<FoundUser> = {
         WHERE account.user_nid IS NULL OR (deactivated_ts IS NULL AND NOT locked AND (NOT is_guest OR $7))
         ORDER BY best.rank, name.value IS NULL, name.folded, u.user_id OFFSET 0) candidate
       CROSS JOIN LATERAL (
-        SELECT WHERE candidate.is_local AND candidate.user_id LIKE $8
+        SELECT WHERE candidate.is_local AND candidate.user_id LIKE $8 AND candidate.nid <> $1
         UNION ALL
         SELECT FROM current_state theirs WHERE theirs.user_nid = candidate.nid AND theirs.membership = 1
-          AND (EXISTS (SELECT FROM memberships mine WHERE mine.user_nid = $1 AND mine.room_nid = theirs.room_nid AND mine.membership = 1)
+          AND (candidate.nid <> $1 AND EXISTS (SELECT FROM memberships mine WHERE mine.user_nid = $1 AND mine.room_nid = theirs.room_nid AND mine.membership = 1)
             OR EXISTS (SELECT FROM open_rooms WHERE open_rooms.room_nid = theirs.room_nid))
         LIMIT 1) visible
     LIMIT $9`,

@@ -188,6 +188,8 @@ async function roomText(
       !isIgnored({ user_id: reader.user_id, ignored: watched.ignored }, read) &&
       filter.timeline?.({ ...read.event, room_id: read.room_id }) !== false,
   );
+  // What is sticky and not in the timeline has a section of its own.
+  if (reads.some((read) => read.event.sticky_duration_ms !== undefined && !shown.includes(read))) return undefined;
   const context = await eventContext(cache, database, shownTo, shown);
   const parts: string[] = [];
   const [first] = shown;

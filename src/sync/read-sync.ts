@@ -17,6 +17,7 @@ import type { Database } from "../storage/database.js";
 import type { Reads } from "../storage/statement.js";
 import { LOG_KINDS } from "../storage/log-entry.js";
 import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
+import { stickyEventsInRooms } from "../storage/sticky-events.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
 import {
   CHANGED_ROOMS,
@@ -42,6 +43,7 @@ import {
 } from "./room-window.js";
 import type { SentMembers } from "./sent-members.js";
 import { unreadKey, type Met, type SideEvent, type SideStreams, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
+import { stickyByRoom } from "./sticky.js";
 import { strippedRooms } from "./stripped-rooms.js";
 import type { SyncFilter } from "./sync-filter.js";
 import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS, type DeviceLists } from "./device-lists.js";
@@ -88,6 +90,9 @@ export function readSync(services: SyncServices, reader: SyncReader, request: Sy
 }
 
 const MEMBER = "m.room.member";
+/** Sticky events of one answer: only a hostile room has more. */
+const MOST_STICKY = 500;
+
 /** How a room came to be joined since the token: whether all of it has to be told, and from where on its events. */
 interface Join {
   readonly isNew: boolean;
@@ -479,7 +484,8 @@ class SyncRead {
     // Where nothing is left out the client is told of all relations themselves.
     const limited = readsOf(all.filter(({ timeline }) => timeline.limited));
     const aggregations = await aggregationsOf(this.#services, this.#reads, this.#shownTo, limited);
-    const context = await eventContext(cache, this.#reads, this.#shownTo, readsOf(all), aggregations);
+    const sticky = await this.#sticky(joined);
+    const context = await eventContext(cache, this.#reads, this.#shownTo, [...readsOf(all), ...[...sticky.values()].flat()], aggregations);
 
     const join: string[] = [];
     const leave: string[] = [];
@@ -513,6 +519,8 @@ class SyncRead {
         typingRooms.has(room_nid) ? streams.typing(room_nid) : undefined,
       );
       if (ephemeral !== "" || this.#after === 0) parts.push(`"ephemeral":{"events":[${ephemeral}]}`);
+      const stickyText = (sticky.get(room_nid) ?? []).map((read) => shownEvent({ read, membership: undefined }, this.#shownTo, context, false));
+      if (stickyText.length > 0) parts.push(`"msc4354_sticky":{"events":[${stickyText.join(",")}]}`);
       if (stateText !== "" || (parts.length > 0 && this.#request.stateAfter !== undefined)) {
         parts.push(`"${name}":{"events":[${stateText}]}`);
       }
@@ -530,6 +538,17 @@ class SyncRead {
     ]
       .filter((text) => text !== "")
       .join(",");
+  }
+
+  /**
+   * Events of joined rooms that are sticky and not in the timelines, whoever was to see them when they were sent (MSC4354): those
+   * that came since the token, and of rooms that are new to the client all.
+   */
+  async #sticky(joined: readonly JoinedSection[]): Promise<Map<number, ReadEvent[]>> {
+    const asked = joined.map(({ window }) => ({ room_nid: window.room_nid, after: { position: window.isNew ? 0 : window.after, event_nid: Number.MAX_SAFE_INTEGER } }));
+    const rows = await stickyEventsInRooms(this.#reads, asked, { upTo: this.#upTo, now: this.#request.now, limit: MOST_STICKY });
+    const timelines = new Set(joined.flatMap(({ timeline }) => timeline.events.map(({ read }) => read.row.nid)));
+    return await stickyByRoom(this.#services.events, this.#reads, this.#shownTo, rows.filter(({ event_nid }) => !timelines.has(event_nid)));
   }
 
   /** Summaries of rooms that are new to the client or whose members changed. */

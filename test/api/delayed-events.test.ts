@@ -53,6 +53,15 @@ describe("delayed events", () => {
     expect(Number(event["origin_server_ts"]) - begun).to.be.within(1200, 5000);
     const { body } = await alice.get(`${V3}/rooms/${room}/event/${String(event["event_id"])}`);
     expect(Number(body["origin_server_ts"]) - begun).to.be.within(1200, 5000);
+    // Its sender is told which it was.
+    expect(objectAt(body, "unsigned")["org.matrix.msc4140.delay_id"]).to.equal(late);
+    await bob.post(`${V3}/join/${room}`);
+    const others = await bob.get(`${V3}/rooms/${room}/event/${String(event["event_id"])}`);
+    expect(objectAt(others.body, "unsigned")).not.to.have.any.keys("org.matrix.msc4140.delay_id", "transaction_id");
+    const state = idOf(await schedule(1, { on: true }, { state_key: "" }));
+    const sent = await eventually("the state is sent", async () => stringAt(await find(state), "event_id"));
+    const shown = await alice.get(`${V3}/rooms/${room}/event/${sent}`);
+    expect(objectAt(shown.body, "unsigned")["org.matrix.msc4140.delay_id"]).to.equal(state);
   });
 
   it("are scheduled once for each transaction id, at the old paths too, as message or state", async () => {

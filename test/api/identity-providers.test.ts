@@ -29,6 +29,7 @@ describe("identity providers", () => {
       redirect_uris: [`${base}/_hansa/account/sso/${id}/callback`],
       backchannel_logout_uri: `${base}/_hansa/account/sso/${id}/logout`,
       backchannel_logout_session_required: true,
+      post_logout_redirect_uris: [`${base}/_hansa/account/login`],
     });
     const provider = new Provider(issuer, {
       clients: ["main", "trusting", "closed"].map(client),
@@ -50,7 +51,7 @@ describe("identity providers", () => {
       servers: [{ name: "localhost", public_base_url: base }],
       outgoing: { allowed_addresses: ["127.0.0.0/8"] },
       identity_providers: [
-        settings("main", { brand: "github" }),
+        settings("main", { brand: "github", propagate_logout: true }),
         settings("trusting", { allow_existing_users: true }),
         settings("closed", { create_accounts: false }),
         { id: "gone", name: "Provider gone", issuer: `http://127.0.0.1:${await freePort()}`, client_id: "x" },
@@ -144,6 +145,19 @@ describe("identity providers", () => {
     expect((await browser.go(`${base}/_hansa/account`)).url).to.include("/_hansa/account/login");
     // The session of the other browser goes on.
     expect((await whoami(kept)).status).to.equal(200);
+  });
+
+  it("end sessions there when ours end", async () => {
+    const browser = newBrowser();
+    const client = await clientOf(browser, await atProvider(browser, await browser.go(redirect("main")), "ivan"));
+    const out = await browser.submit(await browser.go(`${base}/_hansa/account`), {}, "log_out");
+    const location = /url=(.*)$/.exec(out.headers.get("refresh") ?? "")?.[1] ?? "";
+    expect(location.startsWith(`${issuer}/session/end?`)).to.equal(true);
+    expect((await whoami(client)).status).to.equal(401);
+    const ended = await browser.submit(await browser.go(location), { logout: "yes" }, "xsrf");
+    expect(ended.url).to.equal(`${base}/_hansa/account/login`);
+    // The provider asks again who that is.
+    expect((await browser.go(redirect("main"))).text).to.include('name="login"');
   });
 
   it("are refused in the configuration twice, or without a public address", () => {

@@ -1,5 +1,6 @@
 // Messages from device to device.
 import { expect } from "chai";
+import { trimMessages } from "../../src/storage/to-device.js";
 import { objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -53,6 +54,15 @@ describe("messages to devices", () => {
     const last = await sync(bob, first.next);
     expect((await sync(bob, last.next)).got).to.deep.equal([]);
     expect(await kept(bob)).to.equal(0);
+  });
+
+  it("are dropped from the oldest on where there are many for a device that was not seen for long", async () => {
+    const { next } = await sync(bob);
+    for (let n = 1; n <= 5; n += 1) await send(toBob(n));
+    await trimMessages(server.database, Date.now() - 3_600_000, 3);
+    expect(await kept(bob)).to.equal(5);
+    expect(await trimMessages(server.database, Date.now() + 3_600_000, 3)).to.be.at.least(1);
+    expect((await sync(bob, next)).got).to.deep.equal([3, 4, 5]);
   });
 
   it("wake a sync that waits, in other processes too", async () => {

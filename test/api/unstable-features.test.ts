@@ -147,6 +147,11 @@ describe("unstable features", () => {
       ok(await alice.get(`${V3}/pushrules/global/override/.org.matrix.msc4028.encrypted_event`));
       ok(await alice.put(`${V3}/pushrules/global/override/.org.matrix.msc4028.encrypted_event/enabled`, { enabled: true }));
     },
+    "org.matrix.msc4354": async () => {
+      const sent = ok(await alice.put(`${V3}/rooms/${room}/send/m.room.message/sticky?org.matrix.msc4354.sticky_duration_ms=1000`, { body: "x" }));
+      const event = ok(await alice.get(`${V3}/rooms/${room}/event/${stringAt(sent, "event_id") ?? ""}`));
+      expect(event["msc4354_sticky"]).to.deep.equal({ duration_ms: 1000 });
+    },
     "org.matrix.msc4222": async () => {
       const joined = objectAt(ok(await alice.get(`${V3}/sync?org.matrix.msc4222.use_state_after=true`)), "rooms", "join", decodeURIComponent(room));
       expect(joined).to.have.property("org.matrix.msc4222.state_after").and.not.to.equal(undefined);

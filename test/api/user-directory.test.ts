@@ -91,9 +91,11 @@ describe("user directory", () => {
     expect(await found(eve, "anna", 0)).to.deep.equal([]);
   });
 
-  it("does not find deactivated and locked accounts, or guests", async () => {
+  it("does not find deactivated and locked accounts, or guests; oneself only where anybody would", async () => {
+    const loner = await server.register("loner");
+    await roomOf(loner, "private_chat");
+    expect(await found(loner, "loner")).to.deep.equal([]);
     await roomOf(alice, "public_chat");
-    // Clients leave oneself out where that makes no sense.
     expect(await found(alice, "alice")).to.deep.equal([alice.user_id]);
     for (const column of ["locked = true", "is_guest = true", "deactivated_ts = 1"]) {
       const which = "WHERE user_nid = (SELECT nid FROM users WHERE user_id = $1)";

@@ -34,7 +34,7 @@ describe("what application services are told", () => {
   let alice: TestClient;
   let ghost: string;
   before(async () => {
-    bridge = await startAppService({ receive_ephemeral: true });
+    bridge = await startAppService({ receive_ephemeral: true, "org.matrix.msc3202": true });
     dead = await startAppService({ id: "dead", sender_localpart: "deadbot", namespaces: { users: [{ exclusive: false, regex: ".*" }] } });
     await dead.down();
     server = await startTestServer({ app_services: [bridge.file, dead.file], registration: { open: true } });
@@ -117,6 +117,34 @@ describe("what application services are told", () => {
     ]);
     const kept = await server.database.read({ name: "test_messages", text: "SELECT device_id FROM to_device_messages" }, []);
     expect(kept).to.deep.equal([{ device_id: alice.device_id }]);
+  });
+
+  it("tells of the keys that devices of its users have left, and of devices that they encrypt for", async () => {
+    const login = await bridge.request(server, "POST", `${V3}/login`, {
+      type: "m.login.application_service",
+      identifier: { type: "m.id.user", user: ghost },
+    });
+    const device = stringAt(login.body, "device_id") ?? "";
+    const token = stringAt(login.body, "access_token");
+    const as = server.client({ user_id: ghost, device_id: device, access_token: token });
+    const room = await newRoom(alice, { invite: [ghost] });
+    await asGhost("POST", `/join/${room}`);
+    const from = bridge.accepted().length;
+    const all = (name: string): JsonObject[] => bridge.accepted().slice(from).flatMap(({ body }) => {
+      const field = `org.matrix.msc3202.${name}`;
+      return Object.hasOwn(body, field) ? [objectAt(body, field)] : [];
+    });
+    const keys = { "curve25519:AAAAAA": "wyn7qtuqpj2kbY3kvVZoUvXJxlTCVJqN2vyhhQJPMDM", "curve25519:AAAAAB": "wyn7qtuqpj2kbY3kvVZoUvXJxlTCVJqN2vyhhQJPMDA" };
+    expect((await as.post(`${V3}/keys/upload`, { one_time_keys: keys })).status).to.equal(200);
+    await eventually("two keys", () => all("device_one_time_keys_count").some((counts) => objectAt(counts, ghost, device)["curve25519"] === 2));
+    await alice.post(`${V3}/keys/claim`, { one_time_keys: { [ghost]: { [device]: "curve25519" } } });
+    await eventually("one key", () => all("device_one_time_key_counts").some((counts) => objectAt(counts, ghost, device)["curve25519"] === 1));
+    expect(objectAt(all("device_unused_fallback_key_types").at(-1), ghost)[device]).to.deep.equal([]);
+    const other = await server.login("alice");
+    await eventually("a new device of alice's", () => all("device_lists").some(({ changed }) => JSON.stringify(changed).includes(alice.user_id)));
+    expect(other.user_id).to.equal(alice.user_id);
+    await alice.post(`${V3}/rooms/${room}/leave`);
+    await asGhost("POST", `/rooms/${room}/leave`);
   });
 
   it("sends the same transaction again until it is taken, and goes on at once after a ping", async () => {

@@ -1,10 +1,15 @@
 // Invitations, knocks and their ends between servers.
 import { expect } from "chai";
+import { buildEvent } from "../../src/protocol/event-format.js";
+import { type EventId, parseUserId, type RoomId } from "../../src/protocol/identifiers.js";
+import type { JsonValue } from "../../src/protocol/json.js";
+import { roomVersion } from "../../src/protocol/room-version.js";
 import { authChain } from "../../src/storage/auth-chains.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
+import { startPeer } from "../support/peer.js";
 import type { TestClient } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -39,9 +44,15 @@ describe("invitations between servers", () => {
     it(`are shown and accepted, version ${room_version}`, async () => {
       const room = await newRoom({ preset: "private_chat", room_version });
       const since = stringAt((await bob.get(`${V3}/sync`)).body, "next_batch") ?? "";
-      const waiting = bob.get(`${V3}/sync?timeout=20000&since=${since}`);
+      const invited = async (token: string): Promise<JsonObject> => {
+        const { body } = await bob.get(`${V3}/sync?timeout=20000&since=${token}`);
+        // Other news may come first.
+        const rooms = objectAt(body, "rooms", "invite");
+        return Object.hasOwn(rooms, room) ? objectAt(rooms, room) : await invited(stringAt(body, "next_batch") ?? "");
+      };
+      const waiting = invited(since);
       expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id, reason: "come" })).status).to.equal(200);
-      const shown = objectsAt((await waiting).body, "rooms", "invite", room, "invite_state", "events");
+      const shown = objectsAt(await waiting, "invite_state", "events");
       expect(shown.map((event) => event["type"])).to.include.members(["m.room.create", "m.room.name", "m.room.member"]);
       expect(shown.every((event) => Object.keys(event).every((key) => ["type", "state_key", "sender", "content", "origin_server_ts"].includes(key)))).to.equal(true);
       expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
@@ -122,5 +133,55 @@ describe("invitations between servers", () => {
     expect((await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id })).status).to.equal(200);
     expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}`)).status).to.equal(200);
     await eventually("alice sees bob", async () => (await membership(alice, room, bob.user_id)) === "join");
+  });
+
+  it("come to a server by one request; in transactions only their end, and nothing of bans", async () => {
+    await using peer = await startPeer();
+    const told: unknown[] = [];
+    peer.answer("/_matrix/federation/v2/invite/", ({ body }) => ({ status: 200, body: { event: (body as { event: JsonObject }).event as never } }));
+    peer.answer("/_matrix/federation/v1/send/", ({ body }) => {
+      told.push(...objectsAt(objectAt(body), "pdus").map((event) => [event["type"], event["state_key"], objectAt(event, "content")["membership"]]));
+      return { status: 200, body: { pdus: {} } };
+    });
+    const user = `@eve:${peer.name}`;
+    const room = await newRoom({ preset: "private_chat", invite: [user] });
+    const member = async (action: string, user_id = user): Promise<void> => {
+      const { status, body } = await alice.post(`${V3}/rooms/${room}/${action}`, { user_id });
+      expect(status, `${action}: ${JSON.stringify(body)}`).to.equal(200);
+    };
+    for (const action of ["kick", "ban", "unban", "invite", "ban", "unban", "invite", "kick"]) await member(action);
+    const wanted = ["leave", "ban", "leave"].map((now) => ["m.room.member", user, now]);
+    await eventually("the peer knows of the ends", () => told.length >= wanted.length);
+    expect(told).to.deep.equal(wanted);
+
+    peer.answer("/_matrix/federation/v2/invite/", () => ({ status: 400, body: { errcode: "M_INVALID_PARAM", error: "no" } }));
+    const misunderstood = await alice.post(`${V3}/rooms/${room}/invite`, { user_id: user });
+    expect([misunderstood.status, misunderstood.body["errcode"]]).to.deep.equal([502, "M_UNKNOWN"]);
+  });
+
+  it("have the create event with them where the room's id is its hash", async () => {
+    await using peer = await startPeer();
+    const [version, sender] = [roomVersion("12"), parseUserId(`@mallory:${peer.name}`)];
+    if (version === undefined || sender === undefined) throw new Error("no version");
+    const about = { sender, origin_server_ts: 1, depth: 1, prev_events: [], auth_events: [] };
+    const create = (content: { readonly [key: string]: JsonValue }): ReturnType<typeof buildEvent> =>
+      buildEvent(version, { ...about, type: "m.room.create", state_key: "", content: { room_version: "12", ...content } }, peer.name, peer.key);
+    const [own, other] = [create({}), create({ other: true })];
+    const room = `!${own.event_id.slice(1)}` as RoomId;
+    const invite = async (state: JsonValue): Promise<unknown[]> => {
+      const draft = { ...about, room_id: room, type: "m.room.member", state_key: alice.user_id, content: { membership: "invite" }, depth: 5, prev_events: [`$${"A".repeat(43)}` as EventId] };
+      const event = buildEvent(version, draft, peer.name, peer.key);
+      const uri = `/_matrix/federation/v2/invite/${encodeURIComponent(room)}/${encodeURIComponent(event.event_id)}`;
+      const answer = await peer.request(one.federationUrl, one.name, "PUT", uri, { event: JSON.parse(event.json) as never, room_version: "12", invite_room_state: state });
+      return [answer.status, answer.body["errcode"]];
+    };
+    const whole = (event: typeof own): never => JSON.parse(event.json) as never;
+    const stripped = { type: "m.room.create", state_key: "", sender, content: {} };
+    for (const state of [[], [{ ...stripped, type: "m.room.name" }], [whole(other)], [stripped, whole(other)], [{ ...stripped, signatures: {} }]]) {
+      expect(await invite(state), JSON.stringify(state)).to.deep.equal([400, "M_INVALID_PARAM"]);
+    }
+    expect(await section(alice, "invite", room)).to.equal(undefined);
+    for (const state of [[whole(own)], [stripped]]) expect(await invite(state), JSON.stringify(state)).to.deep.equal([200, undefined]);
+    expect(await section(alice, "invite", room)).not.to.equal(undefined);
   });
 });

@@ -1,8 +1,9 @@
 // What two servers have to do for each other: one has the room (near), a user of the other (far) comes to it.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { deviceOf } from "../support/device-keys.js";
 import { isObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { type Account, Missing, required, until, WrongAnswer } from "./account.js";
+import { Account, Missing, required, until, WrongAnswer } from "./account.js";
 
 export interface Pair {
   readonly near: Account;
@@ -444,25 +445,19 @@ export const OTHER_CHECKS: readonly Check[] = [
       await sharedRoom(pair);
       await near.ok("POST", "keys/query", { device_keys: {} });
       await near.catchUp();
-      const device_keys = {
-        user_id: far.id,
-        device_id: far.device,
-        algorithms: ["m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"],
-        keys: { [`curve25519:${far.device}`]: randomBytes(32).toString("base64").slice(0, 43), [`ed25519:${far.device}`]: randomBytes(32).toString("base64").slice(0, 43) },
-        signatures: { [far.id]: { [`ed25519:${far.device}`]: randomBytes(64).toString("base64").slice(0, 86) } },
-      };
-      const key = { key: randomBytes(32).toString("base64").slice(0, 43), signatures: device_keys.signatures };
-      await far.ok("POST", "keys/upload", { device_keys, one_time_keys: { "signed_curve25519:AAAAAQ": key } });
+      const device = deviceOf({ user_id: far.id, device_id: far.device });
+      const key = device.oneTimeKey();
+      await far.ok("POST", "keys/upload", { device_keys: device.device_keys, one_time_keys: { "signed_curve25519:AAAAAQ": key } });
       await near.syncUntil("the changed device list", (sync) => {
         const changed = objectAt(sync, "device_lists")["changed"];
         return Array.isArray(changed) && changed.includes(far.id);
       });
       const shown = await near.ok("POST", "keys/query", { device_keys: { [far.id]: [] } });
       const keys = objectAt(shown, "device_keys", far.id, far.device, "keys");
-      expect(keys[`ed25519:${far.device}`] === device_keys.keys[`ed25519:${far.device}`], "the device's keys are not shown");
+      expect(keys[`ed25519:${far.device}`] === device.key.publicKey, "the device's keys are not shown");
       const claim = { one_time_keys: { [far.id]: { [far.device]: "signed_curve25519" } } };
       const claimed = await near.ok("POST", "keys/claim", claim);
-      expect(objectAt(claimed, "one_time_keys", far.id, far.device, "signed_curve25519:AAAAAQ")["key"] === key.key, "the one-time key is not given");
+      expect(objectAt(claimed, "one_time_keys", far.id, far.device, "signed_curve25519:AAAAAQ")["key"] === key["key"], "the one-time key is not given");
       const again = await near.ok("POST", "keys/claim", claim);
       expect(Object.keys(objectAt(again, "one_time_keys", far.id, far.device)).length === 0, "a one-time key is given twice");
     },
@@ -513,3 +508,58 @@ export const OTHER_CHECKS: readonly Check[] = [
     },
   },
 ];
+
+/** Comes to a room of so many members, leaves and comes back, and speaks each time before all of its state is there. */
+export function largeRoom(members: number): Check {
+  return {
+    name: `room of ${members} members`,
+    async run(pair) {
+      const { near, far } = pair;
+      const room = await publicRoom(pair);
+      const crowd: Account[] = [near];
+      const gather = async (): Promise<void> => {
+        while (crowd.length < members) {
+          const member = await Account.register(near.side, "one-of-many");
+          if (crowd.push(member) > members) return;
+          await member.join(room);
+        }
+      };
+      await Promise.all(Array.from({ length: 5 }, gather));
+      const wanted = new Set([...(await joinedMembers(near, room)), far.id]);
+      expect(wanted.size === members + 1, `the room has ${wanted.size - 1} members`);
+      const said: string[] = [];
+      for (const visit of ["first", "second"]) {
+        const joining = far.join(room, near);
+        for (let number = 0; number < 5; number += 1) said.push(await near.say(room, `${visit} visit, at the door ${number}`));
+        await joining;
+        const inside: string[] = [];
+        for (let number = 0; number < 10; number += 1) {
+          inside.push(...(await Promise.all([near, far, crowd[number % crowd.length] ?? near].map(async (who) => await who.say(room, `${visit} visit ${number}`)))));
+        }
+        for (const id of inside) await Promise.all([near.sees(room, id), far.sees(room, id)]);
+        said.push(...inside);
+        await sameState(pair, room);
+        for (const who of [near, far]) {
+          await until(`${who.side.label} knows all members`, async () => {
+            const known = await joinedMembers(who, room);
+            return known.size === wanted.size && [...wanted].every((id) => known.has(id));
+          });
+        }
+        for (const who of [near, far]) {
+          await until(`${who.side.label} shows all that was said`, async () => {
+            const shown = new Set((await who.history(room)).map((event) => event["event_id"]));
+            return said.every((id) => shown.has(id));
+          });
+        }
+        if (visit === "second") return;
+        await far.leave(room);
+        await near.seesMember(room, far, "leave");
+        said.push(await near.say(room, "while nobody was there"));
+      }
+    },
+  };
+}
+
+async function joinedMembers(who: Account, room: string): Promise<Set<string>> {
+  return new Set(Object.keys(objectAt(await who.ok("GET", `rooms/${encodeURIComponent(room)}/joined_members`), "joined")));
+}

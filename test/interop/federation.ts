@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { objectAt } from "../support/json-path.js";
 import { Account, Missing, type Side } from "./account.js";
-import { type Check, OTHER_CHECKS, type Pair, ROOM_CHECKS } from "./federation-checks.js";
+import { type Check, largeRoom, OTHER_CHECKS, type Pair, ROOM_CHECKS } from "./federation-checks.js";
 
 const USAGE = `usage: node dist/test/interop/federation.js --hansa URL --peer NAME=URL [--peer ...]
   --hansa URL         where clients reach Hansa
@@ -11,6 +11,7 @@ const USAGE = `usage: node dist/test/interop/federation.js --hansa URL --peer NA
   --peer-secret TEXT  that of the others
   --versions LIST     room versions (default 6,10,11,12)
   --only TEXT         only checks whose name has this in it
+  --members NUMBER    also comes to a room of so many members
   --json              the results as JSON`;
 
 const { values: options } = parseArgs({
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
     "peer-secret": { type: "string", default: "" },
     versions: { type: "string", default: "6,10,11,12" },
     only: { type: "string", default: "" },
+    members: { type: "string", default: "0" },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -68,10 +70,11 @@ async function perform(check: Check, near: Side, far: Side, version: string, dir
 /** All checks of one direction; a few at a time, as servers answer many. */
 async function performAll(near: Side, far: Side, versions: readonly string[]): Promise<Result[]> {
   const direction = `${near.label} > ${far.label}`;
+  const others = options.members === "0" ? OTHER_CHECKS : [...OTHER_CHECKS, largeRoom(Number(options.members))];
   const last = versions.includes("11") ? "11" : (versions.at(-1) ?? "11");
   const jobs = [
     ...ROOM_CHECKS.flatMap((check) => versions.filter((version) => Number(version) >= (check.since ?? 1)).map((version) => ({ check, version }))),
-    ...OTHER_CHECKS.map((check) => ({ check, version: last })),
+    ...others.map((check) => ({ check, version: last })),
   ].filter(({ check }) => check.name.includes(options.only));
   const results: Result[] = [];
   let next = 0;
@@ -90,7 +93,8 @@ const SIGNS = { pass: "ok", fail: "FAIL", missing: "-" } as const;
 
 function matrix(results: readonly Result[], versions: readonly string[]): string {
   const directions = [...new Set(results.map(({ direction }) => direction))];
-  const lines = [...ROOM_CHECKS, ...OTHER_CHECKS].filter(({ name }) => results.some(({ check }) => check === name)).map(({ name }) => {
+  const names = [...ROOM_CHECKS, ...OTHER_CHECKS].map(({ name }) => name);
+  const lines = [...new Set([...names, ...results.map(({ check }) => check)])].filter((name) => results.some(({ check }) => check === name)).map((name) => {
     const cells = directions.map((direction) => {
       const own = results.filter((result) => result.check === name && result.direction === direction);
       if (own.every(({ version }) => version === undefined)) return own.map(({ outcome }) => SIGNS[outcome]).join(" ");

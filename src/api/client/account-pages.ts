@@ -1,9 +1,9 @@
 // Pages in which users log in, let clients in and manage their accounts (client-server API, "OAuth 2.0 API",
 // "Account management", "Client login via SSO").
 import type * as spec from "../../../spec/client/account-pages.js";
-import { changePassword, deactivate } from "../../accounts/account.js";
+import { changePassword, deactivate, requireOwnPassword } from "../../accounts/account.js";
 import { completeStage, requireSession } from "../../accounts/interactive-authentication.js";
-import { checkPassword, namedUser, requireUsable } from "../../accounts/password-login.js";
+import { checkPassword, logInWithPassword, namedUser, passwordsAccepted } from "../../accounts/password-login.js";
 import { changeProfileField, getProfile } from "../../accounts/profiles.js";
 import { create, requireAvailable } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
@@ -15,14 +15,18 @@ import { type AuthorisationParameters, type AuthorisationRequest, callback, chec
 import { type BrowserUser, logBrowserIn, logBrowserOut, requireOwnForm } from "../../oauth/browser-sessions.js";
 import { type Client, clientHost, clientName, clientText } from "../../oauth/clients.js";
 import { decideTypedCode, typedCode } from "../../oauth/device-authorisation.js";
-import type { IdentityProvider } from "../../oauth/identity-providers.js";
+import { endExternal } from "../../oauth/external-sessions.js";
 import { OauthError } from "../../oauth/oauth-error.js";
-import { parseDeviceId, parseUserId, serverNameOf } from "../../protocol/identifiers.js";
+import type { SamlProvider } from "../../oauth/saml.js";
+import { parseDeviceId, serverNameOf } from "../../protocol/identifiers.js";
 import { findAccount } from "../../storage/accounts.js";
 import { type Device, findDevice, listDevices } from "../../storage/devices.js";
+import { findExternalSession } from "../../storage/external-identities.js";
 import { type Handler, Reply } from "../handler.js";
 import { html, type Html } from "../page.js";
-import { canRegister, formTarget, go, hidden, nextPage, onPage, type Place, show, through } from "./browser-page.js";
+import type { Services } from "../services.js";
+import { AVATAR_SCRIPT, avatarForm, requireUnsuspended } from "./account-details.js";
+import { canRegister, formTarget, go, hidden, nextPage, onPage, passwordField, type Place, proofField, requireProof, show, through } from "./browser-page.js";
 
 /** What clients may send users to the account page for, under all names that they know. */
 export const ACTIONS: readonly string[] = [
@@ -145,30 +149,81 @@ export const redirectToSSO: Handler<typeof spec.redirectToSSO> = (services, requ
 
 export const redirectToIdP: Handler<typeof spec.redirectToIdP> = (services, request) =>
   onPage(services, request, async (place) => {
-    const provider = services.identityProviders.require(request.params.idpId);
+    const { idpId } = request.params;
+    if (services.samlProviders.find(idpId) === undefined) services.identityProviders.require(idpId);
     const redirectUrl = requireCallback(request.query.redirectUrl);
     const { user } = place.visitor;
     if (user !== undefined) return ssoConsent(place, user, redirectUrl);
-    return asFound(await toProvider(place, provider, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`));
+    return asFound(await toProvider(place, idpId, `${SSO_PATH}?${new URLSearchParams({ redirectUrl }).toString()}`));
   });
 
-/** Sends the browser to a provider, with a cookie by which it is known again. */
-async function toProvider(place: Place, provider: IdentityProvider, next: string): Promise<Reply> {
+/** Sends the browser to a provider, with a cookie by which it is known again. Throws M_NOT_FOUND. */
+async function toProvider(place: Place, id: string, next: string): Promise<Reply> {
   const { base, visitor, services } = place;
-  const location = await services.identityProviders.begin(provider, base, visitor, next);
+  const saml = services.samlProviders.find(id);
+  const location =
+    saml === undefined
+      ? await services.identityProviders.begin(services.identityProviders.require(id), base, visitor, next)
+      : await services.samlProviders.begin(saml, base, visitor, next);
   return go(place, location, visitor.isNew ? visitor.cookie : undefined);
 }
 
 export const beginProviderLogin: Handler<typeof spec.beginProviderLogin> = (services, request) =>
-  onPage(services, request, async (place) => await toProvider(place, services.identityProviders.require(request.params.idpId), nextPage(request.query.next)));
+  onPage(services, request, async (place) => await toProvider(place, request.params.idpId, nextPage(request.query.next)));
 
 export const endProviderLogin: Handler<typeof spec.endProviderLogin> = (services, request) =>
   onPage(services, request, async (place) => {
-    const provider = services.identityProviders.require(request.params.idpId);
-    const query = Object.fromEntries(Object.entries(request.query).filter(([, value]) => typeof value === "string"));
-    const { account, external, next } = await services.identityProviders.finish(provider, place, query);
+    const { params, query } = request;
+    const saml = services.samlProviders.find(params.idpId);
+    const given = Object.fromEntries(Object.entries(query).filter(([, value]) => typeof value === "string"));
+    const { account, external, next } =
+      saml === undefined
+        ? await services.identityProviders.finish(services.identityProviders.require(params.idpId), place, given)
+        : await services.samlProviders.finish(saml, place, query.state ?? "");
     return go(place, place.base + nextPage(next), await logBrowserIn(services, account.user_nid, external));
   });
+
+/** A provider that speaks SAML. Throws M_NOT_FOUND. */
+function samlProvider(services: Services, id: string): SamlProvider {
+  const provider = services.samlProviders.find(id);
+  if (provider === undefined) throw notFound("This server knows no such identity provider.");
+  return provider;
+}
+
+export const getProviderMetadata: Handler<typeof spec.getProviderMetadata> = async (services, { params, server }) => {
+  const base = publicAddress(services.config, server);
+  if (base === undefined) throw notFound("This server knows no identity providers.");
+  const document = await services.samlProviders.metadata(samlProvider(services, params.idpId), base);
+  return new Reply(200, Buffer.from(document), { "Content-Type": "application/samlmetadata+xml" });
+};
+
+export const answerProviderLogin: Handler<typeof spec.answerProviderLogin> = (services, request) =>
+  onPage(services, request, async (place) => {
+    const { SAMLResponse = "", RelayState = "" } = request.body;
+    return go(place, await services.samlProviders.answer(samlProvider(services, request.params.idpId), place.base, SAMLResponse, RelayState));
+  });
+
+export const showProviderLogout: Handler<typeof spec.showProviderLogout> = (services, request) =>
+  onPage(services, request, async (place) => go(place, await services.samlProviders.logOut(samlProvider(services, request.params.idpId), place.base, request.query, "redirect")));
+
+export const postProviderLogout: Handler<typeof spec.postProviderLogout> = (services, request) =>
+  onPage(services, request, async (place) => go(place, await services.samlProviders.logOut(samlProvider(services, request.params.idpId), place.base, request.body, "post")));
+
+/**
+ * Where a browser that logs out has to go to be logged out at the provider too, which ends what else came about through its
+ * session there; undefined where that is not configured. Without an answer of the provider it is logged out here alone.
+ */
+async function logoutElsewhere({ services, base }: Place, external: number | undefined): Promise<{ readonly name: string; readonly location: string } | undefined> {
+  const session = external === undefined ? undefined : await findExternalSession(services.database, external);
+  if (session === undefined) return undefined;
+  const saml = services.samlProviders.find(session.provider);
+  const openid = services.identityProviders.all.find(({ id }) => id === session.provider);
+  const provider = saml ?? openid;
+  if (provider?.propagate_logout !== true) return undefined;
+  const location = await (saml === undefined ? openid && services.identityProviders.logoutAddress(openid, base, session) : services.samlProviders.logoutAddress(saml, base, session))?.catch(() => undefined);
+  await endExternal(services, { provider: session.provider, sid: session.sid ?? undefined, subject: session.subject });
+  return location === undefined ? undefined : { name: provider.name, location };
+}
 
 export const logOutByProvider: Handler<typeof spec.logOutByProvider> = async (services, { params, body, server }) => {
   if (publicAddress(services.config, server) === undefined) throw notFound("This server knows no identity providers.");
@@ -203,7 +258,7 @@ function loginPage(place: Place, next: string, failed?: { readonly status: numbe
   const register = canRegister(services.config, server)
     ? [html`<p><a href="${base}${PATHS.signUp}?${new URLSearchParams({ next }).toString()}">${texts.noAccount}</a></p>`]
     : [];
-  const form = !services.config.passwords.enabled
+  const form = !passwordsAccepted(services)
     ? []
     : [
         html`<form method="post" action="${base}${PATHS.login}">${hidden(place, { next })}
@@ -211,7 +266,7 @@ function loginPage(place: Place, next: string, failed?: { readonly status: numbe
     <label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>
     <button>${texts.loginTitle}</button></form>`,
       ];
-  const providers = services.identityProviders.all.map(
+  const providers = [...services.identityProviders.all, ...services.samlProviders.all].map(
     ({ id, name }) => html`<p><a href="${base}${PATHS.sso}/${id}?${new URLSearchParams({ next }).toString()}">${texts.loginWith} ${name}</a></p>`,
   );
   return show(place, { status: failed?.status ?? 200, title: texts.loginTitle, content: html`${alert}${form}${providers}${register}` });
@@ -227,12 +282,12 @@ export const logIntoAccount: Handler<typeof spec.logIntoAccount> = (services, re
   onPage(services, request, async (place) => {
     const { csrf, user = "", password = "" } = request.body;
     requireOwnForm(place.visitor, csrf);
-    if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
+    if (!passwordsAccepted(services)) throw forbidden("Nobody logs in with a password here.");
     const next = nextPage(request.body.next);
     const isAddress = user.includes("@") && !user.startsWith("@");
     const named = isAddress ? { medium: "email", address: user } : { user };
     try {
-      const account = await checkPassword(services, await namedUser(services, named, place.server), password);
+      const account = await logInWithPassword(services, await namedUser(services, named, place.server), password);
       if (serverNameOf(account.user_id) !== place.server) throw forbidden(place.texts.loginFailed);
       return go(place, place.base + next, await logBrowserIn(services, account.user_nid));
     } catch (error) {
@@ -296,9 +351,6 @@ const backLink = (place: Place): Html => html`<p><a href="${place.base}${PATHS.a
 const accountForm = (place: Place, fields: Readonly<Record<string, string>>, content: Html): Html =>
   html`<form method="post" action="${place.base}${PATHS.account}">${hidden(place, fields)}${content}</form>`;
 
-const passwordField = ({ texts }: Place): Html =>
-  html`<label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>`;
-
 async function overview(place: Place, user: BrowserUser, said: readonly Html[] = []): Promise<Reply> {
   const { texts, services } = place;
   const name = (await getProfile(services, user.user_id).catch(() => undefined))?.["displayname"];
@@ -317,11 +369,13 @@ async function overview(place: Place, user: BrowserUser, said: readonly Html[] =
       : [];
   const content = html`${said}<p>${texts.loggedInAs} <strong>${user.user_id}</strong>.</p>
     ${accountForm(place, { action: "org.matrix.profile" }, html`<label>${texts.displayname} <input name="displayname" autocomplete="name" value="${typeof name === "string" ? name : ""}"></label><button>${texts.save}</button>`)}
+    ${await avatarForm(place, user)}
+    <p><a href="${place.base}${PATHS.addresses}">${texts.addresses}</a></p>
     <p><a href="${accountLink(place, { action: "org.matrix.devices_list" })}">${texts.devices}</a></p>
     ${password}
     <p><a href="${accountLink(place, { action: "org.matrix.account_deactivate" })}">${texts.deactivate}</a></p>
     ${accountForm(place, { action: "log_out" }, html`<button class="second">${texts.logOut}</button>`)}`;
-  return show(place, { title: texts.accountTitle, content });
+  return show(place, { title: texts.accountTitle, content, script: AVATAR_SCRIPT });
 }
 
 function describeDevice({ texts, language }: Place, { device_id, display_name, last_seen_ts, last_seen_ip }: Device): Html {
@@ -348,10 +402,8 @@ async function devicePage(place: Place, user: BrowserUser, given: string | undef
 }
 
 async function deactivationPage(place: Place, user: BrowserUser): Promise<Reply> {
-  const { texts, services } = place;
-  const account = await findAccount(services.database, user.user_id);
-  // Who has no password proves at least to have read this.
-  const proof = typeof account?.password_hash === "string" ? passwordField(place) : html`<label>${texts.confirmUser} <input name="password" autocomplete="off" required></label>`;
+  const { texts } = place;
+  const proof = await proofField(place, user);
   const form = accountForm(
     place,
     { action: "org.matrix.account_deactivate" },
@@ -397,13 +449,12 @@ async function confirmReset({ services }: Place, user: BrowserUser, id: string |
   await completeStage(services, session, "m.oauth", "");
 }
 
-/** Throws M_FORBIDDEN unless the user has typed the password, or the user id where there is no password. */
-async function requireProof({ services, texts }: Place, user: BrowserUser, typed: string): Promise<void> {
-  const account = await findAccount(services.database, user.user_id);
-  if (account === undefined) throw forbidden(texts.loginFailed);
-  if (account.password_hash !== null) await checkPassword(services, user.user_id, typed);
-  else if (parseUserId(typed.trim()) !== user.user_id) throw forbidden(texts.confirmUser);
-  requireUsable(account, services.clock.now());
+/** Sends a browser on after it was logged out. By a link: forms lead to no other site. */
+async function loggedOut(place: Place, elsewhere: { readonly name: string; readonly location: string } | undefined): Promise<Reply> {
+  const { base, texts } = place;
+  if (elsewhere === undefined) return go(place, base + PATHS.login);
+  const { status, body, headers } = show(place, { title: texts.logOut, content: html`<p><a href="${elsewhere.location}">${texts.logOut}: ${elsewhere.name}</a></p>` });
+  return new Reply(status, body, { ...headers, Refresh: `0; url=${elsewhere.location}` });
 }
 
 export const changeAccount: Handler<typeof spec.changeAccount> = (services, request) =>
@@ -416,7 +467,12 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
     const saved = [html`<p role="status">${texts.saved}</p>`];
     switch (action) {
       case "org.matrix.profile":
+        await requireUnsuspended(services, user);
         await changeProfileField(services, user, "displayname", { displayname });
+        return await overview(place, user, saved);
+      case "remove_avatar":
+        await requireUnsuspended(services, user);
+        await changeProfileField(services, user, "avatar_url", { avatar_url: "" });
         return await overview(place, user, saved);
       case "org.matrix.device_delete": {
         const id = parseDeviceId(device_id);
@@ -426,6 +482,7 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
       }
       case "change_password":
         if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
+        requireOwnPassword(services, await findAccount(services.database, user.user_id));
         await checkPassword(services, user.user_id, password);
         services.passwords.requireAcceptable(new_password);
         await changePassword(services, user.user_nid, new_password, { logout_devices: true });
@@ -440,7 +497,7 @@ export const changeAccount: Handler<typeof spec.changeAccount> = (services, requ
         return show(place, { title: texts.confirmedTitle, content: html`<p>${texts.goBackToApp}</p>` });
       case "log_out":
         await logBrowserOut(services, visitor);
-        return go(place, base + PATHS.login);
+        return await loggedOut(place, await logoutElsewhere(place, user.external));
       default:
         throw invalidParam("There is no such action.");
     }

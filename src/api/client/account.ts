@@ -5,6 +5,7 @@ import { requireAuthentication } from "../../accounts/interactive-authentication
 import { passwordChallenge } from "../../accounts/password-login.js";
 import { validationsIn } from "../../accounts/third-party-ids.js";
 import { missingToken } from "../../errors.js";
+import { findAccount } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
 
 export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_services, { auth }) => ({
@@ -25,6 +26,7 @@ export const changePassword: Handler<typeof spec.changePassword> = async (servic
     return {};
   }
   services.passwords.requireAcceptable(new_password);
+  if (services.directory !== undefined) account.requireOwnPassword(services, await findAccount(services.database, auth.user_id));
   await requireAuthentication(services, passwordChallenge(services, "changePassword", auth.user_id, body));
   await account.changePassword(services, auth.user_nid, new_password, { logout_devices, keep: auth.device_id });
   return {};

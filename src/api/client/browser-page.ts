@@ -2,11 +2,14 @@
 import { htmlText } from "../../accounts/html.js";
 import { chooseLanguage, type Language } from "../../accounts/languages.js";
 import { type Config, registrationOpen } from "../../config.js";
-import { MatrixError, unrecognized } from "../../errors.js";
+import { checkPassword } from "../../accounts/password-login.js";
+import { requireUsable } from "../../accounts/usable.js";
+import { forbidden, MatrixError, unrecognized } from "../../errors.js";
 import { PATHS, publicAddress } from "../../oauth/addresses.js";
-import { cookieHeader, type Visitor, visitorOf } from "../../oauth/browser-sessions.js";
+import { type BrowserUser, cookieHeader, type Visitor, visitorOf } from "../../oauth/browser-sessions.js";
 import { OauthError } from "../../oauth/oauth-error.js";
-import { serverNameOf, type ServerName } from "../../protocol/identifiers.js";
+import { parseUserId, serverNameOf, type ServerName } from "../../protocol/identifiers.js";
+import { findAccount } from "../../storage/accounts.js";
 import { ACCOUNT_TEXTS, type AccountTexts } from "../account-texts.js";
 import { Reply } from "../handler.js";
 import { html, type Html, page } from "../page.js";
@@ -51,7 +54,7 @@ export async function onPage(services: Services, request: BrowserRequest, work: 
 }
 
 /** A page, with the cookie of a visitor who has none. */
-export function show({ visitor, secure, language }: Place, content: { status?: number; title: string; content: Html; targets?: readonly string[] }): Reply {
+export function show({ visitor, secure, language }: Place, content: { status?: number; title: string; content: Html; targets?: readonly string[]; script?: string }): Reply {
   const reply = page({ language, ...content });
   return visitor.isNew ? new Reply(reply.status, reply.body, { ...reply.headers, "Set-Cookie": cookieHeader(visitor.cookie, secure) }) : reply;
 }
@@ -74,7 +77,7 @@ export function hidden(place: Place, fields: Readonly<Record<string, string | un
   );
 }
 
-const NEXT = new Set<string>([PATHS.authorize, PATHS.link, PATHS.account, "/_matrix/client/v3/login/sso/redirect", "/_matrix/client/r0/login/sso/redirect"]);
+const NEXT = new Set<string>([PATHS.authorize, PATHS.link, PATHS.account, PATHS.addresses, "/_matrix/client/v3/login/sso/redirect", "/_matrix/client/r0/login/sso/redirect"]);
 
 /** Where a page leads after the login: a page of ours, the account if it is none. */
 export function nextPage(next: string | undefined): string {
@@ -103,3 +106,20 @@ export function formTarget(address: string): string {
   return (protocol === "http:" || protocol === "https:") && !origin.includes("[") ? origin : protocol;
 }
 
+export const passwordField = ({ texts }: Place): Html =>
+  html`<label>${texts.password} <input name="password" type="password" autocomplete="current-password" required></label>`;
+
+/** The field by which a user confirms what is grave. Who has no password proves at least to have read this. */
+export async function proofField(place: Place, user: BrowserUser): Promise<Html> {
+  const account = await findAccount(place.services.database, user.user_id);
+  return typeof account?.password_hash === "string" ? passwordField(place) : html`<label>${place.texts.confirmUser} <input name="password" autocomplete="off" required></label>`;
+}
+
+/** Throws M_FORBIDDEN unless the user has typed the password, or the user id where there is no password. */
+export async function requireProof({ services, texts }: Place, user: BrowserUser, typed: string): Promise<void> {
+  const account = await findAccount(services.database, user.user_id);
+  if (account === undefined) throw forbidden(texts.loginFailed);
+  if (account.password_hash !== null) await checkPassword(services, user.user_id, typed);
+  else if (parseUserId(typed.trim()) !== user.user_id) throw forbidden(texts.confirmUser);
+  requireUsable(account, services.clock.now());
+}

@@ -22,6 +22,7 @@ export const scheduleDelayedEvent: Handler<typeof spec.scheduleDelayedEvent> = a
     delay_ms,
     txn_id: params.txnId,
     origin_server_ts: auth.appservice === undefined ? undefined : query.ts,
+    sticky_duration_ms: query["org.matrix.msc4354.sticky_duration_ms"],
   });
   return { delay_id };
 };

@@ -2,7 +2,7 @@
 import type * as spec from "../../../spec/client/login.js";
 import type { BodyOf } from "../../../spec/operation.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
-import { checkPassword, namedUser, passwordChallenge } from "../../accounts/password-login.js";
+import { logInWithPassword, namedUser, passwordChallenge, passwordsAccepted } from "../../accounts/password-login.js";
 import { endAllSessions, endSessions, openSession, refreshSession } from "../../accounts/sessions.js";
 import { giveLoginToken, useLoginToken } from "../../accounts/user-tokens.js";
 import { requireAppService, requireOwnAccount, requireUserFree } from "../../appservice/acting.js";
@@ -16,17 +16,18 @@ import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 import { wellKnownOf } from "./wellknown.js";
 
-export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async ({ appservices, config }, { server }) => {
+export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async (services, { server }) => {
+  const { appservices, config } = services;
   const pages = publicAddress(config, server) !== undefined;
-  const identity_providers = config.identity_providers.map(({ id, name, icon, brand }) => ({ id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }));
+  const identity_providers = [...config.identity_providers, ...config.saml_providers].map(({ id, name, icon, brand }) => ({ id, name, ...(icon !== undefined && { icon }), ...(brand !== undefined && { brand }) }));
   return {
     flows: [
       // "OAuth 2.0 aware clients": these offer nothing else.
       ...(pages ? [{ type: "m.login.sso", oauth_aware_preferred: true, ...(identity_providers.length > 0 && { identity_providers }) }] : []),
-      ...(config.passwords.enabled ? [{ type: "m.login.password" }] : []),
+      ...(passwordsAccepted(services) ? [{ type: "m.login.password" }] : []),
       ...(config.jwt_login === undefined ? [] : [{ type: JWT_LOGIN }]),
       ...(appservices.all.length > 0 ? [{ type: "m.login.application_service" }] : []),
-      ...(config.tokens.login_tokens && config.passwords.enabled ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
+      ...(config.tokens.login_tokens && passwordsAccepted(services) ? [{ type: "m.login.token", get_login_token: true }] : pages ? [{ type: "m.login.token" }] : []),
     ],
   };
 };
@@ -44,9 +45,9 @@ async function accountOf(
       return await requireOwnAccount(services, appservice, await namedUser(services, body, appservice.server));
     }
     case "m.login.password":
-      if (!services.config.passwords.enabled) throw forbidden("Nobody logs in with a password here.");
+      if (!passwordsAccepted(services)) throw forbidden("Nobody logs in with a password here.");
       if (body.password === undefined) throw missingParam('"password" is missing.');
-      return await checkPassword(services, await namedUser(services, body, server), body.password);
+      return await logInWithPassword(services, await namedUser(services, body, server), body.password);
     case "m.login.token":
       if (body.token === undefined) throw missingParam('"token" is missing.');
       return await useLoginToken(services, body.token);
@@ -79,7 +80,7 @@ export const login: Handler<typeof spec.login> = async (services, { body, server
 
 export const generateLoginToken: Handler<typeof spec.generateLoginToken> = async (services, { auth, body }) => {
   if (!services.config.tokens.login_tokens) throw unrecognized(404, "This server gives no login tokens.");
-  if (!services.config.passwords.enabled) throw unknownError(400, "You cannot confirm that another client logs in as you.");
+  if (!passwordsAccepted(services)) throw unknownError(400, "You cannot confirm that another client logs in as you.");
   await requireAuthentication(services, passwordChallenge(services, "generateLoginToken", auth.user_id, body));
   const { token, lifetime_ms } = await giveLoginToken(services, auth.user_nid);
   return { login_token: token, expires_in_ms: lifetime_ms };

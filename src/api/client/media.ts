@@ -81,7 +81,8 @@ async function download(services: Services, headers: DownloadHeaders, sought: So
   return await serve(services, headers, { ...found, file_name: fileName ?? found.file_name });
 }
 
-async function downloadThumbnail(services: Services, headers: DownloadHeaders, sought: Sought, wanted: ThumbnailKey): Promise<Reply> {
+/** A thumbnail as HTTP gives it. */
+export async function downloadThumbnail(services: Services, headers: DownloadHeaders, sought: Sought, wanted: ThumbnailKey): Promise<Reply> {
   const { width, height, method, animated } = wanted;
   const made = await thumbnail(services, await findContent(services, sought), { width, height, method, animated });
   return await serve(services, headers, { ...made, file_name: `thumbnail.${made.content_type.replace("image/", "")}` });

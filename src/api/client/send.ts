@@ -23,9 +23,12 @@ function isLeaving(auth: Requester, type: string, stateKey: string, content: Jso
   return type === "m.room.member" && stateKey === auth.user_id && ownString(content, "membership") === "leave";
 }
 
-/** Only application services say when something happened ("Timestamp massaging"). */
-function assertedTime({ appservice }: Requester, { ts }: { readonly ts?: number }): number | undefined {
-  return appservice === undefined ? undefined : ts;
+/** The time that an application service says an event happened at ("Timestamp massaging"), and for how long it is sticky (MSC4354). */
+function asked(
+  { appservice }: Requester,
+  query: { readonly ts?: number; readonly "org.matrix.msc4354.sticky_duration_ms"?: number },
+): { origin_server_ts: number | undefined; sticky_duration_ms: number | undefined } {
+  return { origin_server_ts: appservice === undefined ? undefined : query.ts, sticky_duration_ms: query["org.matrix.msc4354.sticky_duration_ms"] };
 }
 
 /** The answer to a shadow-banned user, whom nobody hears: it looks like any other. */
@@ -42,9 +45,9 @@ export const setRoomStateWithKey: Handler<typeof spec.setRoomStateWithKey> = asy
   const delay_ms = query["org.matrix.msc4140.delay"];
   if (delay_ms !== undefined) {
     const event = { room_id: roomId, type: eventType, state_key: stateKey, content: body, delay_ms };
-    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, ...asked(auth, query) }) };
   }
-  return { event_id: await send.setState(services, auth, roomId, eventType, stateKey, body, assertedTime(auth, query)) };
+  return { event_id: await send.setState(services, auth, roomId, eventType, stateKey, body, asked(auth, query)) };
 };
 
 export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { auth, params, query, body }) => {
@@ -55,10 +58,10 @@ export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { 
   const delay_ms = query["org.matrix.msc4140.delay"];
   if (delay_ms !== undefined) {
     const event = { room_id: roomId, type: eventType, content: body, delay_ms, txn_id: txnId };
-    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, origin_server_ts: assertedTime(auth, query) }) };
+    return { delay_id: await services.delayedEvents.schedule(auth, { ...event, ...asked(auth, query) }) };
   }
   await services.presence.active(auth.user_nid);
-  return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, assertedTime(auth, query)) };
+  return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, asked(auth, query)) };
 };
 
 export const redactEvent: Handler<typeof spec.redactEvent> = async (services, { auth, params, body }) => {

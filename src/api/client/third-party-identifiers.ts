@@ -6,13 +6,12 @@ import { requireAuthentication } from "../../accounts/interactive-authentication
 import { passwordChallenge } from "../../accounts/password-login.js";
 import { requireOpen } from "../../accounts/registration.js";
 import type { Requester } from "../../accounts/requester.js";
-import { addValidated } from "../../accounts/third-party-ids.js";
+import { addValidated, removeThirdPartyId } from "../../accounts/third-party-ids.js";
 import { requestValidation, requireValidated, type Credentials } from "../../accounts/validation.js";
 import { invalidParam, MatrixError } from "../../errors.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import { canonicalAddress, canonicalEmail, canonicalPhoneNumber, type ThirdPartyId } from "../../protocol/third-party-ids.js";
-import { deleteMailPusher } from "../../storage/pushers.js";
-import { deleteThirdPartyId, listThirdPartyIds } from "../../storage/third-party-ids.js";
+import { listThirdPartyIds } from "../../storage/third-party-ids.js";
 import type { ValidationPurpose } from "../../storage/validation-sessions.js";
 import type { Handler, Request } from "../handler.js";
 import type { Services } from "../services.js";
@@ -53,11 +52,7 @@ export const unbind3pidFromAccount: Handler<typeof spec.unbind3pidFromAccount> =
 
 export const delete3pidFromAccount: Handler<typeof spec.delete3pidFromAccount> = async (services, { auth, body }) => {
   const id = canonicalAddress(body.medium, body.address);
-  if (id !== undefined) await services.database.transaction(async (tx) => {
-    await deleteThirdPartyId(tx, auth.user_nid, id);
-    // Nobody is mailed at an address that is no longer theirs.
-    if (id.medium === "email") await deleteMailPusher(tx, auth.user_nid, id.address);
-  });
+  if (id !== undefined) await removeThirdPartyId(services, auth.user_nid, id);
   return { id_server_unbind_result: "no-support" };
 };
 

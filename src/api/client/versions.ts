@@ -42,6 +42,7 @@ const FEATURES: Readonly<Record<string, readonly string[]>> = {
   "org.matrix.msc3814": ["putDehydratedDevice", "getDehydratedDeviceEvents"],
   "org.matrix.msc4140": ["scheduleDelayedEvent", "updateDelayedEvent"],
   "org.matrix.msc4155": ["inviteUser"],
+  "org.matrix.msc4354": ["sendMessage", "sync"],
   "org.matrix.msc4380": ["inviteUser"],
   "org.matrix.msc4380.stable": ["inviteUser"],
   "im.nheko.summary": ["getRoomSummary"],

@@ -1,7 +1,9 @@
 // Client-server API, "Voice over IP", and what group calls go through (MSC4143).
 import { createHmac } from "node:crypto";
 import type * as spec from "../../../spec/client/voip.js";
+import { LIVEKIT_PATH } from "../../accounts/livekit.js";
 import type { Config } from "../../config.js";
+import { serverNameOf } from "../../protocol/identifiers.js";
 import { isObject, type JsonObject, parseJson } from "../../protocol/json.js";
 import type { Handler } from "../handler.js";
 
@@ -15,9 +17,12 @@ export const getTurnServer: Handler<typeof spec.getTurnServer> = async ({ config
   return { ...common, username, password: createHmac("sha1", turn_shared_secret).update(username).digest("base64") };
 };
 
-/** What group calls go through, as it is configured. */
-export function rtcTransports({ voip }: Config): JsonObject[] {
-  return voip.rtc_transports.map((transport) => parseJson(JSON.stringify(transport))).filter(isObject);
+/** What group calls of a server's users go through: as it is configured, and the LiveKit server that we let members into. */
+export function rtcTransports({ servers, voip }: Config, server: string): JsonObject[] {
+  const configured = voip.rtc_transports.map((transport) => parseJson(JSON.stringify(transport))).filter(isObject);
+  const address = servers.find(({ name }) => name === server)?.public_base_url?.replace(/\/+$/, "");
+  if (voip.livekit === undefined || address === undefined) return configured;
+  return [{ type: "livekit", livekit_service_url: address + LIVEKIT_PATH }, ...configured];
 }
 
-export const getRtcTransports: Handler<typeof spec.getRtcTransports> = async ({ config }) => ({ rtc_transports: rtcTransports(config) });
+export const getRtcTransports: Handler<typeof spec.getRtcTransports> = async ({ config }, { auth }) => ({ rtc_transports: rtcTransports(config, serverNameOf(auth.user_id)) });

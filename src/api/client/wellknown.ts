@@ -12,7 +12,7 @@ import { rtcTransports } from "./voip.js";
 export function wellKnownOf(config: Config, server: string): Static<typeof WellKnown> | undefined {
   const url = config.servers.find(({ name }) => name === server)?.public_base_url;
   if (url === undefined) return undefined;
-  const foci = rtcTransports(config);
+  const foci = rtcTransports(config, server);
   return { "m.homeserver": { base_url: url }, ...(foci.length > 0 && { "org.matrix.msc4143.rtc_foci": foci }) };
 }
 

@@ -38,8 +38,8 @@ export interface ExtensionRead {
 }
 
 export interface ExtensionAnswer {
-  /** JSON text of the object. */
-  readonly text: string;
+  /** JSON texts of the members of the object. */
+  readonly texts: readonly string[];
   readonly empty: boolean;
 }
 
@@ -63,7 +63,7 @@ export async function readExtensions(read: ExtensionRead): Promise<ExtensionAnsw
   const found = await Promise.all([toDevice(read), encryption(read), accountData(read), receipts(read), threads(read)]);
   const parts = [...found, typing(read)].filter((part) => part !== undefined);
   const texts = parts.map(({ name, text }) => `${JSON.stringify(name)}:${text}`);
-  return { text: `{${texts.join(",")}}`, empty: parts.every(({ empty }) => empty) };
+  return { texts, empty: parts.every(({ empty }) => empty) };
 }
 
 async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, upTo, typingSerial }: ExtensionRead): Promise<Part | undefined> {

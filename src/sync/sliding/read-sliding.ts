@@ -1,5 +1,6 @@
 // One answer of sliding sync, read from the database as of one position (MSC4186). Everything is read inside one snapshot,
 // with a constant number of statements whatever the number of rooms.
+import { invalidParam } from "../../errors.js";
 import { isState } from "../../protocol/event.js";
 import { ownString } from "../../protocol/json.js";
 import { stateTuple, type StateTuple } from "../../protocol/state-map.js";
@@ -13,6 +14,7 @@ import type { SentRoom } from "../../storage/sliding-connections.js";
 import { lastOfTypes, roomsReadOn, stateOfTuples, stateOfTypes } from "../../storage/sliding-rooms.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../../storage/state.js";
 import type { Reads } from "../../storage/statement.js";
+import { stickyEventsInRooms, type StickyPlace } from "../../storage/sticky-events.js";
 import {
   CHANGED_ROOMS,
   CURRENT_MEMBERS,
@@ -27,12 +29,28 @@ import { stateOfSnapshots } from "../../storage/visibility.js";
 import { unreadKey, type UnreadCounts } from "../../ephemeral/side-streams.js";
 import type { SyncReader, SyncServices } from "../read-sync.js";
 import { changedState, readTimelines, type RoomWindow, type Timeline } from "../room-window.js";
+import { stickyByRoom } from "../sticky.js";
 import { strippedRooms } from "../stripped-rooms.js";
 import { type Connection, type Position, unknownPosition } from "./connection.js";
 import { BEGUN, begunBy, readExtensions } from "./extensions.js";
 import { type News, type PlannedRoom, planAnswer } from "./plan.js";
 import type { SlidingRequest } from "./request.js";
 import { isJoined, isLeft, isWaiting, NAME, RoomList, type RoomListServices, stringIn, strippedEvents } from "./room-list.js";
+
+const STICKY_EVENTS = "org.matrix.msc4354.sticky_events";
+/** Sticky events of one answer. */
+const MOST_STICKY = 100;
+const FIRST_STICKY: StickyPlace = { position: 0, event_nid: 0 };
+
+const stickyToken = ({ position, event_nid }: StickyPlace): string => `sticky_${position}_${event_nid}`;
+
+/** The place that a token of the extension names. Throws M_INVALID_PARAM. */
+function stickyPlaceIn(token: string): StickyPlace {
+  const [, position, event_nid] = /^sticky_(\d{1,16})_(\d{1,16})$/.exec(token) ?? [];
+  const place = { position: Number(position), event_nid: Number(event_nid) };
+  if (!Number.isSafeInteger(place.position) || !Number.isSafeInteger(place.event_nid)) throw invalidParam('"since" is no token of sticky events.');
+  return place;
+}
 
 export interface SlidingServices extends SyncServices, RoomListServices {}
 
@@ -155,6 +173,7 @@ class Reading {
         typingSerial,
       }),
     ]);
+    const sticky = await this.#sticky(plan.rooms, rooms.shown);
     const sent = new Map(plan.behind);
     for (const planned of plan.rooms) {
       const row = rooms.sent.get(planned) ?? sentRow(planned, NO_TIMELINE, planned.row?.members ?? []);
@@ -162,8 +181,8 @@ class Reading {
     }
     const counts = [...plan.counts].map(([name, count]) => `${JSON.stringify(name)}:{"count":${count}}`);
     return {
-      text: `"lists":{${counts.join(",")}},"rooms":{${rooms.texts.join(",")}},"extensions":${extensions.text}`,
-      empty: since !== undefined && rooms.texts.length === 0 && extensions.empty,
+      text: `"lists":{${counts.join(",")}},"rooms":{${rooms.texts.join(",")}},"extensions":{${[...extensions.texts, ...sticky.texts].join(",")}}`,
+      empty: since !== undefined && rooms.texts.length === 0 && extensions.empty && sticky.empty,
       sent,
       token: { kind: "sync", epoch, position: this.#upTo, ephemeral: typingSerial },
       begun: begunBy(request),
@@ -185,8 +204,28 @@ class Reading {
     };
   }
 
-  /** The texts of rooms, and what the client then has of them. */
-  async #rooms(told: readonly PlannedRoom[]): Promise<{ texts: string[]; sent: Map<PlannedRoom, SentRoom> }> {
+  /** The extension of sticky events (MSC4480): it has tokens of its own, by which the client says what it has. */
+  async #sticky(rooms: readonly PlannedRoom[], shown: ReadonlySet<number>): Promise<{ texts: string[]; empty: boolean }> {
+    const asked = this.#asked.request.extensions[STICKY_EVENTS];
+    if (asked?.enabled !== true) return { texts: [], empty: true };
+    const since = asked.since === undefined ? FIRST_STICKY : stickyPlaceIn(asked.since);
+    // Whoever comes to a room is told those from before, too.
+    const places = rooms.filter(({ room }) => isJoined(room)).map(({ room, initial }) => ({ room_nid: room.room_nid, after: initial ? FIRST_STICKY : since }));
+    const limit = Math.max(1, Math.min(asked.limit ?? MOST_STICKY, MOST_STICKY));
+    const found = await stickyEventsInRooms(this.#reads, places, { upTo: this.#upTo, now: this.#asked.now, limit: limit + 1 });
+    const rows = found.slice(0, limit);
+    const next = (found.length > limit ? rows.at(-1) : undefined) ?? { position: Math.max(this.#upTo, since.position), event_nid: Number.MAX_SAFE_INTEGER };
+    const byRoom = await stickyByRoom(this.#services.events, this.#reads, this.#shownTo, rows.filter(({ event_nid }) => !shown.has(event_nid)));
+    const context = await eventContext(this.#services.events, this.#reads, this.#shownTo, [...byRoom.values()].flat());
+    const texts = rooms.flatMap(({ room }) => {
+      const events = (byRoom.get(room.room_nid) ?? []).map((read) => shownEvent({ read, membership: undefined }, this.#shownTo, context, false));
+      return events.length === 0 ? [] : [`${JSON.stringify(room.room_id)}:{"events":[${events.join(",")}]}`];
+    });
+    return { texts: [`"${STICKY_EVENTS}":{"rooms":{${texts.join(",")}},"next_batch":"${stickyToken(next)}"}`], empty: texts.length === 0 };
+  }
+
+  /** The texts of rooms, the events in their timelines, and what the client then has of them. */
+  async #rooms(told: readonly PlannedRoom[]): Promise<{ texts: string[]; shown: Set<number>; sent: Map<PlannedRoom, SentRoom> }> {
     const waiting = told.filter(({ room }) => isWaiting(room));
     const shown = told.filter(({ room }) => !isWaiting(room));
     const timelines = await this.#timelines(shown);
@@ -230,7 +269,8 @@ class Reading {
       }
       if (parts.length > 0) texts.push(`${JSON.stringify(room.room_id)}:{${parts.join(",")}}`);
     }
-    return { texts, sent };
+    const events = [...timelines.values()].flatMap((timeline) => timeline.events);
+    return { texts, shown: new Set(events.map(({ read }) => read.row.nid)), sent };
   }
 
   /** The timelines of rooms, those of like limits read together. */
