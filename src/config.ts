@@ -268,11 +268,12 @@ function set(node: Record<string, unknown>, path: readonly string[], value: unkn
 }
 
 function readYaml(file: string): unknown {
+  const text = read(file);
   try {
-    return parse(read(file)) ?? {};
+    return parse(text) ?? {};
   } catch (cause) {
-    if (!(cause instanceof YAMLError)) throw cause;
-    const line = cause.linePos?.[0].line;
+    // Aliases that grow without end are no YAMLError.
+    const line = cause instanceof YAMLError ? cause.linePos?.[0].line : undefined;
     throw new ConfigError(`The file ${file} is not valid YAML${line === undefined ? "" : ` (line ${line})`}.`, { cause });
   }
 }

@@ -91,7 +91,7 @@ const overLimit = (limit: number): MatrixError => tooLarge(`The body may have at
  * Drops the rest of a body, so that the answer goes out at once. What still comes is read for a while: a connection that is
  * closed with unread bytes is reset, and the caller would never see the answer.
  */
-function drop(request: IncomingMessage): void {
+export function drop(request: IncomingMessage): void {
   request.removeAllListeners("data");
   request.resume();
   const cut = setTimeout(() => request.destroy(), LINGER_MS);

@@ -15,7 +15,7 @@ import { requestStarted } from "../metrics.js";
 import { parseJson } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
 import { audit } from "./audit.js";
-import { bodyStream, readBody } from "./body.js";
+import { bodyStream, drop, readBody } from "./body.js";
 import { checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Edge } from "./call.js";
 import type { Request } from "./handler.js";
 import { TrieRouter } from "./router.js";
@@ -50,6 +50,8 @@ export function createApp(edge: Edge, answerers: readonly Answerer[]): Koa {
     ctx.state["address"] = address;
     ctx.res.setHeaders(HEADERS);
     ctx.res.once("close", () => {
+      // Who was answered before the body had come may not hold the connection with the rest of it.
+      if (!ctx.req.complete && !ctx.req.destroyed) drop(ctx.req);
       const operation = ctx.state["operation"] as Operation | undefined;
       finished(operation?.operationId ?? "none", ctx.status);
       if (!edge.config.log.requests) return;

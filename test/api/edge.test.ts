@@ -10,6 +10,7 @@ import { RateLimiter } from "../../src/api/rate-limit.js";
 import { systemClock } from "../../src/clock.js";
 import { checkConfig, localServers } from "../../src/config.js";
 import { unknownToken } from "../../src/errors.js";
+import { eventually } from "../support/eventually.js";
 import { UserId } from "../../spec/types/identifiers.js";
 
 const echo = operation({
@@ -35,11 +36,14 @@ const wait = operation({
 
 interface Edge extends Listener {
   readonly stopping: AbortController;
+  /** Aborted when somebody waits. */
+  readonly begun: AbortSignal;
 }
 
 async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> {
   const config = checkConfig({ log: { level: "silent", requests: false }, ...settings });
   const stopping = new AbortController();
+  const begun = new AbortController();
   const app = createApp(
     {
       config,
@@ -59,8 +63,10 @@ async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> 
       },
       {
         operation: wait,
-        answer: ({ signal }) =>
-          new Promise((resolve) => signal.addEventListener("abort", () => resolve({ ended: true }))),
+        answer: ({ signal }) => {
+          begun.abort();
+          return new Promise((resolve) => signal.addEventListener("abort", () => resolve({ ended: true })));
+        },
       },
     ],
   );
@@ -69,7 +75,7 @@ async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> 
     const probes = { trouble: () => Promise.resolve(stopping.signal.aborted ? "stopping" : undefined), metrics: true };
     if (!answerProbe(probes, req, res)) void answer(req, res);
   });
-  return { ...listener, url: listener.url, stopping };
+  return { ...listener, url: listener.url, stopping, begun: begun.signal };
 }
 
 interface Answer {
@@ -155,6 +161,11 @@ describe("the edge", () => {
       const received = await raw(edge, `${head}${large}GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
       expect(received).to.contain("413 Payload Too Large").and.to.contain("200 OK");
     });
+
+    it("cuts off a body that does not come after its answer", async () => {
+      const received = await raw(edge, "POST /_matrix/client/v3/nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", 30_000);
+      expect(received).to.contain("404 Not Found");
+    }).timeout(25_000);
 
     it("refuses a body that comes too slowly", async () => {
       await using slow = await startEdge({ limits: { body_seconds: 1 }, rate_limits: { enabled: false } });
@@ -251,7 +262,7 @@ describe("the edge", () => {
   it("ends waiting requests when it stops", async () => {
     const stopped = await startEdge();
     const waiting = fetch(`${stopped.url}/_matrix/client/v3/wait`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually("the request waits", () => stopped.begun.aborted);
     stopped.stopping.abort();
     await stopped[Symbol.asyncDispose]();
     expect(await (await waiting).json()).to.deep.equal({ ended: true });

@@ -18,6 +18,9 @@ interface Outcome {
   readonly stderr: string;
 }
 
+/** Ten lists, each of ten times the one before. */
+const ALIASES = Array.from({ length: 10 }, (_, n) => `a${n}: &a${n} [${Array.from({ length: 10 }, () => (n === 0 ? "x" : `*a${n - 1}`)).join()}]`).join("\n");
+
 describe("the command line", () => {
   let folder: string;
   let environment: NodeJS.ProcessEnv;
@@ -82,6 +85,7 @@ describe("the command line", () => {
     ["closed registration with tokens", "registration: { open: false, require_token: true }", "registration.require_token needs registration.open: with registration closed no token helps."],
     ["metrics on the same port", "metrics: { enabled: true, port: 8008 }", "metrics.port is the port of listen.port: choose another, or leave it out to share the listener."],
     ["broken YAML", "a: [", "hansa.yaml is not valid YAML (line 1)."],
+    ["aliases that grow without end", ALIASES, "hansa.yaml is not valid YAML."],
     ["no settings at all", "just text", "must hold settings as"],
   ];
   for (const [name, yaml, sentence] of faults) {
