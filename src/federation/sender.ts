@@ -218,7 +218,7 @@ export class FederationSender implements AsyncDisposable {
   async #stickyForArrivals(tx: Tx, rows: readonly StoredEvent[]): Promise<OwedEvent[]> {
     const { servers, federation, clock } = this.#options;
     const arrivals = rows.flatMap((row) =>
-      concerned(row)
+      serversOfMember(row)
         .filter((server) => !servers.isLocal(server) && federation.policy.allows(server))
         .map((server) => ({ room_nid: row.room_nid, server, position: row.position })),
     );
