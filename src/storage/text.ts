@@ -1,6 +1,6 @@
 // Strings of events as PostgreSQL's text, which can hold neither U+0000 nor half a surrogate pair.
 
-/** A string as it is stored: the characters that text cannot hold are written \uXXXX, and so is the backslash itself. */
+/** A string as it is stored: the characters that text cannot hold are written as escapes (\u and four digits), and so is the backslash itself. */
 export function toText(value: string): string {
   return value.replace(/[\\\0\p{Surrogate}]/gu, (character) => {
     return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
