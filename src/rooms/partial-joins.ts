@@ -1,5 +1,5 @@
 // Asks for the rest of the state of rooms that were joined with a part of it (server-server API, "Joining Rooms",
-// `members_omitted`): any process takes a room up, and goes on where another one was interrupted.
+// `members_omitted`). Whichever process takes a room up goes on where another one was interrupted.
 import { FederationError } from "../federation/client.js";
 import { logger } from "../log.js";
 import type { ParsedEvent } from "../protocol/event-format.js";

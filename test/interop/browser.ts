@@ -1,19 +1,12 @@
 // Two people in a browser client that others wrote (Cinny): they log in, talk in an encrypted room, send a picture, reload.
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { randomBytes } from "node:crypto";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
 import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
 import { objectsAt, stringAt } from "../support/json-path.js";
 import { matrixRequest, ok, type MatrixRequest } from "../support/matrix-request.js";
-import { openWebClient } from "./web-client.js";
-
-const USAGE = `usage: node dist/test/interop/browser.js --client DIR [--chromium FILE] [--screenshots DIR]
-  --client DIR       Cinny as built in a checkout of it (its folder dist)
-  --chromium FILE    the browser (default /usr/bin/chromium)
-  --screenshots DIR  where pictures of each step go (default screenshots)`;
+import { openWebClient, runWithClient } from "./web-client.js";
 
 const V3 = "/_matrix/client/v3";
 const PASSWORD = "a rather long Password 1";
@@ -121,7 +114,6 @@ class Window {
 const EXPECTED = [/401 POST .*\/register$/, /404 GET .*\/room_keys\/version$/, /404 GET \/\.well-known\/matrix\/client$/];
 
 async function main(clientFolder: string, executablePath: string, pictures: string): Promise<void> {
-  await mkdir(pictures, { recursive: true });
   await using folder = await temporaryFolder();
   await using server = await ServerProcess.start(folder.path, { registration: { open: true }, rate_limits: { enabled: false } });
   await using client = await openWebClient(clientFolder, settingsFor(server.url), executablePath);
@@ -154,17 +146,4 @@ async function main(clientFolder: string, executablePath: string, pictures: stri
   console.log("pass");
 }
 
-const { values: options } = parseArgs({
-  options: {
-    client: { type: "string" },
-    chromium: { type: "string", default: "/usr/bin/chromium" },
-    screenshots: { type: "string", default: "screenshots" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (options.help || options.client === undefined) {
-  console.log(USAGE);
-  process.exitCode = options.help ? 0 : 2;
-} else {
-  await main(options.client, options.chromium, options.screenshots);
-}
+await runWithClient("browser.js", "Cinny", main);

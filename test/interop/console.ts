@@ -1,20 +1,13 @@
 // The admin console that others wrote (Ketesa), in a headless Chromium: every list, every tab, every dialog, without an error.
 import { createHmac } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import type { Page } from "playwright-core";
 import sharp from "sharp";
 import { ServerProcess, temporaryFolder } from "../e2e/server-process.js";
 import { freePort } from "../support/free-port.js";
 import { stringAt, type JsonObject } from "../support/json-path.js";
 import { matrixRequest, ok, type MatrixRequest } from "../support/matrix-request.js";
-import { openWebClient } from "./web-client.js";
-
-const USAGE = `usage: node dist/test/interop/console.js --client DIR [--chromium FILE] [--screenshots DIR]
-  --client DIR       Ketesa as built in a checkout of it (its folder dist)
-  --chromium FILE    the browser (default /usr/bin/chromium)
-  --screenshots DIR  where pictures of each step go (default screenshots)`;
+import { openWebClient, runWithClient } from "./web-client.js";
 
 const V3 = "/_matrix/client/v3";
 const SECRET = "the console's shared secret";
@@ -175,7 +168,6 @@ class Console {
 }
 
 async function main(clientFolder: string, executablePath: string, pictures: string): Promise<void> {
-  await mkdir(pictures, { recursive: true });
   await using folder = await temporaryFolder();
   const settings = { registration: { open: true, shared_secret: SECRET }, rate_limits: { enabled: false }, server_notices: { localpart: "_notices" } };
   await using server = await ServerProcess.start(folder.path, settings);
@@ -214,17 +206,4 @@ async function main(clientFolder: string, executablePath: string, pictures: stri
   console.log("pass");
 }
 
-const { values: options } = parseArgs({
-  options: {
-    client: { type: "string" },
-    chromium: { type: "string", default: "/usr/bin/chromium" },
-    screenshots: { type: "string", default: "screenshots" },
-    help: { type: "boolean", default: false },
-  },
-});
-if (options.help || options.client === undefined) {
-  console.log(USAGE);
-  process.exitCode = options.help ? 0 : 2;
-} else {
-  await main(options.client, options.chromium, options.screenshots);
-}
+await runWithClient("console.js", "Ketesa", main);

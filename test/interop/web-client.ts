@@ -1,8 +1,9 @@
 // A client that runs in a browser, as built in a checkout of it: served here, and opened in a headless Chromium.
-import { readFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
 import { once } from "node:events";
+import { parseArgs } from "node:util";
 import { chromium, type Browser } from "playwright-core";
 import { freePort } from "../support/free-port.js";
 
@@ -45,4 +46,26 @@ export async function openWebClient(folder: string, settings: Readonly<Record<st
       server.close();
     },
   };
+}
+
+/** Reads the command line of a script that drives such a client, and runs it. */
+export async function runWithClient(script: string, client: string, main: (folder: string, chromium: string, screenshots: string) => Promise<void>): Promise<void> {
+  const { values: options } = parseArgs({
+    options: {
+      client: { type: "string" },
+      chromium: { type: "string", default: "/usr/bin/chromium" },
+      screenshots: { type: "string", default: "screenshots" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (options.help || options.client === undefined) {
+    console.log(`usage: node dist/test/interop/${script} --client DIR [--chromium FILE] [--screenshots DIR]
+  --client DIR       ${client} as built in a checkout of it (its folder dist)
+  --chromium FILE    the browser (default /usr/bin/chromium)
+  --screenshots DIR  where pictures of each step go (default screenshots)`);
+    process.exitCode = options.help ? 0 : 2;
+    return;
+  }
+  await mkdir(options.screenshots, { recursive: true });
+  await main(options.client, options.chromium, options.screenshots);
 }

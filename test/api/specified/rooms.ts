@@ -2,7 +2,7 @@
 import { stringAt } from "../../support/json-path.js";
 import { SERVER, bodies, type Case, type Cases, elsewhere, enc, inRoom, next, never, ok, openRoom, own, roomOf, say, V1, V3, type World } from "./case.js";
 
-const NOT_PROBED = "a report of what does not exist is answered as any other, so that nobody learns what exists";
+const NOT_PROBED = "a report of what does not exist gets the answer of all reports, so that nobody learns what exists";
 
 /** A public room of alice's in which bob is too. */
 async function shared({ alice, bob }: World): Promise<string> {
