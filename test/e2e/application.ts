@@ -90,21 +90,34 @@ export function roomOf(client: MatrixClient, roomId: string): Room {
 /** How often an application tries to send one message before it would leave that to its user. */
 const SEND_ATTEMPTS = 30;
 
+/** The event of this device's transaction in the room, once a sync has shown it. */
+function shownBySync(room: Room, transactionId: string): MatrixEvent | undefined {
+  return room
+    .getUnfilteredTimelineSet()
+    .getTimelines()
+    .flatMap((timeline) => timeline.getEvents())
+    .find((event) => event.status === null && event.getUnsigned().transaction_id === transactionId);
+}
+
 /**
  * Sends a text, again with the same transaction id for as long as the server is away, and gives the event id. This is
- * what a person does who presses "retry" until the message is no longer red.
+ * what a person does who presses "retry" until the message is no longer red: it no longer is when the server had
+ * persisted it before it went away, and a sync shows it. (Sent again then, the library would wait for its echo for ever.)
  */
 export async function sendUntilSent(client: MatrixClient, roomId: string, text: string): Promise<string> {
   const transactionId = client.makeTxnId();
   for (let attempt = 1; ; attempt++) {
+    const room = roomOf(client, roomId);
+    const shown = shownBySync(room, transactionId)?.getId();
+    if (shown !== undefined) return shown;
     try {
-      const pending = roomOf(client, roomId)
+      const pending = room
         .getPendingEvents()
         .find((event) => event.getTxnId() === transactionId && event.status === EventStatus.NOT_SENT);
       const sent =
         pending === undefined
           ? await client.sendTextMessage(roomId, text, transactionId)
-          : await client.resendEvent(pending, roomOf(client, roomId));
+          : await client.resendEvent(pending, room);
       return sent.event_id;
     } catch (error) {
       const refused = error instanceof MatrixError && error.httpStatus !== undefined && error.httpStatus < 500;
