@@ -117,6 +117,10 @@ function checkAnswer(operation: Operation, answer: string): void {
  */
 const UNSTORABLE: ReadonlySet<string> = new Set(["22021", "22P02", "22P05", "22003", "22008"]);
 
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+}
+
 /** What a caller is told of what went wrong. What is not meant for them goes to the log, with what is known of the call. */
 export function refusalOf(cause: unknown, requestId: string, call: Readonly<Record<string, unknown>>): MatrixError {
   if (UNSTORABLE.has(sqlState(cause) ?? "")) {
@@ -127,6 +131,10 @@ export function refusalOf(cause: unknown, requestId: string, call: Readonly<Reco
     // All requests say it at once, for as long as it lasts: no stack.
     log.error({ reason: String(cause), request_id: requestId, ...call }, "the database could not do what a request needs");
     return new MatrixError(503, "M_UNKNOWN", "The database cannot do this at the moment: try again.", { headers: { "Retry-After": "1" } });
+  }
+  if (isDiskFull(cause)) {
+    log.error({ reason: String(cause), request_id: requestId, ...call }, "there is no room for a file");
+    return new MatrixError(507, "M_UNKNOWN", "This server has no room for files at the moment: try again later.", { headers: { "Retry-After": "60" } });
   }
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);

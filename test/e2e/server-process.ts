@@ -9,7 +9,7 @@ import { stringify } from "yaml";
 import { freePort } from "../support/free-port.js";
 
 const MAIN = resolve("dist/src/main.js");
-const START_MS = 30_000;
+const START_MS = 90_000;
 const STOP_MS = 20_000;
 const LAST_OUTPUT = 20;
 
