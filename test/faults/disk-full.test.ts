@@ -16,7 +16,7 @@ const SIZE_MB = 160;
 const CHUNK = Buffer.alloc(1_048_576);
 const MOUNT = 'mount -t tmpfs -o size="$0" tmpfs "$1" && shift && exec "$@"';
 /** What runs a program with a disk of its own at a folder; its process is the program's. */
-const onSmallDisk = (folder: string, megabytes: number): string[] => ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, `${megabytes}m`, folder];
+const onSmallDisk = (folder: string, megabytes: number): [string, ...string[]] => ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, `${megabytes}m`, folder];
 
 /** Takes all the room that is left; gives back what it took when it is called again. */
 async function fill(file: string): Promise<() => Promise<void>> {
@@ -35,8 +35,8 @@ describe("faults: disk", () => {
     await using folder = await temporaryFolder();
     const data = join(folder.path, "data");
     await mkdir(data);
-    const [program = "", ...words] = [...onSmallDisk(data, 1), "true"];
-    if (spawnSync(program, words).status !== 0) this.skip();
+    const [program, ...words] = onSmallDisk(data, 1);
+    if (spawnSync(program, [...words, "true"]).status !== 0) this.skip();
     const settings = { registration: { open: true }, rate_limits: { enabled: false }, passwords: { memory_kib: 8, iterations: 1 } };
     const server = await ServerProcess.start(folder.path, settings, undefined, { under: onSmallDisk(data, SIZE_MB) });
     // The disk as the server sees it.
