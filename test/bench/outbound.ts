@@ -39,14 +39,14 @@ class Arrivals {
   disordered = 0;
 
   constructor(peers: readonly Peer[]) {
-    for (const { name, answer } of peers) {
-      answer("/_matrix/federation/v1/send", ({ body }) => {
+    for (const peer of peers) {
+      peer.answer("/_matrix/federation/v1/send", ({ body }) => {
         const pdus = isObject(body) ? own(body, "pdus") : [];
         for (const pdu of Array.isArray(pdus) ? pdus : []) {
           const content = isObject(pdu) ? own(pdu, "content") : undefined;
           const text = isObject(content) ? own(content, "body") : undefined;
           const depth = isObject(pdu) ? own(pdu, "depth") : undefined;
-          if (typeof text === "string" && typeof depth === "number") this.#note(name, Number(text), depth, peers.length);
+          if (typeof text === "string" && typeof depth === "number") this.#note(peer.name, Number(text), depth, peers.length);
         }
         return { status: 200, body: { pdus: {} } };
       });
