@@ -11,6 +11,7 @@ import { seeded } from "../support/rooms.js";
 import { WrongAnswer } from "./client.js";
 import { inParallel, latencyOf } from "./measure.js";
 import { dead, DEAD, DESTINATIONS, outbound, type Setting } from "./outbound.js";
+import { fork } from "./resolution.js";
 import type { Numbers } from "./scenarios.js";
 import { Target } from "./target.js";
 
@@ -135,6 +136,8 @@ const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> 
   "inbound, 20 origins": async (target) => await inbound(target, 20),
   "join of a room with 1000 members": async (target) => await joining(target, 1_000),
   "join of a room with 10000 members": async (target) => await joining(target, 10_000),
+  "fork in a room with 10000 members, 1 change": async (target) => await fork(target, setting, 10_000, 1),
+  "fork in a room with 10000 members, 2000 changes": async (target) => await fork(target, setting, 10_000, 2_000),
   [`outbound to ${DESTINATIONS} destinations`]: async (target) => await outbound(target, setting),
   [`${DEAD} dead destinations`]: async (target) => await dead(target, setting),
 };
