@@ -52,6 +52,9 @@ const SLOW_MS = 1_000;
 /** Servers whose deliveries are noted together, and different events that are read for all of them. */
 const NOTED_AT_ONCE = 200;
 const SHARED_EVENTS = 500;
+/** Servers to which sending begins in one turn of the event loop, and of what there is at most that goes to one that failed before. */
+const BEGUN_AT_ONCE = 4;
+const TRIED_WITH = 5;
 /** Servers that are told at the same time what is worth telling only now. */
 const TOLD_AT_ONCE = 500;
 const TELL_TIMEOUT_MS = 10_000;
@@ -96,10 +99,12 @@ interface SentEvent {
   readonly pdu: JsonObject;
 }
 
-/** A server of which something was sent, or nothing yet, that waits for what it gets next. */
+/** A server to which something was sent, or nothing yet, or that failed, and that waits for what it gets next. */
 interface Turn {
   readonly server: ServerName;
-  readonly sent: Owed | undefined;
+  readonly sent?: Owed | undefined;
+  /** When it is to be tried again. */
+  readonly retry?: number | undefined;
   readonly resolve: (next: Parcel | undefined) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -305,7 +310,7 @@ export class FederationSender implements AsyncDisposable {
   async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after }: ClaimedDestination): Promise<void> {
     const { database, clock } = this.#options;
     if (catch_up_after !== null) await this.#catchUp(server, catch_up_after);
-    for (let owed = await this.#next(server); owed !== undefined; owed = await this.#next(server, owed)) {
+    for (let owed = await this.#next(server); owed !== undefined; owed = await this.#next(server, { sent: owed })) {
       const slow = setTimeout(() => {
         if (this.#quick.delete(server)) this.#claim();
       }, SLOW_MS).unref();
@@ -317,7 +322,7 @@ export class FederationSender implements AsyncDisposable {
         const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 20)) * (0.8 + 0.4 * Math.random());
         log.info({ server, failures: failures + 1, pause_ms: Math.round(pause), reason: String(error) }, "a server could not be sent to");
         this.#failing = new Set([...this.#failing, server]);
-        await noteFailed(database, server, now, now + Math.round(pause));
+        await this.#next(server, { retry: now + Math.round(pause) });
         if (first_failure_ts !== null && now - first_failure_ts > KEEP_MS) await suspendDestination(database, server);
         return;
       } finally {
@@ -326,10 +331,10 @@ export class FederationSender implements AsyncDisposable {
     }
   }
 
-  /** Notes what a server has got and gives what it gets next; undefined if that is nothing: then it has been let go of. */
-  async #next(server: ServerName, sent?: Owed): Promise<Parcel | undefined> {
+  /** Notes what a server has got, or that it failed, and gives what it gets next; undefined if that is nothing: then it has been let go of. */
+  async #next(server: ServerName, outcome: Pick<Turn, "sent" | "retry"> = {}): Promise<Parcel | undefined> {
     return await new Promise((resolve, reject) => {
-      this.#turns.push({ server, sent, resolve, reject });
+      this.#turns.push({ server, ...outcome, resolve, reject });
       if (!this.#noting) void this.#noteAll();
     });
   }
@@ -340,7 +345,11 @@ export class FederationSender implements AsyncDisposable {
     for (let turns = this.#turns.splice(0, NOTED_AT_ONCE); turns.length > 0; turns = this.#turns.splice(0, NOTED_AT_ONCE)) {
       try {
         const parcels = await this.#noteSome(turns);
-        for (const { server, resolve } of turns) resolve(parcels.get(server));
+        for (const [index, { server, resolve }] of turns.entries()) {
+          resolve(parcels.get(server));
+          // To sign and to begin a request takes a while: others have their turn between some of them.
+          if (index % BEGUN_AT_ONCE === BEGUN_AT_ONCE - 1) await new Promise((goOn) => setImmediate(goOn));
+        }
       } catch (error) {
         for (const { reject } of turns) reject(error);
       }
@@ -352,13 +361,19 @@ export class FederationSender implements AsyncDisposable {
     const { database, clock } = this.#options;
     const sent = turns.flatMap(({ server, sent: owed }) => (owed === undefined ? [] : [{ server, owed }]));
     if (sent.length > 0) await noteSent(database, sent, clock.now() + HOLD_MS);
+    const failed = turns.flatMap(({ server, retry }) => (retry === undefined ? [] : [{ server, retry }]));
+    if (failed.length > 0) await noteFailed(database, failed, clock.now());
     const parcels = new Map<ServerName, Parcel>();
     const released: { readonly server: ServerName; readonly owedPosition: number }[] = [];
-    const next = await nextOwed(database, turns.map(({ server }) => server), { events: EVENTS, edus: EDUS });
-    for (const { server } of turns) {
+    const going = turns.filter(({ retry }) => retry === undefined);
+    const next = await nextOwed(database, going.map(({ server }) => server), { events: EVENTS, edus: EDUS });
+    for (const { server, sent: before } of going) {
       const owed = next.get(server);
-      if (owed !== undefined && !this.#stopped && owed.events.length + owed.edus.length > 0) parcels.set(server, owed);
-      else released.push({ server, owedPosition: this.#stopped ? -1 : (owed?.owedPosition ?? -1) });
+      // Whether a server is back is tried with little.
+      const tries = before === undefined && this.#failed.has(server);
+      if (owed !== undefined && !this.#stopped && owed.events.length + owed.edus.length > 0) {
+        parcels.set(server, tries ? { ...owed, events: owed.events.slice(0, TRIED_WITH), edus: owed.edus.slice(0, TRIED_WITH) } : owed);
+      } else released.push({ server, owedPosition: this.#stopped ? -1 : (owed?.owedPosition ?? -1) });
     }
     if (released.length > 0) await releaseDestinations(database, released);
     // Most often it is the same that many get.

@@ -194,8 +194,10 @@ const RELEASE: Statement = {
 };
 const FAILED: Statement = {
   name: "destinations_failed",
-  text: `UPDATE destinations SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = $3,
-      claimed_by = NULL, claimed_until_ts = 0 WHERE server_name = $1`,
+  text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
+    UPDATE destinations d SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = given.retry,
+      claimed_by = NULL, claimed_until_ts = 0
+    FROM unnest($1::text[], $3::bigint[]) AS given (name, retry) JOIN held ON held.server_name = given.name WHERE d.server_name = given.name`,
 };
 const SUSPEND: Statement = {
   name: "destinations_suspend",
@@ -296,9 +298,9 @@ export async function releaseDestinations(
   await database.write(RELEASE, [released.map(({ server }) => server), released.map(({ owedPosition }) => owedPosition)]);
 }
 
-/** Notes a failure and when to try again. */
-export async function noteFailed(database: Database, server: ServerName, now: number, retry: number): Promise<void> {
-  await database.write(FAILED, [server, now, retry]);
+/** Notes that servers failed, and when to try again; they are let go of. */
+export async function noteFailed(database: Database, failed: readonly { readonly server: ServerName; readonly retry: number }[], now: number): Promise<void> {
+  await database.write(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry)]);
 }
 
 /** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */
