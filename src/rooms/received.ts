@@ -452,22 +452,26 @@ export async function resolveStates(
     }
     return found;
   };
-  const named = async (state: ReadonlyMap<number, number>): Promise<Map<StateTuple, EventId>> => {
-    const [names, ids] = [await interning.tupleNames(state.keys()), await idsOf(state.values())];
-    const result = new Map<StateTuple, EventId>();
-    for (const [tuple, nid] of state) {
-      const [name, id] = [names.get(tuple), ids.get(nid)];
-      if (name !== undefined && id !== undefined) result.set(name, id);
-    }
-    return result;
+  const named = async (parts: readonly ReadonlyMap<number, number>[]): Promise<Map<StateTuple, EventId>[]> => {
+    const [names, ids] = await Promise.all([
+      interning.tupleNames(new Set(parts.flatMap((part) => [...part.keys()]))),
+      idsOf(new Set(parts.flatMap((part) => [...part.values()]))),
+    ]);
+    return parts.map((part) => {
+      const result = new Map<StateTuple, EventId>();
+      for (const [tuple, nid] of part) {
+        const [name, id] = [names.get(tuple), ids.get(nid)];
+        if (name !== undefined && id !== undefined) result.set(name, id);
+      }
+      return result;
+    });
   };
 
   const [first = new Map<number, number>(), ...others] = states;
   // Version 1 looks at whole states.
   const isWhole = memory.version.stateResolution === "v1";
   const result = new Map(isWhole ? [] : [...first].filter(([tuple, nid]) => others.every((other) => other.get(tuple) === nid)));
-  const sides: Map<StateTuple, EventId>[] = [];
-  for (const side of await inTurns(states, (state) => new Map([...state].filter(([tuple]) => !result.has(tuple))))) sides.push(await named(side));
+  const sides = await named(await inTurns(states, (state) => new Map([...state].filter(([tuple]) => !result.has(tuple)))));
   const resolved = isWhole ? await resolve(memory.version, sides, fetch) : await resolveConflict(memory.version, sides, commonState(result), fetch);
   const tupleNids = await interning.tuples(resolved.keys());
   for (const [tuple, id] of resolved) {
@@ -488,7 +492,8 @@ export async function resolveStates(
           const nid = common.get(tuple);
           if (nid !== undefined) wanted.set(tuple, nid);
         }
-        return await named(wanted);
+        const [found = new Map<StateTuple, EventId>()] = await named([wanted]);
+        return found;
       },
       async *pieces() {
         const all = [...nids];

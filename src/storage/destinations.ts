@@ -240,7 +240,7 @@ export async function claimDestinations(
   /** Servers that this process sends to. */
   sending: readonly ServerName[],
 ): Promise<ClaimedDestination[]> {
-  return await database.write(CLAIM, [process, now, now + holdMs, limits.sound, limits.failed, sending]);
+  return await database.execute(CLAIM, [process, now, now + holdMs, limits.sound, limits.failed, sending]);
 }
 
 /** What a server is to get next, the oldest first, and the position up to which that is known. */
@@ -277,7 +277,7 @@ export async function noteSent(
     return last === undefined ? [] : [{ server, ...last }];
   });
   const edus = sent.flatMap(({ server, owed }) => owed.edus.map((edu) => ({ ...edu, server })));
-  await database.write(SENT, [
+  await database.execute(SENT, [
     sent.map(({ server }) => server),
     until,
     events.map(({ server }) => server),
@@ -295,12 +295,12 @@ export async function releaseDestinations(
   database: Database,
   released: readonly { readonly server: ServerName; readonly owedPosition: number }[],
 ): Promise<void> {
-  await database.write(RELEASE, [released.map(({ server }) => server), released.map(({ owedPosition }) => owedPosition)]);
+  await database.execute(RELEASE, [released.map(({ server }) => server), released.map(({ owedPosition }) => owedPosition)]);
 }
 
 /** Notes that servers failed, and when to try again; they are let go of. */
 export async function noteFailed(database: Database, failed: readonly { readonly server: ServerName; readonly retry: number }[], now: number): Promise<void> {
-  await database.write(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry)]);
+  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry)]);
 }
 
 /** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */
