@@ -51,7 +51,7 @@ function sending(senders: number, rooms: number): Scenario {
 
 const FANOUT_RATE = 10;
 /** Ten messages a second are few: with the usual length the 99th percentile would be the slowest but one of fifty. */
-const FANOUT_SHARE = 6;
+const FANOUT_LENGTHS = 6;
 /** What has not arrived this long after the last message was sent counts as missed. */
 const DELIVERY_MS = 30_000;
 const FANOUT_FILTER = JSON.stringify({
@@ -126,7 +126,7 @@ function fanOut(clients: number): Scenario {
       };
       const begin = performance.now();
       const load = await Promise.race([
-        target.costOf(() => openLoop(FANOUT_RATE, seconds * FANOUT_SHARE, operation)),
+        target.costOf(() => openLoop(FANOUT_RATE, seconds * FANOUT_LENGTHS, operation)),
         // Ends only by the failure of a listener: the loop above must not outlive it.
         running.then(() => Promise.reject(new Error("the listeners ended"))),
       ]);
