@@ -12,6 +12,9 @@ export interface Place extends HistoryKey {
   readonly position: number;
 }
 
+/** Branches come in late: the deepest of this many events is where a page begins that goes back from a token of /sync. */
+const RECENT = 20;
+
 export const START: Place = { depth: 0, nid: 0, position: 0 };
 export const END: Place = { depth: Number.MAX_SAFE_INTEGER, nid: 0, position: Number.MAX_SAFE_INTEGER };
 
@@ -28,9 +31,10 @@ export async function placeOf(reads: Reads, roomNid: number, text: string, name:
   const token = parseToken(text);
   if (token === undefined) throw invalidParam(`"${name}" is no token of this server.`);
   if (token.kind === "history") return token;
-  const [last] = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, 1);
-  if (last === undefined) return { ...START, position: token.position };
-  return { depth: last.depth, nid: last.nid + 1, position: token.position };
+  const recent = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, RECENT);
+  if (recent.length === 0) return { ...START, position: token.position };
+  const { depth, nid } = recent.reduce((a, b) => (b.depth > a.depth || (b.depth === a.depth && b.nid > a.nid) ? b : a));
+  return { depth, nid: nid + 1, position: token.position };
 }
 
 /** The place just before an event. */

@@ -9,7 +9,7 @@ import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityService
 import type { HistoryKey } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
-import { TIMELINES } from "../storage/sync.js";
+import { HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";
 
 /** A room in one answer, before anything of it was read. */
 export interface RoomWindow {
@@ -33,7 +33,7 @@ export interface TimelineEvent {
 }
 
 export interface Timeline {
-  /** Oldest first. */
+  /** Oldest first: in the order of arrival, or of the history where the client knew nothing of the room. */
   readonly events: readonly TimelineEvent[];
   readonly limited: boolean;
   readonly prevBatch: string | undefined;
@@ -54,21 +54,26 @@ export interface TimelineFilter {
 
 interface Reading {
   readonly window: RoomWindow;
+  /** Read in the order of the history. */
+  readonly byHistory: boolean;
   readonly shown: TimelineEvent[];
-  before: number;
+  /** The last row that was looked at; what is read next lies before it. */
+  last: TimelineRow | undefined;
   exhausted: boolean;
   /** An event was met that follows others which the timeline does not have: nothing older is shown with it. */
   gap: boolean;
-  /** The oldest event that was looked at. */
+  /** The oldest event that could have been shown. */
   oldest: ReadEvent | undefined;
-  newest: ReadEvent | undefined;
-  /** All that was looked at. */
+  /** All that was looked at, newest first. */
   readonly seen: ReadEvent[];
 }
 
 /**
  * The timelines of many windows: of each the newest `limit` events that pass the test and that the user may see. A constant
  * number of statements, unless a filter leaves so little that more has to be read.
+ *
+ * Newest are the last to arrive, but of a room that the client knows nothing of those at the end of its history: what it
+ * pages back to from there is then all that is older, and a branch that came in late stands where it belongs.
  */
 export async function readTimelines(
   services: VisibilityServices,
@@ -80,7 +85,7 @@ export async function readTimelines(
   const { limit } = wanted;
   const limitOf = ({ room_nid }: RoomWindow): number => wanted.limits?.get(room_nid) ?? limit;
   const readings = windows.map(
-    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined, seen: [] }),
+    (window): Reading => ({ window, byHistory: window.after === 0, shown: [], last: undefined, exhausted: false, gap: false, oldest: undefined, seen: [] }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
@@ -98,24 +103,15 @@ async function readOlder(
   chunk: number,
   { test, related }: TimelineFilter,
 ): Promise<void> {
-  const rows = await reads.read(TIMELINES, [
-    readings.map(({ window }) => window.room_nid),
-    readings.map(({ window }) => window.after),
-    readings.map(({ window }) => window.upTo),
-    readings.map(({ before }) => before),
-    chunk,
-  ]);
+  const rows = await olderRows(reads, readings, chunk);
   const events = await services.events.get(
     reads,
-    rows.map(({ nid }) => nid),
+    [...rows].flatMap(([reading, found]) => found.filter((row) => isOf(row, reading.window)).map(({ nid }) => nid)),
   );
   const byRoom = new Map<number, ReadEvent[]>();
-  for (const { room_nid, nid } of rows) {
-    const read = events.get(nid);
-    if (read === undefined) continue;
-    const list = byRoom.get(room_nid);
-    if (list === undefined) byRoom.set(room_nid, [read]);
-    else list.push(read);
+  for (const [{ window }, found] of rows) {
+    const all = found.flatMap((row) => (isOf(row, window) ? (events.get(row.nid) ?? []) : []));
+    byRoom.set(window.room_nid, all);
   }
   const doubtful = readings.flatMap(({ window }) => (window.joinedThroughout ? [] : (byRoom.get(window.room_nid) ?? [])));
   const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, reader, doubtful);
@@ -125,9 +121,9 @@ async function readOlder(
     const cut = all.findIndex(followsGap);
     reading.seen.push(...all);
     const found = cut < 0 ? all : all.slice(0, cut + 1);
-    reading.exhausted = all.length < chunk;
-    reading.before = found.at(-1)?.row.ordinal ?? reading.before;
-    reading.newest ??= found[0];
+    const looked = rows.get(reading) ?? [];
+    reading.exhausted = looked.length < chunk;
+    reading.last = looked.at(-1) ?? reading.last;
     reading.oldest = found.at(-1) ?? reading.oldest;
     for (const read of found) {
       const membership = reading.window.joinedThroughout ? membershipAt(read, reader.user_id) : visible?.get(read.row.nid);
@@ -137,6 +133,40 @@ async function readOlder(
     }
     if (cut >= 0) reading.gap = reading.exhausted = true;
   }
+}
+
+/** What lies before that which the readings have looked at, newest first. */
+async function olderRows(reads: Reads, readings: readonly Reading[], chunk: number): Promise<Map<Reading, TimelineRow[]>> {
+  const histories = readings.filter(({ byHistory }) => byHistory);
+  const timelines = readings.filter(({ byHistory }) => !byHistory);
+  const rows = await Promise.all([
+    histories.length === 0
+      ? []
+      : reads.read(HISTORIES, [
+          histories.map(({ window }) => window.room_nid),
+          histories.map(({ last }) => last?.depth ?? EVERYTHING),
+          histories.map(({ last }) => last?.nid ?? 0),
+          chunk,
+        ]),
+    timelines.length === 0
+      ? []
+      : reads.read(TIMELINES, [
+          timelines.map(({ window }) => window.room_nid),
+          timelines.map(({ window }) => window.after),
+          timelines.map(({ window }) => window.upTo),
+          timelines.map(({ last }) => last?.ordinal ?? EVERYTHING),
+          chunk,
+        ]),
+  ]);
+  const found = new Map(readings.map((reading): [Reading, TimelineRow[]] => [reading, []]));
+  const ofRoom = new Map([...found].map(([{ window }, list]) => [window.room_nid, list]));
+  for (const row of rows.flat()) ofRoom.get(row.room_nid)?.push(row);
+  return found;
+}
+
+/** Whether the live timeline has it, in this window: not what was fetched of older history. */
+function isOf({ ordinal, position }: TimelineRow, { upTo }: RoomWindow): boolean {
+  return ordinal !== null && position <= upTo;
 }
 
 /** Whether an event came in before some of those that it follows: between it and what is older here lies a gap, filled or not. */
@@ -151,16 +181,17 @@ function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Members
     : "join";
 }
 
-function timelineOf({ window, shown, exhausted, gap, oldest, newest, seen }: Reading, limit: number): Timeline {
+function timelineOf({ window, byHistory, shown, exhausted, gap, oldest, seen }: Reading, limit: number): Timeline {
   const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || gap || window.isNew;
-  const [first] = events;
-  const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
+  const boundary = events[0]?.read ?? (limit === 0 || !limited ? undefined : oldest);
+  const [newest] = seen;
   let prevBatch: string | undefined;
-  // Branches come in late: what came before the timeline may lie deeper in the history than its first event.
-  const older = seen.filter(({ row }) => (row.ordinal ?? 0) < (boundary?.row.ordinal ?? 0)).reduce<ReadEvent | undefined>(deeper, undefined);
-  if (boundary !== undefined) prevBatch = boundaryBefore(boundary, older);
-  else if (limited && newest !== undefined) {
+  if (boundary !== undefined) {
+    // Branches come in late: what came before the timeline may lie deeper in the history than its first event.
+    const older = byHistory ? [] : seen.filter(({ row }) => (row.ordinal ?? 0) < (boundary.row.ordinal ?? 0));
+    prevBatch = boundaryBefore(boundary, older.reduce<ReadEvent | undefined>(deeper, undefined));
+  } else if (limited && newest !== undefined) {
     const { depth, nid, position } = newest.row;
     prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
   }
@@ -191,7 +222,8 @@ type State = Map<number, number>;
 export function stateAtStart(state: ReadonlyMap<number, number>, timeline: Timeline, tupleOf: TupleOf): State {
   const start: State = new Map(state);
   const seen = new Set<number>();
-  for (const { read } of timeline.events) {
+  // What replaced what is a matter of arrival, in whatever order the events are shown.
+  for (const { read } of timeline.events.toSorted((a, b) => (a.read.row.ordinal ?? 0) - (b.read.row.ordinal ?? 0))) {
     const tuple = tupleOf(read);
     if (tuple === undefined || seen.has(tuple)) continue;
     seen.add(tuple);

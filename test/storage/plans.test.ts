@@ -51,6 +51,7 @@ import {
   stateChanges,
   usersSharingRooms,
 } from "../../src/storage/state.js";
+import { HISTORIES, TIMELINES } from "../../src/storage/sync.js";
 import { lastThreadOrdinals, threadNumbers, threadsOfRoom } from "../../src/storage/threads.js";
 import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
 import { findDelayed, listDelayed, nextDue } from "../../src/storage/delayed-events.js";
@@ -200,6 +201,9 @@ describe("plans of hot queries", () => {
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 100);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 100);
+    const rooms = Array.from({ length: 300 }, (_, index) => index + 1);
+    await explaining.read(TIMELINES, [rooms, rooms.map(() => 60_000), rooms.map(() => EVENTS), rooms.map(() => EVENTS), 11]);
+    await explaining.read(HISTORIES, [rooms, rooms.map(() => EVENTS), rooms.map(() => 0), 11]);
     await currentState(explaining, 5);
     await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
     await currentStateOf(explaining, 5, tuples);
