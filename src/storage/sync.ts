@@ -91,6 +91,22 @@ export const HISTORIES: Statement<TimelineRow> = {
       ORDER BY depth DESC, nid DESC LIMIT $4) AS found`,
 };
 
+/**
+ * $1 rooms, $2 before which ordinal, of each room; $3 how many: the deepest of the last events that arrived before, and the position
+ * of the very last (events_ordinal).
+ */
+export const DEEPEST_BEFORE: Statement<{ room_nid: number; depth: number; nid: number; last: number }> = {
+  name: "sync_deepest_before",
+  text: `SELECT input.room_nid, found.*
+    FROM unnest($1::bigint[], $2::bigint[]) AS input (room_nid, before)
+    CROSS JOIN LATERAL (
+      SELECT depth, nid, max(position) OVER () AS last FROM (
+        SELECT depth, nid, position FROM events
+        WHERE events.room_nid = input.room_nid AND ordinal IS NOT NULL AND ordinal < before
+        ORDER BY ordinal DESC LIMIT $3) AS recent
+      ORDER BY depth DESC, nid DESC LIMIT 1) AS found`,
+};
+
 export interface StateRow {
   readonly room_nid: number;
   readonly tuple_nid: number;

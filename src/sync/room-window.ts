@@ -4,12 +4,13 @@ import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
+import { RECENT } from "../rooms/place.js";
 import { formatToken } from "../rooms/token.js";
 import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
 import type { HistoryKey } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
-import { HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";
+import { DEEPEST_BEFORE, HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";
 
 /** A room in one answer, before anything of it was read. */
 export interface RoomWindow {
@@ -64,8 +65,7 @@ interface Reading {
   gap: boolean;
   /** The oldest event that could have been shown. */
   oldest: ReadEvent | undefined;
-  /** All that was looked at, newest first. */
-  readonly seen: ReadEvent[];
+  newest: ReadEvent | undefined;
 }
 
 /**
@@ -85,14 +85,37 @@ export async function readTimelines(
   const { limit } = wanted;
   const limitOf = ({ room_nid }: RoomWindow): number => wanted.limits?.get(room_nid) ?? limit;
   const readings = windows.map(
-    (window): Reading => ({ window, byHistory: window.after === 0, shown: [], last: undefined, exhausted: false, gap: false, oldest: undefined, seen: [] }),
+    (window): Reading => ({ window, byHistory: window.after === 0, shown: [], last: undefined, exhausted: false, gap: false, oldest: undefined, newest: undefined }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
     await readOlder(services, reads, reader, open, chunk, wanted);
     open = open.filter(({ window, exhausted, shown }) => !exhausted && shown.length <= limitOf(window));
   }
-  return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limitOf(reading.window))]));
+  const found = readings.map((reading) => ({ reading, ...shownOf(reading, limitOf(reading.window)) }));
+  const late = found.flatMap(({ reading: { byHistory, window }, limited, boundary }) =>
+    byHistory || !limited || boundary === undefined ? [] : [{ room: window.room_nid, before: boundary.row.ordinal }],
+  );
+  const olders = late.length === 0 ? [] : await reads.read(DEEPEST_BEFORE, [late.map(({ room }) => room), late.map(({ before }) => before), RECENT]);
+  const olderOf = new Map(olders.map((older) => [older.room_nid, older]));
+  return new Map(
+    found.map(({ reading, events, limited, boundary }) => {
+      const { byHistory, newest, window } = reading;
+      let prevBatch: string | undefined;
+      if (boundary !== undefined) {
+        const older = olderOf.get(window.room_nid);
+        const { depth, nid, position } = boundary.row;
+        // What arrived before may lie deeper, what arrived later is shown already: unless both came at once.
+        const start = older !== undefined && isDeeper(older, boundary.row) ? { depth: older.depth, nid: older.nid + 1 } : { depth, nid };
+        const upTo = byHistory ? window.upTo : older?.last === position ? position : position - 1;
+        prevBatch = formatToken({ kind: "history", ...start, position: Math.max(0, position - 1), ...(limited && { upTo }) });
+      } else if (limited && newest !== undefined) {
+        const { depth, nid, position } = newest.row;
+        prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
+      }
+      return [window.room_nid, { events, limited, prevBatch }];
+    }),
+  );
 }
 
 async function readOlder(
@@ -106,7 +129,7 @@ async function readOlder(
   const rows = await olderRows(reads, readings, chunk);
   const events = await services.events.get(
     reads,
-    [...rows].flatMap(([reading, found]) => found.filter((row) => isOf(row, reading.window)).map(({ nid }) => nid)),
+    [...rows].flatMap(([{ window }, found]) => found.filter((row) => isOf(row, window)).map(({ nid }) => nid)),
   );
   const byRoom = new Map<number, ReadEvent[]>();
   for (const [{ window }, found] of rows) {
@@ -119,12 +142,12 @@ async function readOlder(
   for (const reading of readings) {
     const all = byRoom.get(reading.window.room_nid) ?? [];
     const cut = all.findIndex(followsGap);
-    reading.seen.push(...all);
     const found = cut < 0 ? all : all.slice(0, cut + 1);
     const looked = rows.get(reading) ?? [];
     reading.exhausted = looked.length < chunk;
     reading.last = looked.at(-1) ?? reading.last;
     reading.oldest = found.at(-1) ?? reading.oldest;
+    reading.newest ??= found[0];
     for (const read of found) {
       const membership = reading.window.joinedThroughout ? membershipAt(read, reader.user_id) : visible?.get(read.row.nid);
       if (membership === undefined || isIgnored(reader, read) || isRelated?.(read) === false) continue;
@@ -181,35 +204,18 @@ function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Members
     : "join";
 }
 
-function timelineOf({ window, byHistory, shown, exhausted, gap, oldest, seen }: Reading, limit: number): Timeline {
+/** What is shown of a reading, and the event before which it begins. */
+function shownOf(
+  { window, shown, exhausted, gap, oldest }: Reading,
+  limit: number,
+): { readonly events: readonly TimelineEvent[]; readonly limited: boolean; readonly boundary: ReadEvent | undefined } {
   const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || gap || window.isNew;
-  const boundary = events[0]?.read ?? (limit === 0 || !limited ? undefined : oldest);
-  const [newest] = seen;
-  let prevBatch: string | undefined;
-  if (boundary !== undefined) {
-    // Branches come in late: what came before the timeline may lie deeper in the history than its first event.
-    const older = byHistory ? [] : seen.filter(({ row }) => (row.ordinal ?? 0) < (boundary.row.ordinal ?? 0));
-    prevBatch = boundaryBefore(boundary, older.reduce<ReadEvent | undefined>(deeper, undefined));
-  } else if (limited && newest !== undefined) {
-    const { depth, nid, position } = newest.row;
-    prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
-  }
-  return { events, limited, prevBatch };
+  return { events, limited, boundary: events[0]?.read ?? (limit === 0 || !limited ? undefined : oldest) };
 }
 
 function isDeeper(a: HistoryKey, b: HistoryKey): boolean {
   return a.depth > b.depth || (a.depth === b.depth && a.nid > b.nid);
-}
-
-function deeper(a: ReadEvent | undefined, b: ReadEvent): ReadEvent {
-  return a !== undefined && isDeeper(a.row, b.row) ? a : b;
-}
-
-/** The token for what is older than an event, which begins behind the deepest of that as far as it is known. */
-function boundaryBefore({ row }: ReadEvent, older: ReadEvent | undefined): string {
-  const { depth, nid } = older !== undefined && isDeeper(older.row, row) ? { depth: older.row.depth, nid: older.row.nid + 1 } : row;
-  return formatToken({ kind: "history", depth, nid, position: Math.max(0, row.position - 1) });
 }
 
 /** Tuple to event, by number. */
