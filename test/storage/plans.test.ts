@@ -141,7 +141,7 @@ describe("plans of hot queries", () => {
   const asked = new Set<string>();
 
   before(async function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
     address = await freshDatabase();
     database = await Database.open({ address, poolSize: 2 });
     const session = await database.connect();
