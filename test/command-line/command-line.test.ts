@@ -52,7 +52,8 @@ describe("the command line", () => {
   }
 
   it("explains each command", async () => {
-    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"], ["rebuild", "state"], ["rebuild", "counts"]];
+    expect((await hansa(["help"])).code).to.equal(0);
+    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"], ["rebuild", "state"], ["rebuild", "counts"], ["rebuild", "search"], ["registration-token", "create"], ["config", "example"], ["openapi"]];
     for (const command of words) {
       const { code, stdout } = await hansa([...command, "--help"]);
       expect([command, code]).to.deep.equal([command, 0]);
@@ -108,7 +109,27 @@ describe("the command line", () => {
     });
   });
 
+  it("ends with code 2 when it does not know the words", async () => {
+    const unknown: [words: string[], says: string][] = [
+      [["nonsense"], "error: unknown command 'nonsense'\n"],
+      [["serve", "--nonsense"], "error: unknown option '--nonsense'\n"],
+      [["user", "create"], "error: missing required argument 'name'\n"],
+      [["fsck", "too", "much"], "error: too many arguments for 'fsck'. Expected 0 arguments but got 2.\n"],
+      [["rebuild"], "Usage: hansa rebuild"],
+    ];
+    for (const [words, says] of unknown) {
+      const { code, stdout, stderr } = await hansa(words);
+      expect([words, code, stdout]).to.deep.equal([words, 2, ""]);
+      expect(stderr).to.contain(says).and.to.not.contain("    at ");
+    }
+  }).timeout(60_000);
+
   it("says the same to programs", async () => {
+    const refused = await hansa(["fsck", "--json"], { env: { DATABASE_URL: "postgres://hansa:hidden@127.0.0.1:1/hansa" } });
+    expect([refused.code, JSON.parse(refused.stdout)]).to.deep.equal([
+      2,
+      { error: "The database at 127.0.0.1:1/hansa cannot be reached (ECONNREFUSED). Check database.url." },
+    ]);
     const { code, stdout } = await hansa(["config", "check", "--json", "-c", settings("listen: { port: -1 }")]);
     expect([code, JSON.parse(stdout)]).to.deep.equal([2, { valid: false, errors: ["listen.port must be >= 0."] }]);
   });
