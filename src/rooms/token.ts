@@ -21,13 +21,17 @@ export interface HistoryToken {
   readonly depth: number;
   readonly nid: number;
   readonly position: number;
+  /** Set where pages that go back are without what arrived later: the sync that the token is of has shown it, or the next will. */
+  readonly upTo?: number;
 }
 
 /** The text of a token. */
 export function formatToken(token: SyncToken | HistoryToken): string {
-  return token.kind === "sync"
-    ? `s${token.epoch}_${token.position}_${token.ephemeral}${token.toDevice === undefined ? "" : `_${token.toDevice}`}`
-    : `t${token.depth}_${token.nid}_${token.position}`;
+  const last = token.kind === "sync" ? token.toDevice : token.upTo;
+  return (
+    (token.kind === "sync" ? `s${token.epoch}_${token.position}_${token.ephemeral}` : `t${token.depth}_${token.nid}_${token.position}`) +
+    (last === undefined ? "" : `_${last}`)
+  );
 }
 
 /** What a position of sliding sync has before the token of a sync that it ends with. */
@@ -39,9 +43,9 @@ export function parseToken(text: string): SyncToken | HistoryToken | undefined {
   const match = TOKEN.exec(text.replace(CONNECTION, ""));
   if (match === null) return undefined;
   const numbers = match.slice(2).filter((part) => part !== undefined).map(Number);
-  const [first, second, third, toDevice] = numbers;
+  const [first, second, third, last] = numbers;
   if (first === undefined || second === undefined || third === undefined) return undefined;
   if (!numbers.every(Number.isSafeInteger)) return undefined;
-  if (match[1] === "s") return { kind: "sync", epoch: first, position: second, ephemeral: third, ...(toDevice !== undefined && { toDevice }) };
-  return toDevice === undefined ? { kind: "history", depth: first, nid: second, position: third } : undefined;
+  if (match[1] === "s") return { kind: "sync", epoch: first, position: second, ephemeral: third, ...(last !== undefined && { toDevice: last }) };
+  return { kind: "history", depth: first, nid: second, position: third, ...(last !== undefined && { upTo: last }) };
 }
