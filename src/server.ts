@@ -75,6 +75,8 @@ import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.
 import { policyKeys, SigningKeys } from "./storage/signing-keys.js";
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
+import { devicesLoader } from "./storage/to-device.js";
+import { TurnLoader } from "./storage/turn-loader.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
@@ -83,8 +85,7 @@ import { BegunSessions } from "./sync/sliding/begun-sessions.js";
 import { Connections } from "./sync/sliding/connection.js";
 import { roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
-import { Acknowledgements } from "./sync/to-device.js";
-import { TurnLoader } from "./sync/turn-loader.js";
+import { Acknowledgements, inboxLoader } from "./sync/to-device.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
@@ -126,7 +127,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "devicesOf" | "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
 interface Later {
@@ -221,6 +222,7 @@ async function startEngine(
     roomTypes: types,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
+    inboxes: inboxLoader(database),
     members: new CurrentMembers(database),
     unread: {
       whole: new TurnLoader(unreadKey, (pairs) => streams.unread(database, pairs, false)),
@@ -228,7 +230,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
+  return { ...services, devicesOf: devicesLoader(database), registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
