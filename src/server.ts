@@ -83,7 +83,7 @@ import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
 import { BegunSessions } from "./sync/sliding/begun-sessions.js";
 import { Connections } from "./sync/sliding/connection.js";
-import { roomTypes } from "./sync/sliding/room-list.js";
+import { KnownRoomLists, roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
 import { Acknowledgements, inboxLoader } from "./sync/to-device.js";
 import { WatchedUsers } from "./sync/watched-users.js";
@@ -203,8 +203,9 @@ async function startEngine(
   const streams = sideStreams({ typing, presence, interning: services.interning });
   const connections = new Connections(database, clock);
   const types = roomTypes();
+  const roomLists = new KnownRoomLists(follower);
   const unsubscribe = follower.onNewEpoch(() => {
-    for (const memory of [services.interning, services.numbers, owners, connections]) memory.forgetAll();
+    for (const memory of [services.interning, services.numbers, owners, connections, roomLists]) memory.forgetAll();
     types.clear();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
@@ -220,6 +221,7 @@ async function startEngine(
     connections,
     begunSessions: new BegunSessions(database, events),
     roomTypes: types,
+    roomLists,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
     inboxes: inboxLoader(database),
