@@ -64,7 +64,7 @@ export async function fastSync(
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
   if (!filter.lazyLoadMembers && watched.partial.size > 0) return undefined;
-  if (filter.related !== undefined || since.toDevice !== undefined) return undefined;
+  if (filter.related !== undefined || since.toDevice !== undefined || since.sticky !== undefined) return undefined;
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
