@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { checkDirectory } from "./accounts/directory-check.js";
 import { Directory } from "./accounts/ldap.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
@@ -363,6 +364,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
+  started.push(checkDirectory(services));
   const edge: Edge = {
     config,
     servers,
