@@ -195,8 +195,9 @@ export interface KnownState {
 
 const KNOWN: Statement<KnownState> = {
   name: "partial_state_known", // events_event_id_key
-  text: `SELECT e.event_id, e.nid, e.room_nid, t.type, s.state_key, e.flags FROM events e JOIN event_types t ON t.nid = e.type_nid
-    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid WHERE e.event_id = ANY ($1)`,
+  text: `SELECT e.event_id, e.nid, e.room_nid, t.type, s.state_key, e.flags FROM unnest($1::text[]) AS wanted (id)
+    CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = wanted.id LIMIT 1) e JOIN event_types t ON t.nid = e.type_nid
+    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid`,
 };
 
 /** Those of many events that we have, without their texts. */
