@@ -1,9 +1,8 @@
 // Asks for the rest of the state of rooms that were joined with a part of it (server-server API, "Joining Rooms",
 // `members_omitted`). Whichever process takes a room up goes on where another one was interrupted.
-import { FederationError } from "../federation/client.js";
+import { FederationError, type FederationRequest } from "../federation/client.js";
 import { logger } from "../log.js";
-import type { ParsedEvent } from "../protocol/event-format.js";
-import { storedEvent } from "../protocol/event.js";
+import { type RoomEvent, storedEvent } from "../protocol/event.js";
 import { createEventIdOfRoom, type EventId, parseEventId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
@@ -15,7 +14,8 @@ import type { LogFollower } from "../storage/log.js";
 import { hasLocalMember } from "../storage/memberships.js";
 import { claimIncompleteRoom, type IncompleteRoom, knownState, postponeIncompleteRoom } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
-import { listOf, readInto, type Source, STATE_BYTES, STATE_MS, writeOutliers } from "./bulk-state.js";
+import { askForEvents, listOf, type Source, writeOutliers } from "./bulk-state.js";
+import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 
 const log = logger("federation");
@@ -29,6 +29,7 @@ const MAX_TRIES = 10;
 /** Events before a join of ours. */
 const MAX_PREVIOUS = 20;
 const IDS_MS = 120_000;
+const IDS_BYTES = 64 * 1024 * 1024;
 const EVENT_MS = 30_000;
 /** State events that are asked for one by one; more are asked for as a whole. */
 const MAX_SINGLE = 50;
@@ -154,14 +155,10 @@ export class PartialJoins implements AsyncDisposable {
     const all = [...new Set([...ids, ...chain, id])];
     const here = await knownState(database, all);
     const missing = all.filter((one) => !here.has(one));
-    const events = new Map<EventId, ParsedEvent>();
-    if (missing.length > MAX_SINGLE) {
-      const whole = await this.#ask(room, server, `state/${query}`, STATE_MS);
-      await readInto(events, version, roomId, listOf(whole, "auth_chain"));
-      await readInto(events, version, roomId, listOf(whole, "pdus"));
-    }
+    const asked = { version, roomId };
+    const events = missing.length <= MAX_SINGLE ? new Map<EventId, RoomEvent>() :
+      (await askForEvents(this.#context, this.#request(room, server, `state/${query}`), asked, ["auth_chain", "pdus"], (one) => here.has(one))).events;
     await this.#fetchEach(room, version, server, missing.filter((one) => !events.has(one)).slice(0, MAX_SINGLE), events);
-    for (const one of here.keys()) events.delete(one);
     const source: Source = { server, version, roomId, roomNid, create: createEventIdOfRoom(roomId) };
     await writeOutliers(this.#context, source, events);
 
@@ -187,13 +184,14 @@ export class PartialJoins implements AsyncDisposable {
     await owners.receive(version, roomId, [{ event, as: "history", stateBefore: state }]);
   }
 
-  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[], events: Map<EventId, ParsedEvent>): Promise<void> {
+  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[], events: Map<EventId, RoomEvent>): Promise<void> {
     for (let start = 0; start < ids.length; start += SINGLE_AT_ONCE) {
       await Promise.all(
         ids.slice(start, start + SINGLE_AT_ONCE).map(async (id) => {
           try {
             const answer = await this.#ask(room, server, `event/${encodeURIComponent(id)}`, EVENT_MS);
-            await readInto(events, version, room.room_id, listOf(answer, "pdus").slice(0, 1));
+            const [checked] = await checkEvents(this.#context.federation.keyRing, version, listOf(answer, "pdus").slice(0, 1));
+            if (checked !== undefined && "event" in checked && checked.event.room_id === room.room_id) events.set(checked.event.event_id, checked.event);
           } catch (error) {
             if (!(error instanceof FederationError)) throw error;
           }
@@ -203,14 +201,10 @@ export class PartialJoins implements AsyncDisposable {
   }
 
   async #ask(room: IncompleteRoom, destination: ServerName, path: string, timeoutMs: number): Promise<JsonObject> {
-    return await this.#context.federation.client.request({
-      origin: serverNameOf(room.user_id),
-      destination,
-      method: "GET",
-      uri: `/_matrix/federation/v1/${path}`,
-      timeoutMs,
-      maxBytes: STATE_BYTES,
-      signal: this.#stopping.signal,
-    });
+    return await this.#context.federation.client.request({ ...this.#request(room, destination, path), timeoutMs });
+  }
+
+  #request(room: IncompleteRoom, destination: ServerName, path: string): FederationRequest {
+    return { origin: serverNameOf(room.user_id), destination, method: "GET", uri: `/_matrix/federation/v1/${path}`, maxBytes: IDS_BYTES, signal: this.#stopping.signal };
   }
 }
