@@ -203,4 +203,51 @@ describe("joins with a part of the state", function () {
     });
     expect((await fsck(second.database)).problems).to.deep.equal([]);
   });
+
+  it("end cleanly where everybody has left and forgotten the room while it is completed", async () => {
+    await using peer = await startPeer();
+    peer.answer("/_matrix/federation/v1/send/", () => ({ status: 200, body: { pdus: {} } }));
+    const { roomId, giveState } = residentRoom(peer, 300, { omitted: [peer.name] });
+    const { opened, open } = gate();
+    giveState(peer, opened);
+    await join(alice, roomId, peer);
+    await eventually("the question", () => peer.asked.some((path) => path.includes("/state_ids/")));
+    for (const action of ["leave", "forget"]) expect((await alice.post(`${V3}/rooms/${enc(roomId)}/${action}`)).status, action).to.equal(200);
+    open();
+    await eventually("the end", async () => ["complete", "given_up"].includes(stringAt(await entry(roomId), "phase") ?? ""));
+    expect((await alice.get(`${V3}/rooms/${enc(roomId)}/joined_members`)).status).to.equal(403);
+    expect((await fsck(server.database)).problems).to.deep.equal([]);
+    // Who comes back joins it once more.
+    await join(alice, roomId, peer);
+    expect(await members(alice, roomId)).to.have.length(302);
+    expect((await fsck(server.database)).problems).to.deep.equal([]);
+  });
+
+  it("end cleanly where an administrator purges the room while it is completed", async () => {
+    await using peer = await startPeer();
+    peer.answer("/_matrix/federation/v1/send/", () => ({ status: 200, body: { pdus: {} } }));
+    // Before the other server answers, and while what it gave is written.
+    for (const begun of [false, true]) {
+      const { roomId, giveState } = residentRoom(peer, begun ? 900 : 200, { omitted: [peer.name] });
+      const { opened, open } = gate();
+      giveState(peer, opened);
+      await join(alice, roomId, peer);
+      await eventually("the question", () => peer.asked.some((path) => path.includes(`/state_ids/${enc(roomId)}`)));
+      if (begun) {
+        open();
+        await eventually("some of it is written", async () => Number((await entry(roomId))["written"]) > 10);
+        // Of a room that nobody of ours is in nobody is told: it goes at once.
+        await alice.post(`${V3}/rooms/${enc(roomId)}/leave`);
+      }
+      const deletion = await alice.delete(`/_synapse/admin/v2/rooms/${enc(roomId)}`, { purge: true });
+      const path = `/_synapse/admin/v2/rooms/delete_status/${stringAt(deletion.body, "delete_id") ?? ""}`;
+      await eventually("the purge", async () => stringAt((await alice.get(path)).body, "status") === "complete", 60_000);
+      open();
+      expect(await entry(roomId)).to.deep.equal({});
+      expect((await fsck(server.database)).problems).to.deep.equal([]);
+      await join(alice, roomId, peer);
+      expect(await members(alice, roomId)).to.have.length((begun ? 900 : 200) + 2);
+      await eventually("nothing is left of what was before", async () => (await fsck(server.database)).problems.length === 0);
+    }
+  });
 });
