@@ -17,6 +17,7 @@ import { FLAGS } from "../storage/room-rows.js";
 import { askForEvents, listOf, type Source, writeOutliers } from "./bulk-state.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
+import { findRoom } from "./current-state.js";
 
 const log = logger("federation");
 
@@ -94,7 +95,7 @@ export class PartialJoins implements AsyncDisposable {
     let reason = "something before a join of ours is missing";
     try {
       await this.#fetchAll(room);
-      if (await owners.complete(room_id)) {
+      if (await owners.complete(room_id, room_nid)) {
         log.info({ room: room_id, ms: Math.round(performance.now() - begun) }, "a room is complete");
         return;
       }
@@ -103,8 +104,12 @@ export class PartialJoins implements AsyncDisposable {
       log.info({ room: room_id, attempts, reason }, "a room cannot be completed yet");
     }
     if (this.#stopping.signal.aborted) return;
+    if ((await findRoom(database, room_id))?.nid !== room_nid) {
+      log.info({ room: room_id }, "a room that was known in part is gone");
+      return;
+    }
     if (!(await hasLocalMember(database, room_nid))) {
-      await owners.complete(room_id, true);
+      await owners.complete(room_id, room_nid, true);
       log.info({ room: room_id }, "a room that is known in part is given up: nobody of ours is there");
       return;
     }
