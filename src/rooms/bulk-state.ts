@@ -21,10 +21,11 @@ const STATE_BYTES = 512 * 1024 * 1024;
 const BATCH_EVENTS = 100;
 const BATCH_BYTES = 64 * 1024;
 /** Batches that are under way at once: beyond that the other server waits. */
-const MAX_BATCHES = 64;
+const MAX_BATCHES = 12;
 const LOG_EVERY = 5_000;
 /** Events that are written at once. */
 const WRITE_AT_ONCE = 500;
+const NOTE_EVERY_MS = 250;
 
 /** A room whose state is asked for. */
 interface AskedRoom {
@@ -42,15 +43,20 @@ export interface GivenState {
   readonly events: Map<EventId, RoomEvent>;
 }
 
+/** What is asked for: lists of many events of a room. */
+interface AskedEvents {
+  readonly room: AskedRoom;
+  readonly lists: readonly string[];
+  /** Whether an event needs no check, since it is here. */
+  readonly isKnown?: (id: EventId) => boolean;
+  /** Is given events as soon as they are checked. */
+  readonly take?: (events: readonly RoomEvent[]) => void;
+}
+
 /** Asks for lists of many events, and checks them while they come. Throws FederationError. */
-export async function askForEvents(
-  { federation }: Pick<RoomContext, "federation">,
-  request: FederationRequest,
-  room: AskedRoom,
-  lists: readonly string[],
-  isKnown: (id: EventId) => boolean = () => false,
-): Promise<GivenState> {
-  const reader = new StateReader(federation, request.destination, room, isKnown);
+export async function askForEvents({ federation }: Pick<RoomContext, "federation">, request: FederationRequest, asked: AskedEvents): Promise<GivenState> {
+  const { lists } = asked;
+  const reader = new StateReader(federation, request.destination, asked);
   try {
     const answer = await federation.client.requestLists({ ...request, timeoutMs: STATE_MS, maxBytes: STATE_BYTES }, lists, (elements) => reader.take(elements));
     await reader.end();
@@ -68,6 +74,7 @@ class StateReader {
   readonly #server: ServerName;
   readonly #room: AskedRoom;
   readonly #isKnown: (id: EventId) => boolean;
+  readonly #take: (events: readonly RoomEvent[]) => void;
   readonly #underWay = new Set<Promise<void>>();
   #list = "";
   #waiting: Uint8Array[] = [];
@@ -75,11 +82,12 @@ class StateReader {
   #logged = 0;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(federation: RoomContext["federation"], server: ServerName, room: AskedRoom, isKnown: (id: EventId) => boolean) {
+  constructor(federation: RoomContext["federation"], server: ServerName, { room, isKnown = () => false, take = () => undefined }: AskedEvents) {
     this.#federation = federation;
     this.#server = server;
     this.#room = room;
     this.#isKnown = isKnown;
+    this.#take = take;
   }
 
   async take(elements: readonly ListElement[]): Promise<void> {
@@ -147,7 +155,9 @@ class StateReader {
   }
 
   #keep(signed: readonly { readonly id: EventId; readonly json: string }[]): void {
-    for (const { id, json } of signed) this.events.set(id, storedEvent(this.#room.version, id, json));
+    const events = signed.map(({ id, json }) => storedEvent(this.#room.version, id, json)).filter(({ event_id }) => !this.events.has(event_id));
+    for (const event of events) this.events.set(event.event_id, event);
+    this.#take(events);
     if (this.events.size < this.#logged + LOG_EVERY) return;
     this.#logged = this.events.size;
     log.info({ room: this.#room.roomId, server: this.#server, checked: this.events.size }, "the state of a room is being read");
@@ -158,22 +168,108 @@ class StateReader {
 export interface Source extends AskedRoom {
   readonly roomNid: number;
   readonly server: ServerName;
-  readonly create: EventId;
+  readonly create: EventId | undefined;
 }
 
-/** Writes many events that were checked, each after those that authorise it. */
-export async function writeOutliers(
-  { database, owners }: Pick<RoomContext, "database" | "owners">,
-  { server, version, roomId, roomNid, create }: Source,
-  events: ReadonlyMap<EventId, RoomEvent>,
-): Promise<void> {
+/** Writes many events that were checked, each after those that authorise it: while some are written, more may come. */
+export class OutlierWriter {
+  readonly #context: Pick<RoomContext, "database" | "owners">;
+  readonly #source: Source;
+  readonly #expected: number;
+  /** What is here or will be written before whatever comes now. */
+  readonly #placed: Set<EventId>;
+  #ready: RoomEvent[] = [];
+  /** What waits for others that authorise it, and by these others. */
+  readonly #waiting = new Map<EventId, { readonly event: RoomEvent; missing: number }>();
+  readonly #dependents = new Map<EventId, EventId[]>();
+  #written = 0;
+  #noted = -Infinity;
+  #writing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  /** `known` are events that are here, `expected` is how many are to come. */
+  constructor(context: Pick<RoomContext, "database" | "owners">, source: Source, known: Iterable<EventId>, expected: number) {
+    this.#context = context;
+    this.#source = source;
+    this.#expected = expected;
+    this.#placed = new Set(known);
+  }
+
+  /** Events that came; each once. */
+  add(events: Iterable<RoomEvent>): void {
+    for (const event of events) {
+      const missing = this.#authorisers(event).filter((id) => !this.#placed.has(id));
+      if (missing.length === 0) this.#place(event);
+      else {
+        this.#waiting.set(event.event_id, { event, missing: missing.length });
+        for (const id of missing) this.#dependents.set(id, [...(this.#dependents.get(id) ?? []), event.event_id]);
+      }
+    }
+    if (this.#ready.length >= WRITE_AT_ONCE) this.#write(WRITE_AT_ONCE);
+  }
+
+  /** Writes what is left; nothing more comes. Throws what the writing threw. */
+  async end(): Promise<void> {
+    await this.settled();
+    // Of what authorises them something is not among them: each is judged by what there is.
+    this.#ready.push(...inOrder([...this.#waiting.values()].map(({ event }) => event), (event) => this.#authorisers(event)));
+    this.#waiting.clear();
+    this.#write(1);
+    await this.settled();
+    if (this.#failure !== undefined) throw this.#failure.error;
+    await this.#note();
+  }
+
+  /** Waits for what is being written. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
   // Where the room id implies the create event, nothing names it, and everything needs it.
-  const order = inOrder(events.values(), ({ auth_events }) => [...auth_events, create]);
-  for (let start = 0; start < order.length; start += WRITE_AT_ONCE) {
-    await owners.receive(version, roomId, order.slice(start, start + WRITE_AT_ONCE).map((event) => ({ event, as: "outlier" as const })));
-    const written = Math.min(start + WRITE_AT_ONCE, order.length);
-    await noteProgress(database, roomNid, written, order.length);
-    log.info({ room: roomId, server, written, of: order.length }, "a room is being joined");
+  #authorisers({ event_id, auth_events }: RoomEvent): EventId[] {
+    const { create } = this.#source;
+    return [...new Set(create === undefined || event_id === create ? auth_events : [...auth_events, create])];
+  }
+
+  #place(first: RoomEvent): void {
+    const placed = [first];
+    for (let event = placed.pop(); event !== undefined; event = placed.pop()) {
+      this.#placed.add(event.event_id);
+      this.#ready.push(event);
+      for (const id of this.#dependents.get(event.event_id) ?? []) {
+        const waiting = this.#waiting.get(id);
+        if (waiting === undefined) continue;
+        waiting.missing -= 1;
+        if (waiting.missing > 0) continue;
+        this.#waiting.delete(id);
+        placed.push(waiting.event);
+      }
+      this.#dependents.delete(event.event_id);
+    }
+  }
+
+  /** Writes as long as so many events are ready. */
+  #write(atLeast: number): void {
+    this.#writing ??= this.#writeReady(atLeast)
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => (this.#writing = undefined));
+  }
+
+  async #writeReady(atLeast: number): Promise<void> {
+    const { roomId, version, server } = this.#source;
+    while (this.#ready.length >= atLeast && this.#failure === undefined) {
+      const some = this.#ready.splice(0, WRITE_AT_ONCE);
+      await this.#context.owners.receive(version, roomId, some.map((event) => ({ event, as: "outlier" as const })));
+      this.#written += some.length;
+      if (performance.now() < this.#noted + NOTE_EVERY_MS) continue;
+      await this.#note();
+      log.info({ room: roomId, server, written: this.#written, of: this.#expected }, "a room is being joined");
+    }
+  }
+
+  async #note(): Promise<void> {
+    this.#noted = performance.now();
+    await noteProgress(this.#context.database, this.#source.roomNid, this.#written, this.#expected);
   }
 }
 

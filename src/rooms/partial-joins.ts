@@ -14,7 +14,7 @@ import type { LogFollower } from "../storage/log.js";
 import { hasLocalMember } from "../storage/memberships.js";
 import { claimIncompleteRoom, type IncompleteRoom, knownState, postponeIncompleteRoom } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
-import { askForEvents, listOf, type Source, writeOutliers } from "./bulk-state.js";
+import { askForEvents, listOf, OutlierWriter } from "./bulk-state.js";
 import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import { findRoom } from "./current-state.js";
@@ -160,12 +160,20 @@ export class PartialJoins implements AsyncDisposable {
     const all = [...new Set([...ids, ...chain, id])];
     const here = await knownState(database, all);
     const missing = all.filter((one) => !here.has(one));
-    const asked = { version, roomId };
-    const events = missing.length <= MAX_SINGLE ? new Map<EventId, RoomEvent>() :
-      (await askForEvents(this.#context, this.#request(room, server, `state/${query}`), asked, ["auth_chain", "pdus"], (one) => here.has(one))).events;
-    await this.#fetchEach(room, version, server, missing.filter((one) => !events.has(one)).slice(0, MAX_SINGLE), events);
-    const source: Source = { server, version, roomId, roomNid, create: createEventIdOfRoom(roomId) };
-    await writeOutliers(this.#context, source, events);
+    const create = createEventIdOfRoom(roomId);
+    const writer = new OutlierWriter(this.#context, { server, version, roomId, roomNid, create: version.hashedRoomIds ? create : undefined }, here.keys(), missing.length);
+    try {
+      const given = missing.length <= MAX_SINGLE ? undefined : await askForEvents(this.#context, this.#request(room, server, `state/${query}`), {
+        room: { version, roomId },
+        lists: ["auth_chain", "pdus"],
+        isKnown: (one) => here.has(one),
+        take: (events) => writer.add(events),
+      });
+      writer.add(await this.#fetchEach(room, version, server, missing.filter((one) => given?.events.has(one) !== true).slice(0, MAX_SINGLE)));
+      await writer.end();
+    } finally {
+      await writer.settled();
+    }
 
     const found = await knownState(database, all);
     const state = new Map<StateTuple, EventId>();
@@ -189,20 +197,23 @@ export class PartialJoins implements AsyncDisposable {
     await owners.receive(version, roomId, [{ event, as: "history", stateBefore: state }]);
   }
 
-  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[], events: Map<EventId, RoomEvent>): Promise<void> {
+  /** Those of some events that a server gives, one by one. */
+  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[]): Promise<RoomEvent[]> {
+    const events: RoomEvent[] = [];
     for (let start = 0; start < ids.length; start += SINGLE_AT_ONCE) {
       await Promise.all(
         ids.slice(start, start + SINGLE_AT_ONCE).map(async (id) => {
           try {
             const answer = await this.#ask(room, server, `event/${encodeURIComponent(id)}`, EVENT_MS);
             const [checked] = await checkEvents(this.#context.federation.keyRing, version, listOf(answer, "pdus").slice(0, 1));
-            if (checked !== undefined && "event" in checked && checked.event.room_id === room.room_id) events.set(checked.event.event_id, checked.event);
+            if (checked !== undefined && "event" in checked && checked.event.room_id === room.room_id && checked.event.event_id === id) events.push(checked.event);
           } catch (error) {
             if (!(error instanceof FederationError)) throw error;
           }
         }),
       );
     }
+    return events;
   }
 
   async #ask(room: IncompleteRoom, destination: ServerName, path: string, timeoutMs: number): Promise<JsonObject> {

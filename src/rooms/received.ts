@@ -10,9 +10,9 @@ import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-
 import { resolve } from "../protocol/state-resolution.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
-import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
+import { eventIds, eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong, missingBehind } from "../storage/gaps.js";
-import { beginPartialState, endPartialState } from "../storage/partial-state.js";
+import { beginPartialState, endPartialState, knownState } from "../storage/partial-state.js";
 import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
@@ -29,6 +29,9 @@ const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 /** What the power levels of a room are known by, which push rules ask for. */
 const COUNTED_STATE = [CREATE, POWER_LEVELS];
+
+/** Events of a state that are read at once. */
+const READ_AT_ONCE = 500;
 
 const OUTCOME_FLAGS = {
   live: 0,
@@ -411,11 +414,11 @@ export async function resolveStates(
 ): Promise<Map<number, number>> {
   const tupleNames = await interning.tupleNames(states.flatMap((state) => [...state.keys()]));
   const nids = [...new Set(states.flatMap((state) => [...state.values()]))];
-  const rows = await eventsByNid(database, nids.filter((nid) => !inBatch.has(nid)));
+  const stored = await eventIds(database, nids.filter((nid) => !inBatch.has(nid)));
   const ids = new Map<number, EventId>();
   const numbers = new Map<EventId, number>();
   for (const nid of nids) {
-    const id = inBatch.get(nid)?.event.event_id ?? rows.get(nid)?.event_id;
+    const id = inBatch.get(nid)?.event.event_id ?? stored.get(nid);
     if (id === undefined) throw new Error(`state of room ${memory.roomId} names the unknown event ${nid}`);
     ids.set(nid, id);
     numbers.set(id, nid);
@@ -470,7 +473,7 @@ async function givenStates(
   const given = new Map<EventId, Map<number, number> | undefined>();
   const states = received.flatMap(({ event, stateBefore }) => (stateBefore === undefined ? [] : [{ event, stateBefore }]));
   if (states.length === 0) return given;
-  const events = await eventsById(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
+  const events = await knownState(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
   const tuples = await interning.tuples(states.flatMap(({ stateBefore }) => [...stateBefore.keys()]));
   for (const { event, stateBefore } of states) {
     let state: Map<number, number> | undefined = new Map();
@@ -495,16 +498,23 @@ export async function namedChanges(
   inBatch: ReadonlyMap<number, Known>,
 ): Promise<StateChangeRow[]> {
   const before = foldChain(memory.chain);
-  const names = await interning.tupleNames(changes.keys());
-  const rows = await eventsByNid(database, [...changes.values()].filter((nid) => nid !== 0 && !inBatch.has(nid)));
-  return [...changes].map(([tupleNid, nid]) => {
-    const name = names.get(tupleNid);
-    if (name === undefined) throw new Error("a state key has no name");
-    const [type, state_key] = splitStateTuple(name);
-    const row = rows.get(nid);
-    const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
-    return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
-  });
+  const all = [...changes];
+  const named: StateChangeRow[] = [];
+  // There may be many of them: in between others have their turn.
+  for (let start = 0; start < all.length; start += READ_AT_ONCE) {
+    const some = all.slice(start, start + READ_AT_ONCE);
+    const names = await interning.tupleNames(some.map(([tupleNid]) => tupleNid));
+    const rows = await eventsByNid(database, some.map(([, nid]) => nid).filter((nid) => nid !== 0 && !inBatch.has(nid)));
+    for (const [tupleNid, nid] of some) {
+      const name = names.get(tupleNid);
+      if (name === undefined) throw new Error("a state key has no name");
+      const [type, state_key] = splitStateTuple(name);
+      const row = rows.get(nid);
+      const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
+      named.push({ tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) });
+    }
+  }
+  return named;
 }
 
 /**

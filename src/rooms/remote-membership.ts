@@ -16,7 +16,7 @@ import { hasLocalMember } from "../storage/memberships.js";
 import { failEntry, startEntry } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { adoptRoom } from "../storage/rooms.js";
-import { askForEvents, type GivenState, listOf, writeOutliers } from "./bulk-state.js";
+import { askForEvents, type GivenState, listOf, OutlierWriter } from "./bulk-state.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, requireRoom } from "./current-state.js";
 import { setOutside } from "./outside.js";
@@ -282,7 +282,7 @@ async function send({ federation }: RoomContext, server: ServerName, event: Room
 async function sendJoin(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, omits: boolean): Promise<GivenState> {
   const path = `send_join/${encodeURIComponent(roomId)}/${encodeURIComponent(event.event_id)}`;
   const request = { origin: serverNameOf(event.sender), destination: server, method: "PUT" as const, body: wireOf(event) };
-  const ask = (uri: string): Promise<GivenState> => askForEvents(context, { ...request, uri: `/_matrix/federation/${uri}` }, { version, roomId }, ["auth_chain", "state"]);
+  const ask = (uri: string): Promise<GivenState> => askForEvents(context, { ...request, uri: `/_matrix/federation/${uri}` }, { room: { version, roomId }, lists: ["auth_chain", "state"] });
   try {
     return await ask(`v2/${path}${omits ? "?omit_members=true" : ""}`);
   } catch (error) {
@@ -315,7 +315,9 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
   const { nid: roomNid } = await requireRoom(database, roomId);
   await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size }, clock.now());
   try {
-    await writeOutliers(context, { server, version, roomId, roomNid, create: create.event_id }, events);
+    const writer = new OutlierWriter(context, { server, version, roomId, roomNid, create: version.hashedRoomIds ? create.event_id : undefined }, [], events.size);
+    writer.add(events.values());
+    await writer.end();
     const beside = await hasLocalMember(database, roomNid);
     const partial = own(answer, "members_omitted") === true ? { partial: { servers: serversIn(context, server, answer) } } : {};
     // What the rules do not allow is no state, whoever says so.
