@@ -24,7 +24,7 @@ const BATCH_BYTES = 64 * 1024;
 const MAX_BATCHES = 12;
 const LOG_EVERY = 5_000;
 /** Events that are written at once. */
-const WRITE_AT_ONCE = 500;
+const WRITE_AT_ONCE = 250;
 const NOTE_EVERY_MS = 250;
 
 /** A room whose state is asked for. */
@@ -39,8 +39,10 @@ export interface GivenState {
   readonly answer: JsonObject;
   /** The ids of the well-formed events of a list, in their order. */
   readonly ids: (list: string) => readonly EventId[];
-  /** Those that are signed as they have to be, but for those that are known. */
-  readonly events: Map<EventId, RoomEvent>;
+  /** Those that are signed as they have to be, but for those that are known, and for those that somebody took. */
+  readonly events: ReadonlyMap<EventId, RoomEvent>;
+  /** Whether an event was among those, whoever has it now. */
+  readonly isSigned: (id: EventId) => boolean;
 }
 
 /** What is asked for: lists of many events of a room. */
@@ -60,7 +62,7 @@ export async function askForEvents({ federation }: Pick<RoomContext, "federation
   try {
     const answer = await federation.client.requestLists({ ...request, timeoutMs: STATE_MS, maxBytes: STATE_BYTES }, lists, (elements) => reader.take(elements));
     await reader.end();
-    return { answer, ids: (list) => reader.ids.flatMap((batch) => (batch.list === list ? batch.ids : [])), events: reader.events };
+    return { answer, ids: (list) => reader.ids.flatMap((batch) => (batch.list === list ? batch.ids : [])), events: reader.events, isSigned: (id) => reader.signed.has(id) };
   } finally {
     await reader.settled();
   }
@@ -68,6 +70,7 @@ export async function askForEvents({ federation }: Pick<RoomContext, "federation
 
 class StateReader {
   readonly events = new Map<EventId, RoomEvent>();
+  readonly signed = new Set<EventId>();
   /** The well-formed events of each batch. */
   readonly ids: { readonly list: string; ids: readonly EventId[] }[] = [];
   readonly #federation: RoomContext["federation"];
@@ -82,12 +85,12 @@ class StateReader {
   #logged = 0;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(federation: RoomContext["federation"], server: ServerName, { room, isKnown = () => false, take = () => undefined }: AskedEvents) {
+  constructor(federation: RoomContext["federation"], server: ServerName, { room, isKnown = () => false, take }: AskedEvents) {
     this.#federation = federation;
     this.#server = server;
     this.#room = room;
     this.#isKnown = isKnown;
-    this.#take = take;
+    this.#take = take ?? ((events) => events.forEach((event) => this.events.set(event.event_id, event)));
   }
 
   async take(elements: readonly ListElement[]): Promise<void> {
@@ -151,16 +154,16 @@ class StateReader {
   /** Notes what a batch has: those of its events that are not known. */
   #note(ids: readonly EventId[], entry: { ids: readonly EventId[] }): Set<EventId> {
     entry.ids = ids;
-    return new Set(ids.filter((id) => !this.#isKnown(id) && !this.events.has(id)));
+    return new Set(ids.filter((id) => !this.#isKnown(id) && !this.signed.has(id)));
   }
 
   #keep(signed: readonly { readonly id: EventId; readonly json: string }[]): void {
-    const events = signed.map(({ id, json }) => storedEvent(this.#room.version, id, json)).filter(({ event_id }) => !this.events.has(event_id));
-    for (const event of events) this.events.set(event.event_id, event);
+    const events = signed.map(({ id, json }) => storedEvent(this.#room.version, id, json)).filter(({ event_id }) => !this.signed.has(event_id));
+    for (const { event_id } of events) this.signed.add(event_id);
     this.#take(events);
-    if (this.events.size < this.#logged + LOG_EVERY) return;
-    this.#logged = this.events.size;
-    log.info({ room: this.#room.roomId, server: this.#server, checked: this.events.size }, "the state of a room is being read");
+    if (this.signed.size < this.#logged + LOG_EVERY) return;
+    this.#logged = this.signed.size;
+    log.info({ room: this.#room.roomId, server: this.#server, checked: this.signed.size }, "the state of a room is being read");
   }
 }
 

@@ -229,6 +229,11 @@ export class RoomOwners {
     return { room_id, room_nid, position };
   }
 
+  /** The number of this process. */
+  get process(): number {
+    return this.#registration.nid;
+  }
+
   /** Bytes in use, by estimate. */
   get bytes(): number {
     return this.#bytes;

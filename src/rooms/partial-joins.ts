@@ -40,8 +40,6 @@ const LONGEST_PAUSE_MS = 10 * 60_000;
 
 export interface PartialJoinsContext extends RoomContext {
   readonly follower: LogFollower;
-  /** The number of this process. */
-  readonly process: () => number;
 }
 
 /** Completes the rooms of which only a part of the state is known. */
@@ -73,9 +71,9 @@ export class PartialJoins implements AsyncDisposable {
   }
 
   async #takeUp(): Promise<void> {
-    const { database, clock, process } = this.#context;
+    const { database, clock, owners } = this.#context;
     while (this.#underWay.size < AT_ONCE && !this.#stopping.signal.aborted) {
-      const room = await claimIncompleteRoom(database, process(), [...this.#underWay.keys()], clock.now());
+      const room = await claimIncompleteRoom(database, owners.process, [...this.#underWay.keys()], clock.now());
       if (room === undefined) return;
       const work = this.#complete(room)
         .catch((error: unknown) => log.warn({ room: room.room_id, err: error }, "a room could not be completed"))
@@ -169,7 +167,7 @@ export class PartialJoins implements AsyncDisposable {
         isKnown: (one) => here.has(one),
         take: (events) => writer.add(events),
       });
-      writer.add(await this.#fetchEach(room, version, server, missing.filter((one) => given?.events.has(one) !== true).slice(0, MAX_SINGLE)));
+      writer.add(await this.#fetchEach(room, version, server, missing.filter((one) => given?.isSigned(one) !== true).slice(0, MAX_SINGLE)));
       await writer.end();
     } finally {
       await writer.settled();

@@ -313,7 +313,7 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
 
   if ((await findRoom(database, roomId)) === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
   const { nid: roomNid } = await requireRoom(database, roomId);
-  await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size }, clock.now());
+  await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size, process: owners.process }, clock.now());
   try {
     const writer = new OutlierWriter(context, { server, version, roomId, roomNid, create: version.hashedRoomIds ? create.event_id : undefined }, [], events.size);
     writer.add(events.values());

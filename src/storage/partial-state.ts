@@ -53,25 +53,26 @@ export async function isInPartialRoom(reads: Reads, server: ServerName): Promise
 
 const START: Statement = {
   name: "partial_state_start", // room_entries_pkey; a room that is in use already stays so
-  text: `INSERT INTO room_entries AS e (room_nid, user_id, asked, phase, expected, started_ts) VALUES ($1, $2, $3, 'writing', $4, $5)
+  text: `INSERT INTO room_entries AS e (room_nid, user_id, asked, phase, expected, started_ts, claimed_by) VALUES ($1, $2, $3, 'writing', $4, $5, $6)
     ON CONFLICT (room_nid) DO UPDATE SET user_id = excluded.user_id, asked = excluded.asked, written = 0, expected = excluded.expected,
       started_ts = excluded.started_ts, usable_ts = CASE WHEN e.phase = 'incomplete' THEN e.usable_ts END, finished_ts = NULL,
-      phase = CASE WHEN e.phase = 'incomplete' THEN e.phase ELSE excluded.phase END`,
+      phase = CASE WHEN e.phase = 'incomplete' THEN e.phase ELSE excluded.phase END,
+      claimed_by = CASE WHEN e.phase = 'incomplete' THEN e.claimed_by ELSE excluded.claimed_by END`,
 };
 
-/** Notes that a room is being joined through a server, which gave so many events. `now` in milliseconds. */
+/** Notes that a room is being joined by a process through a server, which gave so many events. `now` in milliseconds. */
 export async function startEntry(
   database: Database,
   roomNid: number,
-  { user_id, asked, expected }: { readonly user_id: UserId; readonly asked: ServerName; readonly expected: number },
+  { user_id, asked, expected, process }: { readonly user_id: UserId; readonly asked: ServerName; readonly expected: number; readonly process: number },
   now: number,
 ): Promise<void> {
-  await database.write(START, [roomNid, toText(user_id), toText(asked), expected, now]);
+  await database.write(START, [roomNid, toText(user_id), toText(asked), expected, now, process]);
 }
 
 const FAIL: Statement = {
   name: "partial_state_fail", // room_entries_pkey
-  text: "UPDATE room_entries SET phase = 'given_up', error = $2, finished_ts = $3 WHERE room_nid = $1 AND phase = 'writing'",
+  text: "UPDATE room_entries SET phase = 'given_up', error = $2, finished_ts = $3, claimed_by = NULL WHERE room_nid = $1 AND phase = 'writing'",
 };
 
 /** Notes that a room could not be joined, unless it was before. `now` in milliseconds. */
@@ -221,15 +222,21 @@ export interface EntryRow {
   readonly expected: number;
   readonly attempts: number;
   readonly error: string | null;
+  /** The number of the process that is at it. */
+  readonly process: number | null;
   readonly started_ts: number;
   readonly usable_ts: number | null;
   readonly finished_ts: number | null;
 }
 
 const LIST: Statement<EntryRow> = {
-  name: "partial_state_list", // room_entries_started
-  text: `SELECT r.room_id, e.user_id, e.asked, e.phase, e.written, e.expected, e.attempts, e.error, e.started_ts, e.usable_ts, e.finished_ts
-    FROM room_entries e JOIN rooms r ON r.nid = e.room_nid ORDER BY e.started_ts DESC, e.room_nid DESC LIMIT $1 OFFSET $2`,
+  name: "partial_state_list", // room_entries_started; who wrote the state of a room and is no more has told nobody that it failed
+  text: `SELECT r.room_id, e.user_id, e.asked, CASE WHEN gone THEN 'given_up' ELSE e.phase END AS phase, e.written, e.expected, e.attempts,
+      CASE WHEN gone THEN 'the process that was at it has ended' ELSE e.error END AS error,
+      CASE WHEN e.phase = 'incomplete' OR (e.phase = 'writing' AND NOT gone) THEN e.claimed_by END AS process, e.started_ts, e.usable_ts, e.finished_ts
+    FROM (SELECT * FROM room_entries ORDER BY started_ts DESC, room_nid DESC LIMIT $1 OFFSET $2) e JOIN rooms r ON r.nid = e.room_nid
+    CROSS JOIN LATERAL (SELECT e.phase = 'writing' AND ${isDeadProcess("e.claimed_by")} AS gone) g
+    ORDER BY e.started_ts DESC, e.room_nid DESC`,
 };
 
 /** Joins through other servers, the latest first. */
