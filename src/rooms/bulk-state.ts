@@ -1,4 +1,5 @@
 // The state of a room as another server gives it, with many events: read and checked in threads as it comes, written in pieces.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FederationRequest } from "../federation/client.js";
 import { logger } from "../log.js";
 import { type RoomEvent, storedEvent } from "../protocol/event.js";
@@ -20,8 +21,12 @@ const STATE_BYTES = 512 * 1024 * 1024;
 /** Events that a thread reads and checks at once, at most, and bytes. What is less as a whole needs no thread. */
 const BATCH_EVENTS = 100;
 const BATCH_BYTES = 64 * 1024;
-/** Batches that are under way at once: beyond that the other server waits. */
+/**
+ * Batches that threads are at, at once: beyond that the other server waits, and what they answer comes little by little. Those that wait
+ * for keys, which may take long, do not count.
+ */
 const MAX_BATCHES = 12;
+const LOOK_MS = 2;
 const LOG_EVERY = 5_000;
 /** Events that are written at once. */
 const WRITE_AT_ONCE = 250;
@@ -79,6 +84,7 @@ class StateReader {
   readonly #isKnown: (id: EventId) => boolean;
   readonly #take: (events: readonly RoomEvent[]) => void;
   readonly #underWay = new Set<Promise<void>>();
+  #busy = 0;
   #list = "";
   #waiting: Uint8Array[] = [];
   #bytes = 0;
@@ -101,7 +107,7 @@ class StateReader {
       this.#bytes += bytes.length;
       if (this.#waiting.length >= BATCH_EVENTS || this.#bytes >= BATCH_BYTES) this.#send(false);
     }
-    while (this.#underWay.size >= MAX_BATCHES) await Promise.race(this.#underWay);
+    while (this.#busy >= MAX_BATCHES) await sleep(LOOK_MS);
     this.#throwFailure();
   }
 
@@ -142,13 +148,20 @@ class StateReader {
   }
 
   async #checkInThread(batch: WireBatch, entry: { ids: readonly EventId[] }): Promise<void> {
-    const { head, check, forget } = await readInThread(this.#room.version, batch);
-    const wanted = this.#note(head.ids, entry);
+    const { head, check, forget } = await this.#counted(readInThread(this.#room.version, batch));
     try {
-      if (wanted.size > 0) this.#keep(await check(await this.#federation.keyRing.untilWhen(head.wanted), wanted));
+      const wanted = this.#note(head.ids, entry);
+      if (wanted.size === 0) return;
+      const keys = await this.#federation.keyRing.untilWhen(head.wanted);
+      this.#keep(await this.#counted(check(keys, wanted)));
     } finally {
       forget();
     }
+  }
+
+  async #counted<Result>(work: Promise<Result>): Promise<Result> {
+    this.#busy += 1;
+    return await work.finally(() => (this.#busy -= 1));
   }
 
   /** Notes what a batch has: those of its events that are not known. */
@@ -220,7 +233,7 @@ export class OutlierWriter {
     this.#write(1);
     await this.settled();
     if (this.#failure !== undefined) throw this.#failure.error;
-    await this.#note();
+    if (this.#written > 0) await this.#note();
   }
 
   /** Waits for what is being written. */

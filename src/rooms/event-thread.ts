@@ -1,5 +1,5 @@
 // A thread that reads and checks events of others: what `event-threads.ts` starts.
-import { setPriority } from "node:os";
+import { constants, getPriority, setPriority } from "node:os";
 import { parentPort } from "node:worker_threads";
 import type { TimedKeys } from "../federation/key-ring.js";
 import type { EventId, ServerName } from "../protocol/identifiers.js";
@@ -19,7 +19,7 @@ export interface ThreadAnswer {
 }
 
 /** How much less than everybody else the thread is in a hurry. */
-const NICENESS = 10;
+const NICENESS = 5;
 
 const batches = new Map<number, EventBatch>();
 
@@ -38,7 +38,7 @@ function answer(request: ThreadRequest): Omit<ThreadAnswer, "number"> | undefine
 }
 
 // There a priority is that of the thread which asks for it: others have their turn before it.
-if (process.platform === "linux") setPriority(NICENESS);
+if (process.platform === "linux") setPriority(Math.min(getPriority() + NICENESS, constants.priority.PRIORITY_LOW));
 parentPort?.on("message", (request: ThreadRequest) => {
   const result = answer(request);
   if (result !== undefined) parentPort?.postMessage({ number: request.number, ...result } satisfies ThreadAnswer, []);

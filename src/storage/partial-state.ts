@@ -184,6 +184,9 @@ export function rejudgeEvents(rows: readonly RejudgedRow[]): BoundStatement {
   return { statement: REJUDGE, values: columns };
 }
 
+/** Events that are looked up at once. */
+const READ_AT_ONCE = 1_000;
+
 /** A state event that we have in whatever way. */
 export interface KnownState {
   readonly event_id: EventId;
@@ -203,13 +206,15 @@ const KNOWN: Statement<KnownState> = {
 
 /** Those of many events that we have, without their texts. */
 export async function knownState(reads: Reads, ids: readonly EventId[]): Promise<Map<EventId, KnownState>> {
-  const rows = ids.length === 0 ? [] : await reads.read(KNOWN, [ids.map(toText)]);
-  return new Map(
-    rows.map((row) => {
+  const known = new Map<EventId, KnownState>();
+  // In pieces: in between others have their turn.
+  for (let start = 0; start < ids.length; start += READ_AT_ONCE) {
+    for (const row of await reads.read(KNOWN, [ids.slice(start, start + READ_AT_ONCE).map(toText)])) {
       const event_id = fromText(row.event_id) as EventId;
-      return [event_id, { ...row, event_id, type: fromText(row.type), state_key: row.state_key === null ? null : fromText(row.state_key) }];
-    }),
-  );
+      known.set(event_id, { ...row, event_id, type: fromText(row.type), state_key: row.state_key === null ? null : fromText(row.state_key) });
+    }
+  }
+  return known;
 }
 
 /** A join through other servers, as administrators see it. Times in milliseconds. */
