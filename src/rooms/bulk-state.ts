@@ -29,7 +29,7 @@ const MAX_BATCHES = 12;
 const LOOK_MS = 2;
 const LOG_EVERY = 5_000;
 /** Events that are written at once. */
-const WRITE_AT_ONCE = 250;
+const WRITE_AT_ONCE = 1_000;
 const NOTE_EVERY_MS = 250;
 
 /** A room whose state is asked for. */

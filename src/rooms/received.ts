@@ -30,6 +30,8 @@ const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 /** What the power levels of a room are known by, which push rules ask for. */
 const COUNTED_STATE = [CREATE, POWER_LEVELS];
 
+/** After so many milliseconds with the events of one batch others have their turn. */
+const TURN_MS = 8;
 /** Events of a state that are read at once. */
 const READ_AT_ONCE = 500;
 
@@ -280,7 +282,12 @@ export async function persistReceived(
   };
   const outcomes = new Map<EventId, Outcome>();
   const isPartial = memory.partial || fresh.some(({ partial }) => partial !== undefined);
+  let turn = performance.now();
   for (const { event, as, entry, beside, partial, passOn, unjudged } of fresh) {
+    if (performance.now() > turn + TURN_MS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.

@@ -185,7 +185,7 @@ export function rejudgeEvents(rows: readonly RejudgedRow[]): BoundStatement {
 }
 
 /** Events that are looked up at once. */
-const READ_AT_ONCE = 1_000;
+const READ_AT_ONCE = 2_000;
 
 /** A state event that we have in whatever way. */
 export interface KnownState {
