@@ -88,7 +88,7 @@ export async function eventsByNid(database: Reads, nids: readonly number[]): Pro
   return new Map(rows.map((row) => [row.nid, stored(row)]));
 }
 
-const IDS: Statement<{ nid: number; event_id: string }> = {
+const IDS: Statement<{ nid: number; event_id: EventId }> = {
   name: "events_ids", // events_pkey
   text: "SELECT nid, event_id FROM unnest($1::bigint[]) AS wanted (id) CROSS JOIN LATERAL (SELECT nid, event_id FROM events WHERE nid = wanted.id LIMIT 1) e",
 };
@@ -96,7 +96,7 @@ const IDS: Statement<{ nid: number; event_id: string }> = {
 /** The ids of events by their numbers. */
 export async function eventIds(database: Reads, nids: readonly number[]): Promise<Map<number, EventId>> {
   const rows = nids.length === 0 ? [] : await database.read(IDS, [nids]);
-  return new Map(rows.map(({ nid, event_id }) => [nid, fromText(event_id) as EventId]));
+  return new Map(rows.map(({ nid, event_id }) => [nid, restored(event_id)]));
 }
 
 const TIMELINE_BACK: Statement<EventRecord> = {

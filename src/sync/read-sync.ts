@@ -90,7 +90,7 @@ export function readSync(services: SyncServices, reader: SyncReader, request: Sy
 }
 
 const MEMBER = "m.room.member";
-/** Sticky events of one answer: only a hostile room has more. */
+/** Sticky events of one answer; the rest comes with the next, which does not wait. */
 const MOST_STICKY = 500;
 
 /** How a room came to be joined since the token: whether all of it has to be told, and from where on its events. */
@@ -116,6 +116,8 @@ class SyncRead {
   #upTo = 0;
   #oldest = 0;
   #joined = new Set<number>();
+  /** Where the sticky events of the answer end, if there are more. */
+  #stickyTold: SyncToken["sticky"];
   /** The rooms whose members became known since the token, and when. */
   readonly #completed = new Map<number, number>();
 
@@ -170,6 +172,7 @@ class SyncRead {
       position: this.#upTo,
       ephemeral: typingSerial,
       ...(toDevice.toDevice !== undefined && { toDevice: toDevice.toDevice }),
+      ...(this.#stickyTold !== undefined && { sticky: this.#stickyTold }),
     };
     const parts = [`"next_batch":${JSON.stringify(formatToken(next))}`];
     if (roomText !== "") parts.push(`"rooms":{${roomText}}`);
@@ -177,7 +180,7 @@ class SyncRead {
     if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
     const accountText = sideEvents(accountData.global, filter.accountData);
     if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
-    const quiet = toDevice.events.length + lists.changed.length + lists.left.length === 0;
+    const quiet = this.#stickyTold === undefined && toDevice.events.length + lists.changed.length + lists.left.length === 0;
     const empty = since !== undefined && parts.length === 1 && quiet;
     parts.push(toDeviceText(toDevice), encryptionText(lists, keysLeft));
     return { text: `{${parts.join(",")}}`, empty, next };
@@ -243,7 +246,7 @@ class SyncRead {
   /** Of joined rooms only those in which something happened. The log knows, as far as it reaches back. */
   async #changed(windows: readonly RoomWindow[], joins: ReadonlyMap<number, Join>): Promise<RoomWindow[]> {
     const joined = windows.filter(({ section }) => section === "join").map(({ room_nid }) => room_nid);
-    if (joined.length === 0 || !this.#logReachesBack()) return [...windows];
+    if (joined.length === 0 || !this.#logReachesBack() || this.#request.since?.sticky !== undefined) return [...windows];
     const changed = new Set(
       (await this.#reads.read(CHANGED_ROOMS, [joined, this.#after, this.#upTo])).map(({ room_nid }) => room_nid),
     );
@@ -545,8 +548,15 @@ class SyncRead {
    * that came since the token, and of rooms that are new to the client all.
    */
   async #sticky(joined: readonly JoinedSection[]): Promise<Map<number, ReadEvent[]>> {
-    const asked = joined.map(({ window }) => ({ room_nid: window.room_nid, after: { position: window.isNew ? 0 : window.after, event_nid: Number.MAX_SAFE_INTEGER } }));
-    const rows = await stickyEventsInRooms(this.#reads, asked, { upTo: this.#upTo, now: this.#request.now, limit: MOST_STICKY });
+    const { since, now, resync } = this.#request;
+    const asked = joined.map(({ window }) => {
+      const until = { position: window.isNew ? 0 : window.after, event_nid: Number.MAX_SAFE_INTEGER };
+      return { room_nid: window.room_nid, after: window.isNew || resync ? until : (since?.sticky ?? until) };
+    });
+    const found = await stickyEventsInRooms(this.#reads, asked, { upTo: this.#upTo, now, limit: MOST_STICKY + 1 });
+    const rows = found.slice(0, MOST_STICKY);
+    const last = found.length > MOST_STICKY ? rows.at(-1) : undefined;
+    this.#stickyTold = last === undefined ? undefined : { position: last.position, event_nid: last.event_nid };
     const timelines = new Set(joined.flatMap(({ timeline }) => timeline.events.map(({ read }) => read.row.nid)));
     return await stickyByRoom(this.#services.events, this.#reads, this.#shownTo, rows.filter(({ event_nid }) => !timelines.has(event_nid)));
   }
