@@ -1,18 +1,22 @@
 #!/usr/bin/env node
 // The command line: reads the words and starts what they ask for.
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { checkFile, printExample } from "./command-line/config.js";
 import { checkDatabase } from "./command-line/fsck.js";
 import { generateKey } from "./command-line/key.js";
 import { migrate } from "./command-line/migrate.js";
 import { printOpenApi } from "./command-line/openapi.js";
 import { rebuildSearch, rebuildState, rebuildUnread } from "./command-line/rebuild.js";
+import { noteRestored } from "./command-line/restored.js";
 import { serve } from "./command-line/serve.js";
 import { createToken, createUser, setPassword, setUserAdmin } from "./command-line/users.js";
-import { ConfigError } from "./config.js";
-import { MatrixError } from "./errors.js";
+import { reportFailure } from "./command-line/failure.js";
 
-const program = new Command("hansa").description("A Matrix homeserver for organisations.");
+const program = new Command("hansa")
+  .description("A Matrix homeserver for organisations.")
+  .showHelpAfterError("(--help lists what there is)")
+  .addHelpText("after", "\nExit codes: 0 done, 1 something is wrong with what was checked, or with Hansa itself, 2 refused or not possible.")
+  .exitOverride();
 
 const CONFIG = ["-c, --config <file>", "YAML file with the settings"] as const;
 const JSON_OUTPUT = ["--json", "print the result as JSON"] as const;
@@ -85,6 +89,13 @@ program
   .option(...JSON_OUTPUT)
   .action(checkDatabase);
 
+program
+  .command("restored")
+  .description("say, before the next start, that the database's files were put back from a copy (a dump shows that by itself)")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(noteRestored);
+
 const rebuild = program.command("rebuild").description("make again what is derived from events; best while nothing serves");
 rebuild
   .command("state")
@@ -108,9 +119,13 @@ rebuild
 program.command("openapi").description("print the API as an OpenAPI document").action(printOpenApi);
 
 try {
+  // Without this, a command that does not exist would be taken for an argument of `serve`.
+  const [word] = process.argv.slice(2);
+  const known = program.commands.some((command) => command.name() === word) || word === "help" || word === undefined || word.startsWith("-");
+  if (!known) program.error(`error: unknown command '${word}'`);
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof ConfigError) && !(error instanceof MatrixError && error.status < 500)) throw error;
-  console.error(error.message);
-  process.exitCode = 2;
+  // What is wrong with the words was told where it was found; help is a success.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else reportFailure(error, process.argv.includes("--json"));
 }

@@ -70,6 +70,7 @@ import type { Database } from "./storage/database.js";
 import { Interning } from "./storage/interning.js";
 import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
 import { Numbers } from "./storage/numbers.js";
+import { ClockSteps } from "./storage/clock-steps.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
@@ -94,6 +95,7 @@ const log = logger("server");
 const UPKEEP_MS = 10 * 60_000;
 /** How often it is looked whether a server was given a new signing key. */
 const SIGNING_KEYS_MS = 2_000;
+const CLOCK_MS = 5_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -284,6 +286,12 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(
     new RepeatedWork(SIGNING_KEYS_MS, () => signingKeys.refresh(), (error) => log.warn({ err: error }, "the signing keys could not be read again")),
   );
+  const clockSteps = new ClockSteps(database, clock);
+  const lookAtClock = async (): Promise<void> => {
+    const back = await clockSteps.look();
+    if (Number.isFinite(back) && back > 0) log.warn({ seconds: Math.round(back / 1000) }, "the clock was put back");
+  };
+  started.push(new RepeatedWork(CLOCK_MS, lookAtClock, (error) => log.warn({ err: error }, "what waits for a time could not be looked at")));
   const later: Later = {};
   const engine = await startEngine(config, opened, secret, signingKeys, later, started);
   const outgoing = new Outgoing(config.outgoing);

@@ -129,12 +129,12 @@ export class FederationClient {
       throw new FederationError(destination, `there is no federation with ${destination}`, { status: 403 });
     }
     const { targets, hostHeader } = await this.#options.discovery.resolve(destination);
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     let failure: unknown;
     for (const { host, port } of targets) {
       try {
         const url = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}${request.uri}`);
-        return await this.#sendTo(url, hostHeader, request, authorization, Math.max(1, deadline - Date.now()));
+        return await this.#sendTo(url, hostHeader, request, authorization, Math.max(1, deadline - performance.now()));
       } catch (cause) {
         failure = cause;
         // Only what was never sent may be sent to another target.

@@ -1,6 +1,6 @@
 // The signing keys of other servers: from memory, the database, the servers themselves, and notaries that we trust.
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.js";
+import { isDue, type Clock } from "../clock.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own } from "../protocol/json.js";
@@ -128,8 +128,8 @@ export class KeyRing {
 
   /** Asks each server itself, several at once, one request at a time for each; then the notaries for what is left. */
   async #ask(wanted: readonly WantedKeys[]): Promise<void> {
-    const now = this.#options.clock.now();
-    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => (this.#pauses.get(server)?.until ?? 0) <= now);
+    const { clock } = this.#options;
+    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => isDue(clock, this.#pauses.get(server)?.until ?? 0, LONGEST_PAUSE_MS));
     for (let start = 0; start < servers.length; start += AT_ONCE) {
       await Promise.all(servers.slice(start, start + AT_ONCE).map((server) => this.#askServer(server)));
     }

@@ -23,11 +23,16 @@ export interface HistoryToken {
   readonly depth: number;
   readonly nid: number;
   readonly position: number;
+  /** Set where pages that go back are without what arrived later: the sync that the token is of has shown it, or the next will. */
+  readonly upTo?: number;
 }
 
 /** The text of a token. */
 export function formatToken(token: SyncToken | HistoryToken): string {
-  if (token.kind === "history") return `t${token.depth}_${token.nid}_${token.position}`;
+  if (token.kind === "history") {
+    const { depth, nid, position, upTo } = token;
+    return `t${depth}_${nid}_${position}${upTo === undefined ? "" : `_${upTo}`}`;
+  }
   const { epoch, position, ephemeral, toDevice, sticky } = token;
   const told = sticky === undefined ? "" : `k${sticky.position}_${sticky.event_nid}`;
   return `s${epoch}_${position}_${ephemeral}${toDevice === undefined ? "" : `_${toDevice}`}${told}`;
@@ -42,16 +47,16 @@ export function parseToken(text: string): SyncToken | HistoryToken | undefined {
   const match = TOKEN.exec(text.replace(CONNECTION, ""));
   if (match === null) return undefined;
   const numbers = match.slice(2).map((part) => (part === undefined ? undefined : Number(part)));
-  const [first, second, third, toDevice, place, event] = numbers;
+  const [first, second, third, last, place, event] = numbers;
   if (first === undefined || second === undefined || third === undefined) return undefined;
   if (!numbers.every((number) => number === undefined || Number.isSafeInteger(number))) return undefined;
-  if (match[1] === "t") return numbers.slice(3).every((number) => number === undefined) ? { kind: "history", depth: first, nid: second, position: third } : undefined;
+  if (match[1] === "t") return place === undefined ? { kind: "history", depth: first, nid: second, position: third, ...(last !== undefined && { upTo: last }) } : undefined;
   return {
     kind: "sync",
     epoch: first,
     position: second,
     ephemeral: third,
-    ...(toDevice !== undefined && { toDevice }),
+    ...(last !== undefined && { toDevice: last }),
     ...(place !== undefined && event !== undefined && { sticky: { position: place, event_nid: event } }),
   };
 }

@@ -6,11 +6,13 @@ import { once } from "node:events";
 import { accessSync, constants, openSync, closeSync, readFileSync, existsSync } from "node:fs";
 import { chown, cp, lstat, mkdir, mkdtemp, readdir, realpath, rename, rm, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
 import { logger } from "../log.js";
+import { requireFolder } from "./folder.js";
 
 const log = logger("postgres");
 
@@ -93,7 +95,7 @@ export class EmbeddedPostgres {
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const progress = options.progress ?? (() => undefined);
     const started = performance.now();
-    await mkdir(options.dataFolder, { recursive: true, mode: 0o700 });
+    requireFolder(options.dataFolder, "data_folder");
     const folder = await realpath(options.dataFolder);
     const dataFolder = join(folder, "postgres");
     const packaged = packagedBinaries();
@@ -102,6 +104,7 @@ export class EmbeddedPostgres {
     const socketFolder = await makeSocketFolder(dataFolder, runner);
     const server = new EmbeddedPostgres(dataFolder, native, socketFolder, runner, options.settings ?? {});
     if (!existsSync(join(dataFolder, "PG_VERSION"))) {
+      await server.#endRemnant();
       progress(`Creating a PostgreSQL database in ${dataFolder}`);
       await server.#initialise();
     }
@@ -114,7 +117,7 @@ export class EmbeddedPostgres {
 
   /** The process id of the server, if it runs: the first line of its own pid file. */
   pid(): number | undefined {
-    return readPid(this.#dataFolder);
+    return readPid(join(this.#dataFolder, "postmaster.pid"));
   }
 
   /**
@@ -140,6 +143,16 @@ export class EmbeddedPostgres {
     await this.stop();
   }
 
+  /** Ends the server of a data folder that was removed under it: it would be taken for that of the new one. */
+  async #endRemnant(): Promise<void> {
+    const socket = join(this.socketFolder, ".s.PGSQL.5432");
+    const pid = (await listens(socket)) ? readPid(`${socket}.lock`) : undefined;
+    if (pid === undefined) return;
+    process.kill(pid, "SIGQUIT");
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (isAlive(pid) && performance.now() < deadline) await sleep(10);
+  }
+
   /** A fresh cluster appears under its name only when it is whole, so that a kill in between leaves nothing half made. */
   async #initialise(): Promise<void> {
     const unfinished = `${this.#dataFolder}.new`;
@@ -157,7 +170,8 @@ export class EmbeddedPostgres {
       "--no-instructions",
     ]);
     if (result.status !== 0) {
-      throw new EmbeddedPostgresError(`PostgreSQL could not create its data folder: ${lastLine(result.output)}`);
+      await rm(unfinished, { recursive: true, force: true });
+      throw new EmbeddedPostgresError(`PostgreSQL could not create its data folder: ${complaint(result.output)}`);
     }
     await rename(unfinished, this.#dataFolder);
   }
@@ -182,7 +196,7 @@ export class EmbeddedPostgres {
         first = false;
       }
       if (performance.now() > deadline) {
-        throw new EmbeddedPostgresError(`PostgreSQL did not start: ${lastLine(this.#startLog())}`);
+        throw new EmbeddedPostgresError(`PostgreSQL did not start: ${complaint(this.#startLog())}`);
       }
       await sleep(10);
     }
@@ -430,8 +444,20 @@ function account(runner: Runner): { uid?: number; gid?: number } {
   return runner.kind === "account" ? { uid: runner.uid, gid: runner.gid } : {};
 }
 
-function readPid(dataFolder: string): number | undefined {
-  const path = join(dataFolder, "postmaster.pid");
+/** Whether somebody listens on a socket, though it may have no good answer. */
+async function listens(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+/** What a server notes of itself begins with its process id. */
+function readPid(path: string): number | undefined {
   if (!existsSync(path)) return undefined;
   const pid = Number.parseInt(readFileSync(path, "utf8"), 10);
   return Number.isSafeInteger(pid) && pid > 0 ? pid : undefined;
@@ -454,6 +480,12 @@ function ignoreAbort(error: unknown): void {
   if (!(error instanceof Error && error.name === "AbortError")) throw error;
 }
 
-function lastLine(text: string): string {
-  return text.trim().split("\n").at(-1) ?? "no message";
+/** What PostgreSQL's programs complain of, among the much that they say: the first line of the most severe kind. */
+function complaint(text: string): string {
+  const lines = text.trim().split("\n");
+  const said = lines.find((line) => /\b(?:FATAL|PANIC):/.test(line)) ?? lines.find((line) => /\berror:/i.test(line)) ?? lines.at(-1);
+  if (said === undefined || said === "") return "no message";
+  // Where a block was cut off, only the hint has the reason.
+  const full = !said.includes("No space left") && text.includes("Check free disk space") ? ": no space is left" : "";
+  return `${said.replace(/^.*\b(?:FATAL|PANIC|error):\s*/i, "")}${full}`;
 }

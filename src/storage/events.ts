@@ -87,6 +87,17 @@ export async function eventsByNid(database: Reads, nids: readonly number[]): Pro
   return new Map(rows.map((row) => [row.nid, stored(row)]));
 }
 
+const IDS: Statement<{ nid: number; event_id: EventId }> = {
+  name: "events_ids", // events_pkey
+  text: "SELECT nid, event_id FROM events WHERE nid = ANY($1)",
+};
+
+/** The ids of events by their numbers. */
+export async function eventIds(database: Reads, nids: readonly number[]): Promise<Map<number, EventId>> {
+  const rows = nids.length === 0 ? [] : await database.read(IDS, [nids]);
+  return new Map(rows.map(({ nid, event_id }) => [nid, restored(event_id)]));
+}
+
 const TIMELINE_BACK: Statement<EventRecord> = {
   name: "events_timeline_back", // events_position
   text: `${SELECT} FROM (SELECT * FROM events WHERE room_nid = $1 AND ordinal IS NOT NULL AND position <= $2 AND position > $3

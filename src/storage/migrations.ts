@@ -21,9 +21,14 @@ export class SchemaTooNewError extends Error {
   override name = "SchemaTooNewError";
 }
 
+/** A file of the schema could not be applied; the message is for the administrator, `cause` is PostgreSQL's own error. */
+export class MigrationError extends Error {
+  override name = "MigrationError";
+}
+
 /**
  * Brings the schema up to date. Several processes may try at once: one does it, the others wait. A run that was killed
- * goes on at the file where it ended. Throws SchemaTooNewError.
+ * goes on at the file where it ended. Throws SchemaTooNewError and MigrationError.
  */
 export async function migrate(database: Database, progress: (message: string) => void = () => undefined): Promise<void> {
   const files = (await readdir(FOLDER)).filter((name) => name.endsWith(".sql")).toSorted();
@@ -43,6 +48,8 @@ export async function migrate(database: Database, progress: (message: string) =>
       // knex marks its lock in a row that a killed run leaves behind; the session's lock is the one that counts.
       await knex.migrate.forceFreeMigrationsLock(config);
       await knex.migrate.latest(config);
+    } catch (cause) {
+      throw cause instanceof MigrationError ? cause : new MigrationError(`The database could not be brought up to date: ${said(cause)}.`, { cause });
     } finally {
       await knex.destroy();
     }
@@ -50,6 +57,9 @@ export async function migrate(database: Database, progress: (message: string) =>
     await session.end();
   }
 }
+
+/** What PostgreSQL said: knex puts the whole statement before it. */
+const said = (error: unknown): string => (error instanceof Error ? (error.message.split(" - ").at(-1) ?? "") : String(error));
 
 const EXISTS: Statement<{ exists: boolean }> = {
   name: "schema_exists",
@@ -86,7 +96,11 @@ function source(files: readonly string[], progress: (message: string) => void): 
       return {
         up: async (knex) => {
           progress(`Migrating the database: ${file}`);
-          await knex.raw(sql);
+          try {
+            await knex.raw(sql);
+          } catch (cause) {
+            throw new MigrationError(`The migration ${file} failed: ${said(cause)}. Those before it are done; it is tried again at the next start.`, { cause });
+          }
         },
         down: async () => await Promise.reject(new Error("migrations only go forward")),
         ...(CONCURRENT.test(file) ? { config: { transaction: false } } : {}),

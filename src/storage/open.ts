@@ -63,9 +63,11 @@ async function connect(address: DatabaseAddress, poolSize: number, where: string
   try {
     return await Database.open({ address, poolSize });
   } catch (cause) {
-    const state = sqlState(cause);
+    // The fault of the network, or PostgreSQL's refusal, is below what the database layer says of it.
+    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+    const state = sqlState(inner);
     if (state === undefined && !isConnectionLoss(cause)) throw cause;
-    throw new ConfigError(`The database at ${where} ${reason(state, cause)}. Check database.url.`, { cause });
+    throw new ConfigError(`The database at ${where} ${reason(state, inner)}. Check database.url.`, { cause });
   }
 }
 
@@ -74,9 +76,7 @@ function reason(state: string | undefined, cause: unknown): string {
   if (state === "3D000") return "does not exist";
   if (state === "42501") return "refuses access";
   if (state !== undefined) return `refuses the connection (${state})`;
-  // The fault of the network, below what the database layer says of it.
-  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-  const code = inner instanceof Error && "code" in inner ? String(inner.code) : "";
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   return `cannot be reached${code === "" ? "" : ` (${code})`}`;
 }
 

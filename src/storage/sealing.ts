@@ -1,9 +1,10 @@
 // Secrets at rest: sealed under one key that is not in the database.
 import { createHmac, randomBytes } from "node:crypto";
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import nacl from "tweetnacl";
 import { ConfigError, type Config } from "../config.js";
+import { fileFault, requireFolder } from "./folder.js";
 
 declare const brand: unique symbol;
 /** The 32 bytes under which secrets are sealed. */
@@ -12,6 +13,7 @@ export type SecretKey = Uint8Array & { readonly [brand]: "SecretKey" };
 /** The key of the configuration, or that of the data folder, which is made if there is none. Throws ConfigError. */
 export function loadSecretKey(config: Config): SecretKey {
   if (config.secret_key !== undefined) return parse(config.secret_key, "secret_key");
+  requireFolder(config.data_folder, "data_folder");
   const file = join(config.data_folder, "secret.key");
   return parse(readOrMake(file), `The file ${file}`);
 }
@@ -28,11 +30,10 @@ function readOrMake(file: string): string {
   // Another process may do the same now: whoever links first has made the key, and a half-written one is never seen.
   const draft = `${file}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
-    mkdirSync(join(file, ".."), { recursive: true, mode: 0o700 });
     writeFileSync(draft, `${randomBytes(nacl.secretbox.keyLength).toString("base64")}\n`, { mode: 0o600, flush: true });
     linkSync(draft, file);
   } catch (cause) {
-    if (codeOf(cause) !== "EEXIST") throw new ConfigError(`The file ${file} cannot be written.`, { cause });
+    if (codeOf(cause) !== "EEXIST") throw new ConfigError(`The file ${file} cannot be written (${fileFault(cause) ?? String(cause)}).`, { cause });
   } finally {
     rmSync(draft, { force: true });
   }
@@ -44,7 +45,7 @@ function readIfThere(file: string): string | undefined {
     return readFileSync(file, "utf8");
   } catch (cause) {
     if (codeOf(cause) === "ENOENT") return undefined;
-    throw new ConfigError(`The file ${file} cannot be read.`, { cause });
+    throw new ConfigError(`The file ${file} cannot be read (${fileFault(cause) ?? String(cause)}).`, { cause });
   }
 }
 

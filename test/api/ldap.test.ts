@@ -50,7 +50,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
     server = await startTestServer({
       servers: [{ name: "localhost", public_base_url: PUBLIC }],
       registration,
-      ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 2 },
+      ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 5 },
     });
   });
   after(async () => {
@@ -187,7 +187,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
     const began = Date.now();
     const late = await Promise.all([1, 2, 3].map(() => logIn(server, "alice", "alice there")));
     for (const answer of late) expect(refusal(answer)).to.deep.equal([503, "M_UNKNOWN"]);
-    expect(Date.now() - began).to.be.lessThan(20_000);
+    expect(Date.now() - began).to.be.lessThan(60_000);
     directory.resume();
     expect((await logIn(server, "alice", "alice there")).status).to.equal(200);
   });

@@ -9,7 +9,9 @@ import { joinAsPeer } from "../support/peer-room.js";
 import { residentRoom } from "../support/resident-room.js";
 import { seeded } from "../support/rooms.js";
 import { WrongAnswer } from "./client.js";
-import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
+import { inParallel, latencyOf } from "./measure.js";
+import { dead, DEAD, DESTINATIONS, outbound, type Setting } from "./outbound.js";
+import { fork } from "./resolution.js";
 import type { Numbers } from "./scenarios.js";
 import { Target } from "./target.js";
 
@@ -39,9 +41,6 @@ const { values: options } = parseArgs({
 
 const IN_TRANSACTION = 50;
 const LATE_SHARE = 0.2;
-const DESTINATIONS = 100;
-const DEAD = 200;
-const OUTBOUND_RATE = 10;
 
 const server = { name: options.name, federationUrl: options["federation-url"] };
 const tls = options.tls === undefined ? TLS : { ca: `${options.tls}/ca.crt`, certificate: `${options.tls}/server.crt`, key: `${options.tls}/server.key` };
@@ -87,6 +86,7 @@ async function inbound(target: Target, origins: number): Promise<Numbers> {
       return { at, last: chain.at(-1)?.id, wires: someLate(chain.map(({ wire }) => wire), seeded(number)) };
     });
     const begun = performance.now();
+    const used = target.processes?.usage();
     await Promise.all(
       loads.map(async ({ at, wires }) => {
         for (let start = 0; start < wires.length; start += IN_TRANSACTION) {
@@ -102,60 +102,10 @@ async function inbound(target: Target, origins: number): Promise<Numbers> {
       await eventually("the last event is there", there, 120_000);
     }
     const shown = (performance.now() - begun) / 1_000;
-    return { events_per_second: (each * origins) / answered, answered_seconds: answered, shown_seconds: shown };
+    const cpu = (target.processes?.usage().cpu_seconds ?? Number.NaN) - (used?.cpu_seconds ?? Number.NaN);
+    const events = each * origins;
+    return { events_per_second: events / answered, answered_seconds: answered, shown_seconds: shown, cpu_seconds_per_1000: (cpu * 1_000) / events };
   });
-}
-
-/** What a local user says goes to many servers. */
-async function outbound(target: Target): Promise<Numbers> {
-  const user = await target.user();
-  const room = await target.room([user]);
-  return await withPeers(DESTINATIONS, async (peers) => {
-    const sent = new Map<string, number>();
-    const delays: number[] = [];
-    for (const peer of peers) {
-      await joinAsPeer(peer, server, room);
-      peer.answer("/_matrix/federation/v1/send", ({ body }) => {
-        const pdus = isObject(body) ? own(body, "pdus") : [];
-        for (const pdu of Array.isArray(pdus) ? pdus : []) {
-          const content = isObject(pdu) ? own(pdu, "content") : undefined;
-          const text = isObject(content) ? own(content, "body") : undefined;
-          const time = typeof text === "string" ? sent.get(text) : undefined;
-          if (time !== undefined) delays.push(performance.now() - time);
-        }
-        return { status: 200, body: { pdus: {} } };
-      });
-    }
-    const load = await openLoop(OUTBOUND_RATE, Number(options.seconds), async (number) => {
-      const text = `outbound ${number}`;
-      sent.set(text, performance.now());
-      await target.client.send(user, room, target.freshName(), text);
-    });
-    await eventually("all servers have all messages", () => delays.length >= sent.size * DESTINATIONS, 120_000);
-    const ordered = delays.toSorted((a, b) => a - b);
-    const share = (part: number): number => ordered[Math.floor(part * (ordered.length - 1))] ?? 0;
-    return { send_p99_ms: load.p99_ms, arrival_median_ms: share(0.5), arrival_p99_ms: share(0.99), arrivals: ordered.length };
-  });
-}
-
-/** Sending into a room whose other servers are gone, against sending into a room without any. */
-async function dead(target: Target): Promise<Numbers> {
-  const user = await target.user();
-  const [alone, haunted] = [await target.room([user]), await target.room([user])];
-  await withPeers(DEAD, async (peers) => {
-    for (const peer of peers) await joinAsPeer(peer, server, haunted);
-  });
-  const sends = async (room: string): Promise<{ readonly median_ms: number; readonly p99_ms: number }> =>
-    await closedLoop(1, Number(options.seconds), async (number) => void (await target.client.send(user, room, target.freshName(), `dead ${number}`)));
-  await sends(alone);
-  const [without, within] = [await sends(alone), await sends(haunted)];
-  return {
-    alone_median_ms: without.median_ms,
-    alone_p99_ms: without.p99_ms,
-    dead_median_ms: within.median_ms,
-    dead_p99_ms: within.p99_ms,
-    p99_ratio: within.p99_ms / without.p99_ms,
-  };
 }
 
 /** Somebody joins a room of another server that has many members; how long others wait for an answer meanwhile. */
@@ -180,13 +130,16 @@ async function joining(target: Target, members: number): Promise<Numbers> {
   });
 }
 
+const setting: Setting = { server, tls, seconds: Number(options.seconds), withPeers };
 const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> = {
   "inbound, 1 origin": async (target) => await inbound(target, 1),
   "inbound, 20 origins": async (target) => await inbound(target, 20),
   "join of a room with 1000 members": async (target) => await joining(target, 1_000),
   "join of a room with 10000 members": async (target) => await joining(target, 10_000),
-  [`outbound to ${DESTINATIONS} destinations`]: outbound,
-  [`${DEAD} dead destinations`]: dead,
+  "fork in a room with 10000 members, 1 change": async (target) => await fork(target, setting, 10_000, 1),
+  "fork in a room with 10000 members, 2000 changes": async (target) => await fork(target, setting, 10_000, 2_000),
+  [`outbound to ${DESTINATIONS} destinations`]: async (target) => await outbound(target, setting),
+  [`${DEAD} dead destinations`]: async (target) => await dead(target, setting),
 };
 
 if (options.help || options.target === undefined || server.name === "" || server.federationUrl === "") {

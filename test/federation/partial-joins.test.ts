@@ -42,7 +42,7 @@ const sectionOf = async (client: TestClient, roomId: string, query = ""): Promis
   objectAt((await client.get(`${V3}/sync?${query}`)).body, "rooms", "join", roomId) as JsonObject;
 
 describe("joins with a part of the state", function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   let server: FederatingServer;
   let alice: TestClient;
   before(async () => {

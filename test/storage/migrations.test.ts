@@ -1,7 +1,7 @@
 // The schema: applied once, by whoever comes first, also after a run that was killed.
 import { expect } from "chai";
 import { Database } from "../../src/storage/database.js";
-import { migrate, SchemaTooNewError } from "../../src/storage/migrations.js";
+import { migrate, MigrationError, SchemaTooNewError } from "../../src/storage/migrations.js";
 import { emptyDatabase } from "../support/postgres.js";
 
 describe("migrations", () => {
@@ -26,7 +26,8 @@ describe("migrations", () => {
     });
     // The second file's tables exist, so that it fails if it is tried: which shows that the run got past the lock.
     const error = await migrate(database).then(() => undefined, (reason: unknown) => reason);
-    expect(error).to.have.property("code", "42P07");
+    expect(error).to.be.instanceOf(MigrationError).with.nested.property("cause.code", "42P07");
+    expect(error).to.have.property("message").that.matches(/^The migration 0002_rooms\.sql failed: relation "\w+" already exists\. [^\n]*$/);
   });
 
   it("refuses a database that needs a newer Hansa", async () => {

@@ -247,7 +247,7 @@ describe("sync", () => {
   });
 
   it("whatever happens: nothing missed, nothing twice, state adds up, memory and database agree", async function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
     const seed = randomInt(2 ** 31);
     const random = generator(seed);
     const people = Array.from({ length: 4 }, (_, n) => user(`person${seed}-${n}`));
