@@ -271,6 +271,8 @@ const SamlProviders = Type.Array(
       certificate: Type.String({ minLength: 1, description: "With which the provider signs (PEM), one or several; certificate_file names a file that holds them." }),
       private_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key with which our requests are signed (PEM); private_key_file names a file that holds it." })),
       public_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, for the metadata; public_certificate_file names a file that holds it." })),
+      decryption_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key for assertions that the provider encrypts (PEM); decryption_key_file names a file that holds it. With it, unencrypted ones are refused." })),
+      encryption_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, which the metadata tell the provider; encryption_certificate_file names a file that holds it." })),
       signed_response: Type.Boolean({ default: false, description: "Whether the whole answer has to be signed. Its assertion has to be in any case." }),
       clock_skew_seconds: Type.Integer({ minimum: 0, maximum: 300, default: 30 }),
       subject_attribute: Type.Optional(Type.String({ minLength: 1, description: "The attribute that names a user for good. Absent: the NameID, which must not be transient." })),
