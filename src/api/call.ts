@@ -5,6 +5,8 @@ import type { Requester } from "../accounts/requester.js";
 import type { Asserted } from "../appservice/acting.js";
 import type { Config, LocalServers } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, missingToken, unknownError, accountExpired, invalidParam, userLocked, userSuspended } from "../errors.js";
+import { FederationError } from "../federation/client.js";
+import { OutgoingError } from "../federation/outgoing.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
@@ -117,6 +119,17 @@ function checkAnswer(operation: Operation, answer: string): void {
  */
 const UNSTORABLE: ReadonlySet<string> = new Set(["22021", "22P02", "22P05", "22003", "22008"]);
 
+/** Statuses that say that somebody else did not do what we asked: bad gateway, gateway timeout. */
+const OTHERS_FAULTS: ReadonlySet<number> = new Set([502, 504]);
+const MAX_CAUSES = 5;
+
+/** What errors say, each with its cause. */
+function reasonOf(error: unknown): string {
+  const messages: string[] = [];
+  for (let cause = error; cause instanceof Error && messages.length < MAX_CAUSES; cause = cause.cause) messages.push(cause.message);
+  return messages.join(": ");
+}
+
 function isDiskFull(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
@@ -132,6 +145,9 @@ export function refusalOf(cause: unknown, requestId: string, call: Readonly<Reco
     log.error({ reason: String(cause), request_id: requestId, ...call }, "the database could not do what a request needs");
     return new MatrixError(503, "M_UNKNOWN", "The database cannot do this at the moment: try again.", { headers: { "Retry-After": "1" } });
   }
+  if (cause instanceof FederationError || cause instanceof OutgoingError) {
+    return refusalOf(unknownError(502, "Another server that this depends on gave no answer that can be used.", cause), requestId, call);
+  }
   if (isDiskFull(cause)) {
     log.error({ reason: String(cause), request_id: requestId, ...call }, "there is no room for a file");
     return new MatrixError(507, "M_UNKNOWN", "This server has no room for files at the moment: try again later.", { headers: { "Retry-After": "60" } });
@@ -140,7 +156,10 @@ export function refusalOf(cause: unknown, requestId: string, call: Readonly<Reco
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);
   // A refusal without a cause is meant: 504, say, for content that is yet to be uploaded.
   const reason = known ? cause.cause : cause;
-  if (error.status >= 500 && reason !== undefined) {
+  if (OTHERS_FAULTS.has(error.status)) {
+    // Anybody can name servers that do not answer: one line, and no stack.
+    if (reason !== undefined) log.warn({ reason: reasonOf(reason), request_id: requestId, ...call }, "another server failed a request");
+  } else if (error.status >= 500 && reason !== undefined) {
     log.error({ err: reason, request_id: requestId, ...call }, "a request failed");
   }
   return error;

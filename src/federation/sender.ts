@@ -18,9 +18,10 @@ import {
   noteFailed,
   noteSent,
   owe,
+  type Owed,
   type OwedEdu,
   type OwedEvent,
-  releaseDestination,
+  releaseDestinations,
   serversBefore,
   suspendDestination,
   wakeDestinations,
@@ -40,8 +41,20 @@ const EVENTS = 50;
 const EDUS = 100;
 const TIMEOUT_MS = 60_000;
 const HOLD_MS = 3 * TIMEOUT_MS;
-/** Servers that are sent to at the same time by one process. */
+/**
+ * Servers that are sent to at the same time by one process: who lets us wait takes nobody's place any more, and those that failed
+ * when they were tried last have places of their own.
+ */
 const AT_ONCE = 50;
+const FAILED_AT_ONCE = 100;
+const MOST_AT_ONCE = 500;
+const SLOW_MS = 1_000;
+/** Servers whose deliveries are noted together, and different events that are read for all of them. */
+const NOTED_AT_ONCE = 200;
+const SHARED_EVENTS = 500;
+/** Servers to which sending begins in one turn of the event loop, and of what there is at most that goes to one that failed before. */
+const BEGUN_AT_ONCE = 4;
+const TRIED_WITH = 5;
 /** Servers that are told at the same time what is worth telling only now. */
 const TOLD_AT_ONCE = 500;
 const TELL_TIMEOUT_MS = 10_000;
@@ -76,18 +89,46 @@ export interface SenderOptions {
 /** An ephemeral message that is only worth something at once. */
 export type PassingEdu = Omit<OwedEdu, "position">;
 
+/** What a server is sent, and those of the events that were read for several servers at once. */
+interface Parcel extends Owed {
+  readonly rows?: ReadonlyMap<number, SentEvent>;
+}
+
+interface SentEvent {
+  readonly row: StoredEvent;
+  readonly pdu: JsonObject;
+}
+
+/** A server to which something was sent, or nothing yet, or that failed, and that waits for what it gets next. */
+interface Turn {
+  readonly server: ServerName;
+  readonly sent?: Owed | undefined;
+  /** When it is to be tried again. */
+  readonly retry?: number | undefined;
+  readonly resolve: (next: Parcel | undefined) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 /** Sends to other servers. */
 export class FederationSender implements AsyncDisposable {
   readonly #options: SenderOptions;
   readonly #unsubscribe: () => void;
   readonly #timer: NodeJS.Timeout;
   readonly #sending = new Map<ServerName, Promise<void>>();
+  /** Those of them that take the places of others. */
+  readonly #quick = new Set<ServerName>();
+  readonly #failed = new Set<ServerName>();
+  /** Servers that wait for what they get next. */
+  readonly #turns: Turn[] = [];
+  #noting = false;
   /** What servers are told next, by kind and key; who has an entry is being told. */
   readonly #telling = new Map<ServerName, Map<string, PassingEdu>>();
   readonly #told = new Set<Promise<void>>();
   #failing: ReadonlySet<ServerName> = new Set();
   #reading: Promise<void> | undefined;
+  #failingReadAt = Number.NEGATIVE_INFINITY;
   #claiming: Promise<void> | undefined;
+  #claimAgain = false;
   #soon: NodeJS.Timeout | undefined;
   #readAt = 0;
   #again = false;
@@ -227,28 +268,44 @@ export class FederationSender implements AsyncDisposable {
 
   /** Takes servers that are owed something, as many as can be sent to. */
   #claim(): void {
+    this.#claimAgain = true;
     if (this.#stopped) return;
     this.#claiming ??= this.#claimSome()
       .catch((error: unknown) => log.warn({ err: error }, "servers to send to could not be looked up"))
-      .finally(() => (this.#claiming = undefined));
+      .finally(() => {
+        this.#claiming = undefined;
+        if (this.#claimAgain) this.#claim();
+      });
   }
 
   async #claimSome(): Promise<void> {
     const { database, clock, process } = this.#options;
-    const free = AT_ONCE - this.#sending.size;
-    if (free <= 0) return;
+    this.#claimAgain = false;
+    const most = MOST_AT_ONCE - this.#sending.size;
+    const limits = { sound: Math.min(most, AT_ONCE - this.#quick.size), failed: Math.min(most, FAILED_AT_ONCE - this.#failed.size) };
+    if (limits.sound <= 0) return;
     const now = clock.now();
-    const claimed = await claimDestinations(database, process(), now, HOLD_MS, free);
-    for (const destination of claimed) {
+    for (const destination of await claimDestinations(database, process(), now, HOLD_MS, limits, [...this.#sending.keys()])) {
       const name = destination.server_name;
-      const sending = this.#sendTo(destination)
-        .catch((error: unknown) => log.warn({ server: name, err: error }, "what a server is owed could not be looked up"))
+      const places = destination.has_failed ? this.#failed : this.#quick;
+      places.add(name);
+      // It may be that the server was let go of a moment ago and whoever sent to it has not heard of it yet.
+      const before = this.#sending.get(name) ?? Promise.resolve();
+      const sending: Promise<void> = before
+        .then(() => this.#sendTo(destination))
         .finally(() => {
-          this.#sending.delete(name);
-          this.#claim();
-        });
+          places.delete(name);
+          if (this.#sending.get(name) === sending) this.#sending.delete(name);
+        })
+        .then(
+          () => this.#claim(),
+          // It is tried again at the next look.
+          (error: unknown) => log.warn({ server: name, err: error }, "what a server is owed could not be looked up"),
+        );
       this.#sending.set(name, sending);
     }
+    if (performance.now() - this.#failingReadAt < LOOK_MS) return;
+    this.#failingReadAt = performance.now();
     this.#failing = new Set(await failingDestinations(database, now));
   }
 
@@ -256,25 +313,86 @@ export class FederationSender implements AsyncDisposable {
   async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after }: ClaimedDestination): Promise<void> {
     const { database, clock } = this.#options;
     if (catch_up_after !== null) await this.#catchUp(server, catch_up_after);
-    for (;;) {
-      const owed = await nextOwed(database, server, { events: EVENTS, edus: EDUS });
-      if (this.#stopped || owed.events.length + owed.edus.length === 0) {
-        await releaseDestination(database, server, this.#stopped ? -1 : owed.owedPosition);
-        return;
-      }
+    for (let owed = await this.#next(server); owed !== undefined; owed = await this.#next(server, { sent: owed })) {
+      const slow = setTimeout(() => {
+        if (this.#quick.delete(server)) this.#claim();
+      }, SLOW_MS).unref();
       try {
         await this.#send(server, owed);
       } catch (error) {
-        if (!(error instanceof FederationError)) throw error;
+        if (!(error instanceof FederationError)) log.warn({ server, err: error }, "what a server is owed could not be sent");
         const now = clock.now();
         const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 20)) * (0.8 + 0.4 * Math.random());
-        log.info({ server, failures: failures + 1, pause_ms: Math.round(pause), reason: error.message }, "a server could not be sent to");
-        await noteFailed(database, server, now, now + Math.round(pause));
+        log.info({ server, failures: failures + 1, pause_ms: Math.round(pause), reason: String(error) }, "a server could not be sent to");
+        this.#failing = new Set([...this.#failing, server]);
+        await this.#next(server, { retry: now + Math.round(pause) });
         if (first_failure_ts !== null && now - first_failure_ts > KEEP_MS) await suspendDestination(database, server);
         return;
+      } finally {
+        clearTimeout(slow);
       }
-      await noteSent(database, server, owed, clock.now() + HOLD_MS);
     }
+  }
+
+  /** Notes what a server has got, or that it failed, and gives what it gets next; undefined if that is nothing: then it has been let go of. */
+  async #next(server: ServerName, outcome: Pick<Turn, "sent" | "retry"> = {}): Promise<Parcel | undefined> {
+    return await new Promise((resolve, reject) => {
+      this.#turns.push({ server, ...outcome, resolve, reject });
+      if (!this.#noting) void this.#noteAll();
+    });
+  }
+
+  /** Those that wait are noted together, and while that goes on others come to wait: many servers cost little more than one. */
+  async #noteAll(): Promise<void> {
+    this.#noting = true;
+    for (let turns = this.#turns.splice(0, NOTED_AT_ONCE); turns.length > 0; turns = this.#turns.splice(0, NOTED_AT_ONCE)) {
+      try {
+        const parcels = await this.#noteSome(turns);
+        for (const { server, resolve } of turns) if (!parcels.has(server)) resolve(undefined);
+        // To sign and to begin a request takes a while: others have their turn between some of them.
+        let begun = 0;
+        for (const { server, resolve } of turns) {
+          const parcel = parcels.get(server);
+          if (parcel === undefined) continue;
+          resolve(parcel);
+          if ((begun += 1) % BEGUN_AT_ONCE === 0) await new Promise((goOn) => setImmediate(goOn));
+        }
+      } catch (error) {
+        for (const { reject } of turns) reject(error);
+      }
+    }
+    this.#noting = false;
+  }
+
+  async #noteSome(turns: readonly Turn[]): Promise<Map<ServerName, Parcel>> {
+    const { database, clock } = this.#options;
+    const sent = turns.flatMap(({ server, sent: owed }) => (owed === undefined ? [] : [{ server, owed }]));
+    if (sent.length > 0) await noteSent(database, sent, clock.now() + HOLD_MS);
+    const failed = turns.flatMap(({ server, retry }) => (retry === undefined ? [] : [{ server, retry }]));
+    if (failed.length > 0) await noteFailed(database, failed, clock.now());
+    const parcels = new Map<ServerName, Parcel>();
+    const released: { readonly server: ServerName; readonly owedPosition: number }[] = [];
+    const going = turns.filter(({ retry }) => retry === undefined);
+    const next = await nextOwed(database, going.map(({ server }) => server), { events: EVENTS, edus: EDUS });
+    for (const { server, sent: before } of going) {
+      const owed = next.get(server);
+      // Whether a server is back is tried with little.
+      const tries = before === undefined && this.#failed.has(server);
+      if (owed !== undefined && !this.#stopped && owed.events.length + owed.edus.length > 0) {
+        parcels.set(server, tries ? { ...owed, events: owed.events.slice(0, TRIED_WITH), edus: owed.edus.slice(0, TRIED_WITH) } : owed);
+      } else released.push({ server, owedPosition: this.#stopped ? -1 : (owed?.owedPosition ?? -1) });
+    }
+    if (released.length > 0) await releaseDestinations(database, released);
+    // Most often it is the same that many get.
+    const nids = new Set([...parcels.values()].flatMap(({ events }) => events.map(({ event_nid }) => event_nid)));
+    if (parcels.size < 2 || nids.size > SHARED_EVENTS) return parcels;
+    const rows = await this.#eventsToSend([...nids]);
+    return new Map([...parcels].map(([server, owed]) => [server, { ...owed, rows }]));
+  }
+
+  async #eventsToSend(nids: readonly number[]): Promise<Map<number, SentEvent>> {
+    const rows = await eventsByNid(this.#options.database, nids);
+    return new Map([...rows].map(([nid, row]) => [nid, { row, pdu: JSON.parse(row.json) as JsonObject }]));
   }
 
   /** Owes a server that was away what it missed. */
@@ -287,24 +405,23 @@ export class FederationSender implements AsyncDisposable {
     });
   }
 
-  async #send(server: ServerName, owed: Awaited<ReturnType<typeof nextOwed>>, timeoutMs = TIMEOUT_MS): Promise<void> {
-    const { database, servers, federation, clock } = this.#options;
-    const rows = await eventsByNid(database, owed.events.map(({ event_nid }) => event_nid));
+  async #send(server: ServerName, owed: Parcel, timeoutMs = TIMEOUT_MS): Promise<void> {
+    const { servers, federation, clock } = this.#options;
+    const rows = owed.rows ?? (await this.#eventsToSend(owed.events.map(({ event_nid }) => event_nid)));
     const events = owed.events.flatMap(({ event_nid }) => rows.get(event_nid) ?? []);
     // Several of our servers may have something to say: each for itself.
     for (const origin of servers.names) {
-      const own = events.filter((row) => speakerOf(row, servers) === origin);
+      const own = events.filter(({ row }) => speakerOf(row, servers) === origin);
       const edus = owed.edus.filter((edu) => edu.origin === origin);
       if (own.length + edus.length === 0) continue;
-      const pdus = own.map((row) => JSON.parse(row.json) as JsonObject);
       const body = {
         origin,
         origin_server_ts: clock.now(),
-        pdus,
+        pdus: own.map(({ pdu }) => pdu),
         edus: edus.map(({ edu_type, content }) => ({ edu_type, content: JSON.parse(content) as JsonObject })),
       };
       // The same content has the same id, however often it is sent, whoever sends it.
-      const digest = createHash("sha256").update(own.map(({ event_id }) => event_id).join(" "));
+      const digest = createHash("sha256").update(own.map(({ row }) => row.event_id).join(" "));
       for (const { edu_type, key, position } of edus) digest.update(`${edu_type} ${key} ${position} `);
       const uri = `/_matrix/federation/v1/send/${digest.digest("base64url").slice(0, 32)}`;
       await federation.client.request({ origin, destination: server, method: "PUT", uri, body, timeoutMs });

@@ -1,66 +1,102 @@
-// Questions about auth chains that state resolution asks, and the plain way to answer them: by walking.
+// Questions about auth chains that state resolution asks, answered by walking from what is in conflict.
 import type { AuthEvent } from "./authorisation.js";
 import type { EventId } from "./identifiers.js";
+import { Turns } from "./turns.js";
 
 /** Loads events by id, rejected ones included; ids that are not known are absent. */
 export type FetchEvents = (ids: readonly EventId[]) => Promise<ReadonlyMap<EventId, AuthEvent>>;
 
-/**
- * Answers about auth chains. Storage has an index that answers with bounded work; `walkAuthChains` loads whole chains. Chains
- * here include the events that they start from.
- */
-export interface AuthChains {
-  /** The events that are in the auth chain of some sets but not of all ("Auth difference"). */
-  difference(sets: readonly ReadonlySet<EventId>[]): Promise<ReadonlySet<EventId>>;
-  /** The events on paths between conflicted events, those included ("Conflicted state subgraph"). */
-  subgraph(conflicted: ReadonlySet<EventId>): Promise<ReadonlySet<EventId>>;
+/** The events that states which meet have in common. */
+export interface CommonEvents {
+  /** Whether an event that was fetched is one of them. */
+  has(id: EventId): boolean;
+  /** All of them, in pieces. */
+  pieces(): Iterable<readonly EventId[]> | AsyncIterable<readonly EventId[]>;
 }
 
-/** Answers by loading the chains whole, a generation of events at a time. */
-export function walkAuthChains(fetch: FetchEvents): AuthChains {
-  const parents = new Map<EventId, readonly EventId[]>();
+/**
+ * The part of the auth difference ("Auth difference") that has to be known beside what is in conflict: events in the full auth
+ * chains of some states but not of all. `sides` holds of each state the events that not all states have under their key. Chains
+ * here include the events that they start from.
+ *
+ * What states have in common is in all of their chains with all before it, so that the walk ends there. Only if it found something
+ * apart from the conflict that not all sides lead to, the chains of what they have in common are walked too, until all of that is found.
+ */
+export async function authDifference(sides: readonly ReadonlySet<EventId>[], common: CommonEvents, fetch: FetchEvents): Promise<ReadonlySet<EventId>> {
+  const walk = new Walk(fetch);
+  const chains: Set<EventId>[] = [];
+  for (const side of sides) chains.push(await walk.reach(side, (id) => common.has(id)));
+  const conflicted = new Set(sides.flatMap((side) => [...side]));
+  const difference = new Set<EventId>();
+  for (const chain of chains) {
+    for (const id of chain) if (!conflicted.has(id) && !common.has(id) && !chains.every((other) => other.has(id))) difference.add(id);
+  }
+  const seen = new Set<EventId>();
+  for await (const piece of common.pieces()) {
+    if (difference.size === 0) break;
+    for (const id of await walk.reach(piece, () => false, seen)) difference.delete(id);
+  }
+  return difference;
+}
 
-  async function load(start: Iterable<EventId>): Promise<void> {
-    let next = [...start].filter((id) => !parents.has(id));
-    while (next.length > 0) {
-      const loaded = await fetch(next);
-      const found = new Set<EventId>();
-      for (const id of next) {
-        const auth = loaded.get(id)?.event.auth_events ?? [];
-        parents.set(id, auth);
-        for (const parent of auth) found.add(parent);
-      }
-      next = [...found].filter((id) => !parents.has(id));
+/** The events on paths between conflicted events, those included ("Conflicted state subgraph"). */
+export async function conflictedSubgraph(conflicted: ReadonlySet<EventId>, fetch: FetchEvents): Promise<ReadonlySet<EventId>> {
+  const walk = new Walk(fetch);
+  const turns = new Turns();
+  const chain = await walk.reach(conflicted, () => false);
+  const children = new Map<EventId, EventId[]>();
+  for (const id of chain) {
+    await turns.next();
+    for (const parent of walk.parents(id)) {
+      const siblings = children.get(parent);
+      if (siblings) siblings.push(id);
+      else children.set(parent, [id]);
     }
   }
-
-  return {
-    async difference(sets) {
-      await load(sets.flatMap((set) => [...set]));
-      const chains = sets.map((set) => reachable(set, parents));
-      const union = new Set(chains.flatMap((chain) => [...chain]));
-      return new Set([...union].filter((id) => !chains.every((chain) => chain.has(id))));
-    },
-    async subgraph(conflicted) {
-      await load(conflicted);
-      const chain = reachable(conflicted, parents);
-      const children = new Map<EventId, EventId[]>();
-      for (const id of chain) {
-        for (const parent of parents.get(id) ?? []) {
-          const siblings = children.get(parent);
-          if (siblings) siblings.push(id);
-          else children.set(parent, [id]);
-        }
-      }
-      const descendants = reachable(conflicted, children);
-      return new Set([...chain].filter((id) => descendants.has(id)));
-    },
-  };
+  const between = new Set<EventId>();
+  const descendants = new Set(conflicted);
+  for (const id of descendants) {
+    await turns.next();
+    if (chain.has(id)) between.add(id);
+    for (const child of children.get(id) ?? []) descendants.add(child); // a Set also visits what is added
+  }
+  return between;
 }
 
-/** Everything that edges lead to from the start, the start included. */
-function reachable(start: Iterable<EventId>, edges: ReadonlyMap<EventId, readonly EventId[]>): Set<EventId> {
-  const seen = new Set(start);
-  for (const id of seen) for (const next of edges.get(id) ?? []) seen.add(next); // a Set also visits what is added
-  return seen;
+/** Goes back from events to those that authorise them, a generation at a time; what was loaded once is remembered. */
+class Walk {
+  readonly #fetch: FetchEvents;
+  readonly #parents = new Map<EventId, readonly EventId[]>();
+  readonly #turns = new Turns();
+
+  constructor(fetch: FetchEvents) {
+    this.#fetch = fetch;
+  }
+
+  /** What authorises an event that was reached. */
+  parents(id: EventId): readonly EventId[] {
+    return this.#parents.get(id) ?? [];
+  }
+
+  /** Everything that leads back from the start, the start included, none twice; nothing is followed beyond events that end the walk. */
+  async reach(start: Iterable<EventId>, isEnd: (id: EventId) => boolean, seen = new Set<EventId>()): Promise<Set<EventId>> {
+    const reached = new Set<EventId>();
+    let generation = new Set(start);
+    while (generation.size > 0) {
+      const unknown = [...generation].filter((id) => !this.#parents.has(id));
+      const loaded = unknown.length === 0 ? new Map<EventId, AuthEvent>() : await this.#fetch(unknown);
+      for (const id of unknown) this.#parents.set(id, loaded.get(id)?.event.auth_events ?? []);
+      const next = new Set<EventId>();
+      for (const id of generation) {
+        await this.#turns.next();
+        if (seen.has(id)) continue;
+        seen.add(id);
+        reached.add(id);
+        if (isEnd(id)) continue;
+        for (const parent of this.parents(id)) if (!seen.has(parent)) next.add(parent);
+      }
+      generation = next;
+    }
+    return reached;
+  }
 }

@@ -1,5 +1,5 @@
 // State resolution of room versions 2 to 11 (v2) and of version 12 (v2.1).
-import type { AuthChains, FetchEvents } from "./auth-chains.js";
+import { authDifference, type CommonEvents, conflictedSubgraph, type FetchEvents } from "./auth-chains.js";
 import { authorisingTuples } from "./auth-events.js";
 import { type AuthEvent, authorise } from "./authorisation.js";
 import { requireOneRoom, type RoomEvent } from "./event.js";
@@ -8,27 +8,62 @@ import { membershipIn } from "./membership.js";
 import { powerLevels, userLevel } from "./power-levels.js";
 import type { RoomVersion } from "./room-version.js";
 import { type StateMap, type StateTuple, stateTuple } from "./state-map.js";
+import { Turns } from "./turns.js";
 
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+const MAX_REMEMBERED = 10_000;
+
+/** What states that meet have in common: under these keys all have the same event. */
+export interface CommonState extends CommonEvents {
+  /** What it has under some keys. */
+  at(tuples: Iterable<StateTuple>): Promise<StateMap<EventId>>;
+}
+
+/** Resolves whole states by the algorithm of room version 2, or by its successor. As `resolveConflict`. */
+export async function resolveV2(version: RoomVersion, sets: readonly StateMap<EventId>[], fetch: FetchEvents): Promise<StateMap<EventId>> {
+  const { unconflicted, sides } = separate(sets);
+  const ids = new Set(unconflicted.values());
+  const resolved = await resolveConflict(
+    version,
+    sides,
+    {
+      has: (id) => ids.has(id),
+      pieces: () => [[...ids]],
+      at: async (tuples) => {
+        const found = new Map<StateTuple, EventId>();
+        for (const tuple of tuples) {
+          const id = unconflicted.get(tuple);
+          if (id !== undefined) found.set(tuple, id);
+        }
+        return await Promise.resolve(found);
+      },
+    },
+    fetch,
+  );
+  return new Map([...unconflicted, ...resolved]);
+}
 
 /**
  * Resolves by the algorithm of room version 2, or by its successor where the version says so; the numbered steps are the
- * specification's ("Algorithm"). Two points follow the federation where the text is open: chains include the events that
- * they start from, and rejected events never enter the result. Throws Error if an event is of another room.
+ * specification's ("Algorithm"). `sides` are the states without what they have in common, the result is what comes beside that.
+ * The work depends on what is in conflict, not on the size of the room, and others have their turn meanwhile. Two points follow
+ * the federation where the text is open: chains include the events that they start from, and rejected events never enter the
+ * result. Throws Error if an event is of another room.
  */
-export async function resolveV2(
+export async function resolveConflict(
   version: RoomVersion,
-  sets: readonly StateMap<EventId>[],
-  fetch: FetchEvents,
-  chains: AuthChains,
+  sides: readonly StateMap<EventId>[],
+  common: CommonState,
+  load: FetchEvents,
 ): Promise<StateMap<EventId>> {
-  const { unconflicted, conflicted } = separate(sets);
-  if (conflicted.size === 0) return unconflicted;
+  const fetch = remembering(load);
+  const conflicted = new Set(sides.flatMap((side) => [...side.values()]));
+  if (conflicted.size === 0) return new Map();
   const revised = version.stateResolution === "v2.1";
 
   // The full conflicted set, and every event that the rules may have to look at.
-  const difference = await chains.difference(sets.map((set) => new Set(set.values())));
-  const subgraph = revised ? await chains.subgraph(conflicted) : [];
+  const difference = await authDifference(sides.map((side) => new Set(side.values())), common, fetch);
+  const subgraph = revised ? await conflictedSubgraph(conflicted, fetch) : [];
   const pool = new EventPool(version, fetch);
   const ids = new Set([...conflicted, ...difference, ...subgraph]);
   await pool.load(ids);
@@ -37,30 +72,54 @@ export async function resolveV2(
     const event = pool.get(id)?.event;
     if (event !== undefined) full.set(id, event);
   }
-  const needed = new Set([...full.values()].flatMap((event) => authorisingTuples(version, event)));
-  await pool.load([
-    ...[...full.values()].flatMap((event) => pool.authEventIds(event)),
-    ...[...needed].flatMap((tuple) => unconflicted.get(tuple) ?? []),
-  ]);
+  const needed = new Set([POWER_LEVELS]);
+  for (const event of full.values()) {
+    await pool.turns.next();
+    for (const tuple of authorisingTuples(version, event)) needed.add(tuple);
+  }
+  const unconflicted = await common.at(needed);
+  await pool.load([...[...full.values()].flatMap((event) => pool.authEventIds(event)), ...unconflicted.values()]);
 
   // 1. Power events, with what of their auth chains is in the full conflicted set, in reverse topological power ordering.
-  const power = sortByPower(version, withConflictedChains(full, pool), pool);
+  const power = await sortByPower(version, withConflictedChains(full, pool), pool);
   // 2. Iterative auth checks on these, from the unconflicted state; from nothing in v2.1.
   const state = new Map(revised ? [] : unconflicted);
-  applyAllowed(version, power, state, pool);
+  await applyAllowed(version, power, state, pool);
   // 3. All remaining events, in the mainline ordering of the power levels so far.
   const chosen = new Set(power.map((event) => event.event_id));
   const remaining = [...full.values()].filter((event) => !chosen.has(event.event_id));
   const sorted = await sortByMainline(remaining, state.get(POWER_LEVELS), pool);
   // 4. Iterative auth checks on these.
-  applyAllowed(version, sorted, state, pool);
+  await applyAllowed(version, sorted, state, pool);
   // 5. The unconflicted state holds in any case.
-  for (const [tuple, id] of unconflicted) state.set(tuple, id);
+  for (const tuple of (await common.at(state.keys())).keys()) state.delete(tuple);
   return state;
 }
 
-/** The events that take part in one resolution: each is loaded once, in batches. */
+/** Loads each event once, as far as that is worth remembering. */
+function remembering(load: FetchEvents): FetchEvents {
+  const loaded = new Map<EventId, AuthEvent>();
+  return async (ids) => {
+    const found = new Map<EventId, AuthEvent>();
+    const unknown: EventId[] = [];
+    for (const id of ids) {
+      const event = loaded.get(id);
+      if (event === undefined) unknown.push(id);
+      else found.set(id, event);
+    }
+    if (unknown.length === 0) return found;
+    for (const [id, event] of await load(unknown)) {
+      found.set(id, event);
+      if (loaded.size < MAX_REMEMBERED) loaded.set(id, event);
+    }
+    return found;
+  };
+}
+
+/** The events that take part in one resolution, loaded in batches. */
 class EventPool {
+  /** Counts all steps that are made with its events. */
+  readonly turns = new Turns();
   readonly #version: RoomVersion;
   readonly #fetch: FetchEvents;
   readonly #events = new Map<EventId, AuthEvent | undefined>();
@@ -106,21 +165,16 @@ class EventPool {
 
 interface Separated {
   readonly unconflicted: StateMap<EventId>;
-  readonly conflicted: ReadonlySet<EventId>;
+  /** The states without it. */
+  readonly sides: readonly StateMap<EventId>[];
 }
 
 /** A key conflicts unless all states have the same event for it. */
 function separate(sets: readonly StateMap<EventId>[]): Separated {
   const unconflicted = new Map<StateTuple, EventId>();
-  const conflicted = new Set<EventId>();
-  const [first] = sets;
-  for (const set of sets) {
-    for (const [tuple, id] of set) {
-      if (sets.some((other) => other.get(tuple) !== id)) conflicted.add(id);
-      else if (set === first) unconflicted.set(tuple, id);
-    }
-  }
-  return { unconflicted, conflicted };
+  const [first = new Map<StateTuple, EventId>()] = sets;
+  for (const [tuple, id] of first) if (sets.every((other) => other.get(tuple) === id)) unconflicted.set(tuple, id);
+  return { unconflicted, sides: sets.map((set) => new Map([...set].filter(([tuple]) => !unconflicted.has(tuple)))) };
 }
 
 /** "Power events": those that might take away someone's ability to do something. */
@@ -154,9 +208,10 @@ interface Ranked {
 }
 
 /** "Reverse topological power ordering", by Kahn's algorithm over a heap of the events that nothing holds back. */
-function sortByPower(version: RoomVersion, events: readonly RoomEvent[], pool: EventPool): readonly RoomEvent[] {
+async function sortByPower(version: RoomVersion, events: readonly RoomEvent[], pool: EventPool): Promise<readonly RoomEvent[]> {
   const ranked = new Map<EventId, Ranked>();
   for (const event of events) {
+    await pool.turns.next();
     ranked.set(event.event_id, { event, level: senderLevel(version, event, pool), open: 0, children: [] });
   }
   for (const entry of ranked.values()) {
@@ -171,6 +226,7 @@ function sortByPower(version: RoomVersion, events: readonly RoomEvent[], pool: E
   for (const entry of ranked.values()) if (entry.open === 0) ready.push(entry);
   const sorted: RoomEvent[] = [];
   for (let next = ready.pop(); next !== undefined; next = ready.pop()) {
+    await pool.turns.next();
     sorted.push(next.event);
     for (const child of next.children) if (--child.open === 0) ready.push(child);
   }
@@ -190,13 +246,14 @@ function isEarlier(a: RoomEvent, b: RoomEvent): boolean {
 }
 
 /** "Iterative auth checks": applies each event that the rules allow to the state. */
-function applyAllowed(
+async function applyAllowed(
   version: RoomVersion,
   events: readonly RoomEvent[],
   state: Map<StateTuple, EventId>,
   pool: EventPool,
-): void {
+): Promise<void> {
   for (const event of events) {
+    await pool.turns.next();
     if (event.state_key === undefined || pool.get(event.event_id)?.rejected) continue;
     const authState = new Map<StateTuple, RoomEvent>();
     for (const { event: auth, rejected } of pool.authEvents(event)) {
@@ -226,6 +283,7 @@ async function sortByMainline(
   }
   const keyed: { readonly event: RoomEvent; readonly position: number }[] = [];
   for (const event of events) {
+    await pool.turns.next();
     const passed: EventId[] = [];
     let id = pool.authEvent(event, "m.room.power_levels")?.event_id;
     while (id !== undefined && !positions.has(id)) {

@@ -11,7 +11,7 @@ import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { inOrder } from "./event-order.js";
 import { RoomChange } from "./persist.js";
-import { allowedByAuthEvents, asCounted, asEvent, authorisers, difference, type Known, namedChanges, resolveStates } from "./received.js";
+import { allowedByAuthEvents, asCounted, asEvent, authorisers, difference, inTurns, type Known, namedChanges, resolveStates } from "./received.js";
 import { type Extremity, loadCounting, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, eventAt, foldChain, isSameSnapshot, type SnapshotChain, snapshotOf } from "./snapshot-chain.js";
@@ -100,7 +100,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     let result = met.get(key);
     if (result === undefined) {
       const distinct = [...new Map(chains.map((chain) => [snapshotOf(chain), chain])).values()];
-      const changes = difference(foldChain(first), await resolveStates(memory, services, distinct.map(foldChain), judged));
+      const changes = difference(foldChain(first), await resolveStates(memory, services, await inTurns(distinct, foldChain), judged));
       result = changes.size === 0 ? first : change.snapshot(first, changes);
       met.set(key, result);
     }

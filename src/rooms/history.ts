@@ -15,7 +15,7 @@ import type { Room } from "./current-state.js";
 import type { ReadEvent } from "./event-cache.js";
 import { eventTexts } from "./event-page.js";
 import { MAX_LIMIT, type Page, type PageBounds, readPage } from "./page.js";
-import { type Direction, END, isBeyond, type Place, placeAfter, placeBefore, placeOf, START, tokenOf } from "./place.js";
+import { type Direction, END, isBeyond, type Place, placeAfter, placeBefore, placeOf, START, tokenOf, within } from "./place.js";
 import { relatedTest } from "./related-filter.js";
 import { noSuchEvent, requireEvent, requireView, type RoomView, stateAfter, visibleIn } from "./room-view.js";
 
@@ -98,7 +98,7 @@ async function gappedPage(
   const end = page.next ?? (mayGoOn ? page.reached : undefined);
   if (nearest === undefined) return { ...page, next: end, ahead: [], behind };
   const shown = page.shown.filter(({ read }) => !isBeyond(read.row, dir, nearest));
-  return { shown, next: placeAt(nearest, shown.at(-1)), reached: page.reached, ahead: [], behind: [] };
+  return { shown, next: within(from, placeAt(nearest, shown.at(-1))), reached: page.reached, ahead: [], behind: [] };
 }
 
 /** Whether a filter keeps events out. */

@@ -2,7 +2,7 @@
 import type { Membership } from "../protocol/membership.js";
 import type { ShownEvent } from "./client-event.js";
 import type { ReadEvent } from "./event-cache.js";
-import { type Direction, isBeyond, type Place, placeAfter, placeBefore } from "./place.js";
+import { type Direction, isBeyond, isLater, type Place, placeAfter, placeBefore, within } from "./place.js";
 
 /** No page has more events. */
 export const MAX_LIMIT = 1_000;
@@ -34,7 +34,7 @@ export interface PageSource {
 
 /** Reads events from a place on, until there are `limit` that pass. */
 export async function readPage({ dir, from, to, limit }: PageBounds, source: PageSource): Promise<Page> {
-  const placeBeyond = dir === "b" ? placeBefore : placeAfter;
+  const placeBeyond = (event: ReadEvent): Place => (dir === "b" ? within(from, placeBefore(event)) : placeAfter(event));
   const shown: ShownEvent[] = [];
   let at = from;
   // One more than wanted tells whether anything follows.
@@ -45,7 +45,8 @@ export async function readPage({ dir, from, to, limit }: PageBounds, source: Pag
       if (shown.length >= limit) return { shown, next: at, reached: at };
       at = placeBeyond(event);
       const membership = passing.get(event.row.nid);
-      if (membership !== undefined) shown.push({ read: event, membership });
+      if (membership === undefined || (dir === "b" && isLater(event, from))) continue;
+      shown.push({ read: event, membership });
     }
     if (events.length < size) return { shown, next: undefined, reached: at };
   }

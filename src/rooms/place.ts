@@ -10,14 +10,22 @@ export type Direction = "b" | "f";
 /** A place in the history, and in the log, as a token says it. */
 export interface Place extends HistoryKey {
   readonly position: number;
+  /** Pages that go back from here are without what arrived in the live timeline after this position. */
+  readonly upTo?: number;
 }
+
+/**
+ * Branches come in late: what arrived before a place in the log may lie deeper in the history than what arrived last. A page that goes
+ * back from there begins at the deepest of this many events.
+ */
+export const RECENT = 20;
 
 export const START: Place = { depth: 0, nid: 0, position: 0 };
 export const END: Place = { depth: Number.MAX_SAFE_INTEGER, nid: 0, position: Number.MAX_SAFE_INTEGER };
 
 /** The token of a place. */
-export function tokenOf({ depth, nid, position }: Place): string {
-  return formatToken({ kind: "history", depth, nid, position });
+export function tokenOf({ depth, nid, position, upTo }: Place): string {
+  return formatToken({ kind: "history", depth, nid, position, ...(upTo !== undefined && { upTo }) });
 }
 
 /**
@@ -28,9 +36,10 @@ export async function placeOf(reads: Reads, roomNid: number, text: string, name:
   const token = parseToken(text);
   if (token === undefined) throw invalidParam(`"${name}" is no token of this server.`);
   if (token.kind === "history") return token;
-  const [last] = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, 1);
-  if (last === undefined) return { ...START, position: token.position };
-  return { depth: last.depth, nid: last.nid + 1, position: token.position };
+  const recent = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, RECENT);
+  if (recent.length === 0) return { ...START, position: token.position };
+  const { depth, nid } = recent.reduce((a, b) => (b.depth > a.depth || (b.depth === a.depth && b.nid > a.nid) ? b : a));
+  return { depth, nid: nid + 1, position: token.position, upTo: token.position };
 }
 
 /** The place just before an event. */
@@ -41,6 +50,16 @@ export function placeBefore({ row }: ReadEvent): Place {
 /** The place just after an event. */
 export function placeAfter({ row }: ReadEvent): Place {
   return { depth: row.depth, nid: row.nid + 1, position: row.position };
+}
+
+/** The place from which a page goes on that began at another one. */
+export function within(from: Place, at: Place): Place {
+  return from.upTo === undefined ? at : { ...at, upTo: from.upTo };
+}
+
+/** Whether an event arrived after all that pages from a place show. */
+export function isLater({ row }: ReadEvent, { upTo }: Place): boolean {
+  return upTo !== undefined && row.ordinal !== null && row.position > upTo;
 }
 
 /** Whether an event lies on the other side of the place where reading stops. */

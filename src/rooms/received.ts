@@ -7,12 +7,15 @@ import { createEventIdOfRoom, type EventId, parseUserId, type ServerName, server
 import { singledOut } from "../protocol/push-evaluation.js";
 import { powerLevels } from "../protocol/power-levels.js";
 import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-map.js";
+import type { FetchEvents } from "../protocol/auth-chains.js";
 import { resolve } from "../protocol/state-resolution.js";
+import { type CommonState, resolveConflict } from "../protocol/state-resolution-v2.js";
+import { Turns } from "../protocol/turns.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
-import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
+import { eventIds, eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong, missingBehind } from "../storage/gaps.js";
-import { beginPartialState, endPartialState } from "../storage/partial-state.js";
+import { beginPartialState, endPartialState, knownState } from "../storage/partial-state.js";
 import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
@@ -29,6 +32,11 @@ const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
 /** What the power levels of a room are known by, which push rules ask for. */
 const COUNTED_STATE = [CREATE, POWER_LEVELS];
+
+/** Events that are read at once while states are resolved. */
+const READ_AT_ONCE = 200;
+/** Changes of a state that are named at once. */
+const NAMED_AT_ONCE = 500;
 
 const OUTCOME_FLAGS = {
   live: 0,
@@ -190,10 +198,10 @@ export async function persistReceived(
     const before = branches.met(chains);
     if (before !== undefined) return before;
     const distinct = [...new Map(chains.map((chain) => [snapshotOf(chain), chain])).values()];
-    const states = distinct.map(foldChain);
+    const states = await inTurns(distinct, foldChain);
     const resolved = await resolveStates(memory, services, states, inBatch);
     // Most often one of the branches has seen all that counts: then no other snapshot is needed.
-    const differences = states.map((state) => difference(state, resolved));
+    const differences = await inTurns(states, (state) => difference(state, resolved));
     const least = differences.reduce((best, changes, index) => (changes.size < (differences[best]?.size ?? 0) ? index : best), 0);
     const [nearest = first, changes = new Map<number, number>()] = [distinct[least], differences[least]];
     const result = changes.size === 0 ? nearest : change.snapshot(nearest, changes);
@@ -277,7 +285,9 @@ export async function persistReceived(
   };
   const outcomes = new Map<EventId, Outcome>();
   const isPartial = memory.partial || fresh.some(({ partial }) => partial !== undefined);
+  const turns = new Turns();
   for (const { event, as, entry, beside, partial, passOn, unjudged } of fresh) {
+    await turns.next();
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
@@ -401,7 +411,8 @@ export function difference(from: ReadonlyMap<number, number>, to: ReadonlyMap<nu
 
 /**
  * The resolution of states, by numbers. It may hold events that none of the states has: what their auth chains differ in,
- * or what lies between conflicting events, takes part as well.
+ * or what lies between conflicting events, takes part as well. Of what the states have in common only that is read which the
+ * resolution asks for.
  */
 export async function resolveStates(
   memory: RoomMemory,
@@ -409,27 +420,23 @@ export async function resolveStates(
   states: readonly ReadonlyMap<number, number>[],
   inBatch: ReadonlyMap<number, Known>,
 ): Promise<Map<number, number>> {
-  const tupleNames = await interning.tupleNames(states.flatMap((state) => [...state.keys()]));
-  const nids = [...new Set(states.flatMap((state) => [...state.values()]))];
-  const rows = await eventsByNid(database, nids.filter((nid) => !inBatch.has(nid)));
-  const ids = new Map<number, EventId>();
   const numbers = new Map<EventId, number>();
-  for (const nid of nids) {
-    const id = inBatch.get(nid)?.event.event_id ?? rows.get(nid)?.event_id;
-    if (id === undefined) throw new Error(`state of room ${memory.roomId} names the unknown event ${nid}`);
-    ids.set(nid, id);
-    numbers.set(id, nid);
-  }
-  const sets = states.map((state) => {
-    const named = new Map<StateTuple, EventId>();
-    for (const [tuple, nid] of state) {
-      const [name, id] = [tupleNames.get(tuple), ids.get(nid)];
-      if (name !== undefined && id !== undefined) named.set(name, id);
+  /** Ids of events that states hold, by number. */
+  const idsOf = async (nids: Iterable<number>): Promise<Map<number, EventId>> => {
+    const ids = new Map<number, EventId>();
+    const stored: number[] = [];
+    for (const nid of nids) {
+      const own = inBatch.get(nid)?.event.event_id;
+      if (own === undefined) stored.push(nid);
+      else ids.set(nid, own);
     }
-    return named;
-  });
+    for (const [nid, id] of await eventIds(database, stored)) ids.set(nid, id);
+    for (const [nid, id] of ids) numbers.set(id, nid);
+    for (const nid of stored) if (!ids.has(nid)) throw new Error(`state of room ${memory.roomId} names the unknown event ${nid}`);
+    return ids;
+  };
   const batch = new Map([...inBatch.values()].map((known) => [known.event.event_id, known]));
-  const resolved = await resolve(memory.version, sets, async (wanted) => {
+  const fetch: FetchEvents = async (wanted) => {
     const found = new Map<EventId, { readonly event: RoomEvent; readonly rejected: boolean }>();
     const unknown: EventId[] = [];
     for (const id of wanted) {
@@ -441,14 +448,37 @@ export async function resolveStates(
       numbers.set(id, own.nid);
       found.set(id, { event: own.event, rejected: (own.flags & FLAGS.rejected) !== 0 });
     }
-    for (const row of (await eventsById(database, unknown)).values()) {
-      numbers.set(row.event_id, row.nid);
-      found.set(row.event_id, { event: asEvent(memory, row), rejected: (row.flags & FLAGS.rejected) !== 0 });
+    // Read in pieces: others have their turn between them.
+    for (let start = 0; start < unknown.length; start += READ_AT_ONCE) {
+      for (const row of (await eventsById(database, unknown.slice(start, start + READ_AT_ONCE))).values()) {
+        numbers.set(row.event_id, row.nid);
+        found.set(row.event_id, { event: asEvent(memory, row), rejected: (row.flags & FLAGS.rejected) !== 0 });
+      }
     }
     return found;
-  });
+  };
+  const named = async (parts: readonly ReadonlyMap<number, number>[]): Promise<Map<StateTuple, EventId>[]> => {
+    const [names, ids] = await Promise.all([
+      interning.tupleNames(new Set(parts.flatMap((part) => [...part.keys()]))),
+      idsOf(new Set(parts.flatMap((part) => [...part.values()]))),
+    ]);
+    return parts.map((part) => {
+      const result = new Map<StateTuple, EventId>();
+      for (const [tuple, nid] of part) {
+        const [name, id] = [names.get(tuple), ids.get(nid)];
+        if (name !== undefined && id !== undefined) result.set(name, id);
+      }
+      return result;
+    });
+  };
+
+  const [first = new Map<number, number>(), ...others] = states;
+  // Version 1 looks at whole states.
+  const isWhole = memory.version.stateResolution === "v1";
+  const result = new Map(isWhole ? [] : [...first].filter(([tuple, nid]) => others.every((other) => other.get(tuple) === nid)));
+  const sides = await named(await inTurns(states, (state) => new Map([...state].filter(([tuple]) => !result.has(tuple)))));
+  const resolved = isWhole ? await resolve(memory.version, sides, fetch) : await resolveConflict(memory.version, sides, commonState(result), fetch);
   const tupleNids = await interning.tuples(resolved.keys());
-  const result = new Map<number, number>();
   for (const [tuple, id] of resolved) {
     const [tupleNid, nid] = [tupleNids.get(tuple), numbers.get(id)];
     // To leave it out would be another state than the one that other servers have.
@@ -456,6 +486,26 @@ export async function resolveStates(
     result.set(tupleNid, nid);
   }
   return result;
+
+  function commonState(common: ReadonlyMap<number, number>): CommonState {
+    const nids = new Set(common.values());
+    return {
+      has: (id) => nids.has(numbers.get(id) ?? 0),
+      async at(tuples) {
+        const wanted = new Map<number, number>();
+        for (const tuple of (await interning.findTuples([...tuples])).values()) {
+          const nid = common.get(tuple);
+          if (nid !== undefined) wanted.set(tuple, nid);
+        }
+        const [found = new Map<StateTuple, EventId>()] = await named([wanted]);
+        return found;
+      },
+      async *pieces() {
+        const all = [...nids];
+        for (let start = 0; start < all.length; start += READ_AT_ONCE) yield [...(await idsOf(all.slice(start, start + READ_AT_ONCE))).values()];
+      },
+    };
+  }
 }
 
 /**
@@ -470,7 +520,7 @@ async function givenStates(
   const given = new Map<EventId, Map<number, number> | undefined>();
   const states = received.flatMap(({ event, stateBefore }) => (stateBefore === undefined ? [] : [{ event, stateBefore }]));
   if (states.length === 0) return given;
-  const events = await eventsById(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
+  const events = await knownState(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
   const tuples = await interning.tuples(states.flatMap(({ stateBefore }) => [...stateBefore.keys()]));
   for (const { event, stateBefore } of states) {
     let state: Map<number, number> | undefined = new Map();
@@ -495,16 +545,23 @@ export async function namedChanges(
   inBatch: ReadonlyMap<number, Known>,
 ): Promise<StateChangeRow[]> {
   const before = foldChain(memory.chain);
-  const names = await interning.tupleNames(changes.keys());
-  const rows = await eventsByNid(database, [...changes.values()].filter((nid) => nid !== 0 && !inBatch.has(nid)));
-  return [...changes].map(([tupleNid, nid]) => {
-    const name = names.get(tupleNid);
-    if (name === undefined) throw new Error("a state key has no name");
-    const [type, state_key] = splitStateTuple(name);
-    const row = rows.get(nid);
-    const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
-    return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
-  });
+  const all = [...changes];
+  const named: StateChangeRow[] = [];
+  // There may be many of them: in between others have their turn.
+  for (let start = 0; start < all.length; start += NAMED_AT_ONCE) {
+    const some = all.slice(start, start + NAMED_AT_ONCE);
+    const names = await interning.tupleNames(some.map(([tupleNid]) => tupleNid));
+    const rows = await eventsByNid(database, some.map(([, nid]) => nid).filter((nid) => nid !== 0 && !inBatch.has(nid)));
+    for (const [tupleNid, nid] of some) {
+      const name = names.get(tupleNid);
+      if (name === undefined) throw new Error("a state key has no name");
+      const [type, state_key] = splitStateTuple(name);
+      const row = rows.get(nid);
+      const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
+      named.push({ tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) });
+    }
+  }
+  return named;
 }
 
 /**
@@ -587,5 +644,15 @@ async function inOrder<Item, Result>(
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const item of items) results.push(await each(item));
+  return results;
+}
+
+/** What takes milliseconds for each item, where a room is large: between them others have their turn. */
+export async function inTurns<Item, Result>(items: readonly Item[], each: (item: Item) => Result): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const item of items) {
+    results.push(each(item));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   return results;
 }

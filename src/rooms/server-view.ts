@@ -8,7 +8,7 @@ import { aclAllows, compileServerAcl } from "../protocol/server-acl.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { authChain } from "../storage/auth-chains.js";
 import { membersOfServer, predecessors, previousEvents } from "../storage/event-graph.js";
-import { eventsById, eventsClosestTo } from "../storage/events.js";
+import { eventsById, eventsClosestTo, type StoredEvent } from "../storage/events.js";
 import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
 import { stateAtSnapshot } from "../storage/state.js";
 import type { Reads } from "../storage/statement.js";
@@ -44,6 +44,34 @@ export async function requireServerView(context: RoomContext, reads: Reads, serv
   const members = await membersOfServer(reads, room.nid, server);
   if (![...members.values()].includes(MEMBERSHIPS.join)) throw forbidden("Nobody of this server is in the room.");
   return { room, server, members: [...members.keys()] };
+}
+
+/**
+ * A room for a server that its access control list lets in, and those of some events of it that the server may ask about: all while it
+ * is in the room, and else those that one of its users was in the room at. Whoever was banned so hears of the way to the ban, which it
+ * needs to take the ban for one; of what came later it sees not even the shape. Throws M_NOT_FOUND, M_FORBIDDEN.
+ */
+async function requireViewOf(
+  context: RoomContext,
+  reads: Reads,
+  server: ServerName,
+  roomId: RoomId,
+  ids: readonly EventId[],
+): Promise<{ readonly view: ServerView; readonly rows: ReadonlyMap<EventId, StoredEvent> }> {
+  const room = await requireRoom(reads, roomId);
+  await requireAllowedServer(context, reads, room, server);
+  const members = await membersOfServer(reads, room.nid, server);
+  const view = { room, server, members: [...members.keys()] };
+  const rows = new Map([...(await eventsById(reads, ids))].filter(([, row]) => row.room_nid === room.nid).map(([, row]) => [row.event_id, row]));
+  if ([...members.values()].includes(MEMBERSHIPS.join)) return { view, rows };
+  const states = await stateOfSnapshots(reads, [...new Set([...rows.values()].flatMap(({ state_before }) => state_before ?? []))], view.members);
+  const memberEvents = await context.events.get(reads, [...states.values()].flatMap((state) => [...state.values()]));
+  const wasThere = ({ state_before }: StoredEvent): boolean =>
+    state_before !== null &&
+    [...(states.get(state_before)?.values() ?? [])].some((nid) => membershipIn(memberEvents.get(nid)?.event.content ?? {}) === "join");
+  const known = new Map([...rows].filter(([, row]) => wasThere(row)));
+  if (known.size === 0) throw forbidden("Nobody of this server is in the room.");
+  return { view, rows: known };
 }
 
 /** The texts of events for a server: those that it may not see in their redacted form. */
@@ -100,20 +128,12 @@ export async function eventForServer(context: RoomContext, server: ServerName, e
     if (row === undefined || (row.flags & (FLAGS.rejected | FLAGS.outlier | FLAGS.purged)) !== 0) {
       throw notFound("This server does not have this event.");
     }
-    const view = await requireServerView(context, reads, server, row.room_id);
+    const { view, rows } = await requireViewOf(context, reads, server, row.room_id, [eventId]);
+    if (!rows.has(eventId)) throw notFound("This server does not have this event.");
     const [text] = await shown(context, reads, view, [context.events.add(row)]);
     if (text === undefined) throw notFound("This server does not have this event.");
     return text;
   });
-}
-
-/** An event of the room whose state is known. Throws M_NOT_FOUND. */
-async function requireEvent(reads: Reads, { room }: ServerView, eventId: EventId) {
-  const row = (await eventsById(reads, [eventId])).get(eventId);
-  if (row === undefined || row.room_nid !== room.nid || (row.flags & FLAGS.outlier) !== 0) {
-    throw notFound("This server does not have this event, or does not know the state before it.");
-  }
-  return row;
 }
 
 export interface StateForServer {
@@ -124,8 +144,9 @@ export interface StateForServer {
 /** The state before an event and all that authorises it. Throws M_NOT_FOUND, M_FORBIDDEN. */
 export async function stateForServer(context: RoomContext, server: ServerName, roomId: RoomId, eventId: EventId): Promise<StateForServer> {
   return await context.database.snapshot(async (reads) => {
-    const view = await requireServerView(context, reads, server, roomId);
-    const row = await requireEvent(reads, view, eventId);
+    const { view, rows } = await requireViewOf(context, reads, server, roomId, [eventId]);
+    const row = rows.get(eventId);
+    if (row === undefined || (row.flags & FLAGS.outlier) !== 0) throw notFound("This server does not have this event, or does not know the state before it.");
     if (view.room.whole_since === null) {
       throw new MatrixError(403, "M_UNABLE_DUE_TO_PARTIAL_STATE", "This server does not know the whole state of the room yet.");
     }
@@ -151,12 +172,11 @@ export async function stateWithAuthChain(
 /** All that authorises an event: texts. Throws M_NOT_FOUND, M_FORBIDDEN. */
 export async function authChainForServer(context: RoomContext, server: ServerName, roomId: RoomId, eventId: EventId): Promise<string[]> {
   return await context.database.snapshot(async (reads) => {
-    const view = await requireServerView(context, reads, server, roomId);
-    const create = createEventIdOfRoom(roomId);
-    const rows = await eventsById(reads, [eventId, create]);
+    const { view, rows } = await requireViewOf(context, reads, server, roomId, [eventId]);
     const row = rows.get(eventId);
-    if (row === undefined || row.room_nid !== view.room.nid) throw notFound("This server does not have this event.");
-    const implied = view.room.rules.hashedRoomIds && create !== eventId ? (rows.get(create)?.nid ?? []) : [];
+    if (row === undefined) throw notFound("This server does not have this event.");
+    const create = createEventIdOfRoom(roomId);
+    const implied = view.room.rules.hashedRoomIds && create !== eventId ? ((await eventsById(reads, [create])).get(create)?.nid ?? []) : [];
     const chain = await context.events.get(reads, await authChain(reads, row.auth_nids.concat(implied)));
     return [...chain.values()].map(({ event }) => event.json);
   });
@@ -171,9 +191,8 @@ export async function backfillForServer(
   limit: number,
 ): Promise<string[]> {
   return await context.database.snapshot(async (reads) => {
-    const view = await requireServerView(context, reads, server, roomId);
-    const known = [...(await eventsById(reads, from)).values()].filter(({ room_nid }) => room_nid === view.room.nid);
-    const walk = { from: known.map(({ nid }) => nid), without: [], minDepth: 0, limit: Math.min(limit, MAX_BACKFILL) };
+    const { view, rows } = await requireViewOf(context, reads, server, roomId, from);
+    const walk = { from: [...rows.values()].map(({ nid }) => nid), without: [], minDepth: 0, limit: Math.min(limit, MAX_BACKFILL) };
     return await walked(context, reads, view, walk, (a, b) => b.row.depth - a.row.depth || b.row.nid - a.row.nid);
   });
 }
@@ -193,15 +212,11 @@ export async function missingForServer(
   { limit = 10, min_depth = 0, earliest_events, latest_events }: MissingEventsRequest,
 ): Promise<string[]> {
   return await context.database.snapshot(async (reads) => {
-    const view = await requireServerView(context, reads, server, roomId);
-    const rows = await eventsById(reads, [...earliest_events, ...latest_events]);
-    const numbers = (ids: readonly EventId[]): number[] =>
-      ids.flatMap((id) => {
-        const row = rows.get(id);
-        return row?.room_nid === view.room.nid ? [row.nid] : [];
-      });
-    const without = [...numbers(earliest_events), ...numbers(latest_events)];
-    const from = (await previousEvents(reads, numbers(latest_events))).filter((nid) => !without.includes(nid));
+    const { view, rows } = await requireViewOf(context, reads, server, roomId, latest_events);
+    const latest = [...rows.values()].map(({ nid }) => nid);
+    const earliest = [...(await eventsById(reads, earliest_events)).values()].filter(({ room_nid }) => room_nid === view.room.nid);
+    const without = [...earliest.map(({ nid }) => nid), ...latest];
+    const from = (await previousEvents(reads, latest)).filter((nid) => !without.includes(nid));
     const walk = { from, without, minDepth: min_depth, limit: Math.min(limit, MAX_MISSING) };
     return await walked(context, reads, view, walk, (a, b) => a.row.depth - b.row.depth || a.row.nid - b.row.nid);
   });

@@ -69,7 +69,7 @@ const OWE_EDUS: Statement = {
 };
 const NOTE_DUE: Statement = {
   name: "destinations_note_due",
-  text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name)
+  text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name) ORDER BY server_name
     ON CONFLICT (server_name) DO UPDATE SET due = true, owed_position = excluded.owed_position`,
 };
 
@@ -142,55 +142,62 @@ export async function owe(tx: Queryable, events: readonly OwedEvent[], edus: rea
 /** A server that this process is to send to now. */
 export interface ClaimedDestination {
   readonly server_name: ServerName;
+  /** Whether it failed when it was tried last, and has not been heard of since. */
+  readonly has_failed: boolean;
   readonly failures: number;
   readonly first_failure_ts: number | null;
   readonly catch_up_after: number | null;
 }
 
+// Our own claim on a server that we do not send to is left over: what was owed could not be looked up.
+const FREE = `due AND (claimed_until_ts <= $2 OR (claimed_by = $1 AND server_name <> ALL ($6::text[])) OR ${isDeadProcess("destinations.claimed_by")})`;
 const CLAIM: Statement<ClaimedDestination> = {
   name: "destinations_claim", // destinations_due
-  text: `UPDATE destinations SET claimed_by = $1, claimed_until_ts = $3
-    WHERE server_name IN (SELECT server_name FROM destinations
-      WHERE due AND retry_ts <= $2 AND (claimed_until_ts <= $2 OR ${isDeadProcess("destinations.claimed_by")})
-      ORDER BY retry_ts LIMIT $4 FOR UPDATE SKIP LOCKED)
-    RETURNING server_name, failures, first_failure_ts, catch_up_after`,
+  text: `WITH sound AS (SELECT server_name FROM destinations WHERE ${FREE} AND retry_ts = 0 LIMIT $4 FOR UPDATE SKIP LOCKED),
+    failed AS (SELECT server_name FROM destinations WHERE ${FREE} AND retry_ts > 0 AND retry_ts <= $2
+      ORDER BY retry_ts LIMIT $5 FOR UPDATE SKIP LOCKED)
+    UPDATE destinations SET claimed_by = $1, claimed_until_ts = $3
+    WHERE server_name IN (SELECT server_name FROM sound UNION ALL SELECT server_name FROM failed)
+    RETURNING server_name, retry_ts > 0 AS has_failed, failures, first_failure_ts, catch_up_after`,
 };
-const NEXT_EVENTS: Statement<{ position: number; event_nid: number }> = {
-  name: "destinations_next_events", // owed_events_pkey
-  text: "SELECT position, event_nid FROM owed_events WHERE destination = $1 ORDER BY position, event_nid LIMIT $2",
+const NEXT_EVENTS: Statement<{ destination: ServerName; owed_position: number; position: number | null; event_nid: number | null }> = {
+  name: "destinations_next_events", // destinations_pkey, owed_events_pkey
+  text: `SELECT d.server_name AS destination, d.owed_position, owed.position, owed.event_nid FROM unnest($1::text[]) AS given (name)
+    JOIN destinations d ON d.server_name = given.name
+    LEFT JOIN LATERAL (SELECT position, event_nid FROM owed_events WHERE destination = given.name ORDER BY position, event_nid LIMIT $2) owed ON true
+    ORDER BY d.server_name, owed.position, owed.event_nid`,
 };
-const NEXT_EDUS: Statement<Omit<OwedEdu, "destination">> = {
+const NEXT_EDUS: Statement<OwedEdu> = {
   name: "destinations_next_edus", // owed_edus_position
-  text: "SELECT edu_type, key, position, origin, content FROM owed_edus WHERE destination = $1 ORDER BY position LIMIT $2",
+  text: `SELECT owed.* FROM unnest($1::text[]) AS given (name)
+    CROSS JOIN LATERAL (SELECT destination, edu_type, key, position, origin, content FROM owed_edus WHERE destination = given.name ORDER BY position LIMIT $2) owed
+    ORDER BY owed.destination, owed.position`,
 };
-const OWED_POSITION: Statement<{ owed_position: number }> = {
-  name: "destinations_owed_position",
-  text: "SELECT owed_position FROM destinations WHERE server_name = $1",
-};
-const SENT_EVENTS: Statement = {
-  name: "destinations_sent_events",
-  text: "DELETE FROM owed_events WHERE destination = $1 AND (position, event_nid) <= ($2, $3)",
-};
-const SENT_EDUS: Statement = {
-  name: "destinations_sent_edus",
-  // What was replaced meanwhile is owed still.
-  text: `DELETE FROM owed_edus USING unnest($2::text[], $3::text[], $4::bigint[]) AS sent (edu_type, key, position)
-    WHERE destination = $1 AND owed_edus.edu_type = sent.edu_type AND owed_edus.key = sent.key AND owed_edus.position = sent.position`,
-};
-const SUCCEEDED: Statement = {
-  name: "destinations_succeeded",
-  text: `UPDATE destinations SET failures = 0, first_failure_ts = NULL, retry_ts = 0, claimed_until_ts = $2
-    WHERE server_name = $1`,
+const SENT: Statement = {
+  name: "destinations_sent", // owed_events_pkey, owed_edus_pkey, destinations_pkey
+  // Rows are locked in the order of names, as they are where something comes to be owed. What was replaced meanwhile is owed still.
+  text: `WITH events AS (DELETE FROM owed_events o USING unnest($3::text[], $4::bigint[], $5::bigint[]) AS sent (server, position, event_nid)
+      WHERE o.destination = sent.server AND (o.position, o.event_nid) <= (sent.position, sent.event_nid)),
+    edus AS (DELETE FROM owed_edus o USING unnest($6::text[], $7::text[], $8::text[], $9::bigint[]) AS sent (server, edu_type, key, position)
+      WHERE o.destination = sent.server AND o.edu_type = sent.edu_type AND o.key = sent.key AND o.position = sent.position),
+    held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
+    UPDATE destinations SET failures = 0, first_failure_ts = NULL, retry_ts = 0, claimed_until_ts = $2
+    WHERE server_name IN (SELECT server_name FROM held)`,
 };
 const RELEASE: Statement = {
-  name: "destinations_release",
+  name: "destinations_release", // destinations_pkey
   // What came to be owed since it was looked at keeps it due.
-  text: `UPDATE destinations SET claimed_by = NULL, claimed_until_ts = 0, due = due AND owed_position <> $2 WHERE server_name = $1`,
+  text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
+    UPDATE destinations d SET claimed_by = NULL, claimed_until_ts = 0, due = d.due AND d.owed_position <> given.position
+    FROM unnest($1::text[], $2::bigint[]) AS given (name, position) JOIN held ON held.server_name = given.name
+    WHERE d.server_name = given.name`,
 };
 const FAILED: Statement = {
   name: "destinations_failed",
-  text: `UPDATE destinations SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = $3,
-      claimed_by = NULL, claimed_until_ts = 0 WHERE server_name = $1`,
+  text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
+    UPDATE destinations d SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = given.retry,
+      claimed_by = NULL, claimed_until_ts = 0
+    FROM unnest($1::text[], $3::bigint[]) AS given (name, retry) JOIN held ON held.server_name = given.name WHERE d.server_name = given.name`,
 };
 const SUSPEND: Statement = {
   name: "destinations_suspend",
@@ -223,53 +230,77 @@ const FAILING: Statement<{ server_name: ServerName }> = {
   text: "SELECT server_name FROM destinations WHERE due AND retry_ts > $1",
 };
 
-/** Takes servers to send to, for `holdMs` milliseconds, those that wait longest first. */
+/** Takes servers to send to, for `holdMs` milliseconds; of those that failed those that wait longest first. */
 export async function claimDestinations(
   database: Database,
   process: number,
   now: number,
   holdMs: number,
-  limit: number,
+  limits: { readonly sound: number; readonly failed: number },
+  /** Servers that this process sends to. */
+  sending: readonly ServerName[],
 ): Promise<ClaimedDestination[]> {
-  return await database.write(CLAIM, [process, now, now + holdMs, limit]);
+  return await database.execute(CLAIM, [process, now, now + holdMs, limits.sound, limits.failed, sending]);
 }
 
 /** What a server is to get next, the oldest first, and the position up to which that is known. */
-export async function nextOwed(database: Database, server: ServerName, limits: { readonly events: number; readonly edus: number }) {
-  const [head] = await database.read(OWED_POSITION, [server]);
-  return {
-    owedPosition: head?.owed_position ?? 0,
-    events: await database.read(NEXT_EVENTS, [server, limits.events]),
-    edus: await database.read(NEXT_EDUS, [server, limits.edus]),
-  };
+export interface Owed {
+  readonly owedPosition: number;
+  readonly events: readonly Omit<OwedEvent, "destination">[];
+  readonly edus: readonly OwedEdu[];
 }
 
-/** Notes that a server has got these; it is held for `holdMs` more. */
+/** What each of some servers is to get next; who is not known is left out. */
+export async function nextOwed(
+  reads: Reads,
+  servers: readonly ServerName[],
+  limits: { readonly events: number; readonly edus: number },
+): Promise<Map<ServerName, Owed>> {
+  const next = new Map<ServerName, { owedPosition: number; events: Omit<OwedEvent, "destination">[]; edus: OwedEdu[] }>();
+  for (const { destination, owed_position, position, event_nid } of await reads.read(NEXT_EVENTS, [servers, limits.events])) {
+    const owed = next.get(destination) ?? { owedPosition: owed_position, events: [], edus: [] };
+    next.set(destination, owed);
+    if (position !== null && event_nid !== null) owed.events.push({ position, event_nid });
+  }
+  for (const edu of await reads.read(NEXT_EDUS, [servers, limits.edus])) next.get(edu.destination)?.edus.push(edu);
+  return next;
+}
+
+/** Notes that servers have got these, the oldest that each was owed; they are held until a time. */
 export async function noteSent(
   database: Database,
-  server: ServerName,
-  sent: Pick<Awaited<ReturnType<typeof nextOwed>>, "events" | "edus">,
+  sent: readonly { readonly server: ServerName; readonly owed: Pick<Owed, "events" | "edus"> }[],
   until: number,
 ): Promise<void> {
-  const last = sent.events.at(-1);
-  await database.transaction(async (tx) => {
-    if (last !== undefined) await tx.query(SENT_EVENTS, [server, last.position, last.event_nid]);
-    if (sent.edus.length > 0) {
-      const { edus } = sent;
-      await tx.query(SENT_EDUS, [server, edus.map((edu) => edu.edu_type), edus.map(({ key }) => key), edus.map(({ position }) => position)]);
-    }
-    await tx.query(SUCCEEDED, [server, until]);
+  const events = sent.flatMap(({ server, owed }) => {
+    const last = owed.events.at(-1);
+    return last === undefined ? [] : [{ server, ...last }];
   });
+  const edus = sent.flatMap(({ server, owed }) => owed.edus.map((edu) => ({ ...edu, server })));
+  await database.execute(SENT, [
+    sent.map(({ server }) => server),
+    until,
+    events.map(({ server }) => server),
+    events.map(({ position }) => position),
+    events.map(({ event_nid }) => event_nid),
+    edus.map(({ server }) => server),
+    edus.map(({ edu_type }) => edu_type),
+    edus.map(({ key }) => key),
+    edus.map(({ position }) => position),
+  ]);
 }
 
-/** Lets go of a server to which nothing more was owed as of `owedPosition`. */
-export async function releaseDestination(database: Database, server: ServerName, owedPosition: number): Promise<void> {
-  await database.write(RELEASE, [server, owedPosition]);
+/** Lets go of servers to which nothing more was owed as of `owedPosition`. */
+export async function releaseDestinations(
+  database: Database,
+  released: readonly { readonly server: ServerName; readonly owedPosition: number }[],
+): Promise<void> {
+  await database.execute(RELEASE, [released.map(({ server }) => server), released.map(({ owedPosition }) => owedPosition)]);
 }
 
-/** Notes a failure and when to try again. */
-export async function noteFailed(database: Database, server: ServerName, now: number, retry: number): Promise<void> {
-  await database.write(FAILED, [server, now, retry]);
+/** Notes that servers failed, and when to try again; they are let go of. */
+export async function noteFailed(database: Database, failed: readonly { readonly server: ServerName; readonly retry: number }[], now: number): Promise<void> {
+  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry)]);
 }
 
 /** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */

@@ -62,7 +62,7 @@ export async function stageEvents(
   due: number,
 ): Promise<void> {
   const column = <Key extends keyof Omit<StagedEvent, "origin">>(key: Key) => events.map((event) => event[key]);
-  await database.write(STAGE, [column("room_id"), column("event_id"), origin, column("json"), now, due]);
+  await database.execute(STAGE, [column("room_id"), column("event_id"), origin, column("json"), now, due]);
 }
 
 /**
@@ -84,7 +84,7 @@ export async function removeStagedEvents(
   events: readonly { readonly room_id: RoomId; readonly event_id: EventId }[],
 ): Promise<void> {
   if (events.length === 0) return;
-  await database.write(REMOVE, [events.map(({ room_id }) => room_id), events.map(({ event_id }) => event_id)]);
+  await database.execute(REMOVE, [events.map(({ room_id }) => room_id), events.map(({ event_id }) => event_id)]);
 }
 
 /** What a transaction was answered; undefined if it was not. */
@@ -106,7 +106,7 @@ export async function noteAnsweredTransaction(
   answer: string,
   now: number,
 ): Promise<void> {
-  await database.write(ANSWERED, [origin, destination, txnId, answer, now]);
+  await database.execute(ANSWERED, [origin, destination, txnId, answer, now]);
 }
 
 /** Forgets transactions and gives up events that came before a time, in milliseconds. */

@@ -55,7 +55,10 @@ export const CHANGED_ROOMS: Statement<{ room_nid: number; kinds: number[] }> = {
 export interface TimelineRow {
   readonly room_nid: number;
   readonly nid: number;
-  readonly ordinal: number;
+  /** Null for what the live timeline does not have. */
+  readonly ordinal: number | null;
+  readonly depth: number;
+  readonly position: number;
 }
 
 /**
@@ -65,13 +68,43 @@ export interface TimelineRow {
  */
 export const TIMELINES: Statement<TimelineRow> = {
   name: "sync_timelines",
-  text: `SELECT input.room_nid, found.nid, found.ordinal
+  text: `SELECT input.room_nid, found.*
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS input (room_nid, after, up_to, before)
     CROSS JOIN LATERAL (
-      SELECT nid, ordinal FROM events
+      SELECT nid, ordinal, depth, position FROM events
       WHERE events.room_nid = input.room_nid AND ordinal IS NOT NULL AND position > after AND position <= up_to
         AND ordinal < before
       ORDER BY position DESC, ordinal DESC LIMIT $5) AS found`,
+};
+
+/**
+ * $1 rooms, $2 and $3 before which depth and number, of each room; $4 how many: the ends of the rooms' histories, last event
+ * first, with what only they have (events_depth backwards).
+ */
+export const HISTORIES: Statement<TimelineRow> = {
+  name: "sync_histories",
+  text: `SELECT input.room_nid, found.*
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS input (room_nid, before_depth, before_nid)
+    CROSS JOIN LATERAL (
+      SELECT nid, ordinal, depth, position FROM events
+      WHERE events.room_nid = input.room_nid AND (depth, nid) < (before_depth, before_nid)
+      ORDER BY depth DESC, nid DESC LIMIT $4) AS found`,
+};
+
+/**
+ * $1 rooms, $2 before which ordinal, of each room; $3 how many: the deepest of the last events that arrived before, and the position
+ * of the very last (events_ordinal).
+ */
+export const DEEPEST_BEFORE: Statement<{ room_nid: number; depth: number; nid: number; last: number }> = {
+  name: "sync_deepest_before",
+  text: `SELECT input.room_nid, found.*
+    FROM unnest($1::bigint[], $2::bigint[]) AS input (room_nid, before)
+    CROSS JOIN LATERAL (
+      SELECT depth, nid, max(position) OVER () AS last FROM (
+        SELECT depth, nid, position FROM events
+        WHERE events.room_nid = input.room_nid AND ordinal IS NOT NULL AND ordinal < before
+        ORDER BY ordinal DESC LIMIT $3) AS recent
+      ORDER BY depth DESC, nid DESC LIMIT 1) AS found`,
 };
 
 export interface StateRow {

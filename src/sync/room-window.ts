@@ -4,12 +4,13 @@ import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
+import { RECENT } from "../rooms/place.js";
 import { formatToken } from "../rooms/token.js";
 import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
 import type { HistoryKey } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
-import { TIMELINES } from "../storage/sync.js";
+import { DEEPEST_BEFORE, HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";
 
 /** A room in one answer, before anything of it was read. */
 export interface RoomWindow {
@@ -33,7 +34,7 @@ export interface TimelineEvent {
 }
 
 export interface Timeline {
-  /** Oldest first. */
+  /** Oldest first: in the order of arrival, or of the history where the client knew nothing of the room. */
   readonly events: readonly TimelineEvent[];
   readonly limited: boolean;
   readonly prevBatch: string | undefined;
@@ -54,21 +55,25 @@ export interface TimelineFilter {
 
 interface Reading {
   readonly window: RoomWindow;
+  /** Read in the order of the history. */
+  readonly byHistory: boolean;
   readonly shown: TimelineEvent[];
-  before: number;
+  /** The last row that was looked at; what is read next lies before it. */
+  last: TimelineRow | undefined;
   exhausted: boolean;
   /** An event was met that follows others which the timeline does not have: nothing older is shown with it. */
   gap: boolean;
-  /** The oldest event that was looked at. */
+  /** The oldest event that could have been shown. */
   oldest: ReadEvent | undefined;
   newest: ReadEvent | undefined;
-  /** All that was looked at. */
-  readonly seen: ReadEvent[];
 }
 
 /**
  * The timelines of many windows: of each the newest `limit` events that pass the test and that the user may see. A constant
  * number of statements, unless a filter leaves so little that more has to be read.
+ *
+ * Newest are the last to arrive, but of a room that the client knows nothing of those at the end of its history: what it
+ * pages back to from there is then all that is older, and a branch that came in late stands where it belongs.
  */
 export async function readTimelines(
   services: VisibilityServices,
@@ -80,14 +85,37 @@ export async function readTimelines(
   const { limit } = wanted;
   const limitOf = ({ room_nid }: RoomWindow): number => wanted.limits?.get(room_nid) ?? limit;
   const readings = windows.map(
-    (window): Reading => ({ window, shown: [], before: EVERYTHING, exhausted: false, gap: false, oldest: undefined, newest: undefined, seen: [] }),
+    (window): Reading => ({ window, byHistory: window.after === 0, shown: [], last: undefined, exhausted: false, gap: false, oldest: undefined, newest: undefined }),
   );
   let open = readings;
   for (let round = 0, chunk = limit + 1; round < ROUNDS && open.length > 0; round++, chunk *= 2) {
     await readOlder(services, reads, reader, open, chunk, wanted);
     open = open.filter(({ window, exhausted, shown }) => !exhausted && shown.length <= limitOf(window));
   }
-  return new Map(readings.map((reading) => [reading.window.room_nid, timelineOf(reading, limitOf(reading.window))]));
+  const found = readings.map((reading) => ({ reading, ...shownOf(reading, limitOf(reading.window)) }));
+  const late = found.flatMap(({ reading: { byHistory, window }, limited, boundary }) =>
+    byHistory || !limited || boundary === undefined ? [] : [{ room: window.room_nid, before: boundary.row.ordinal }],
+  );
+  const olders = late.length === 0 ? [] : await reads.read(DEEPEST_BEFORE, [late.map(({ room }) => room), late.map(({ before }) => before), RECENT]);
+  const olderOf = new Map(olders.map((older) => [older.room_nid, older]));
+  return new Map(
+    found.map(({ reading, events, limited, boundary }) => {
+      const { byHistory, newest, window } = reading;
+      let prevBatch: string | undefined;
+      if (boundary !== undefined) {
+        const older = olderOf.get(window.room_nid);
+        const { depth, nid, position } = boundary.row;
+        // What arrived before may lie deeper, what arrived later is shown already: unless both came at once.
+        const start = older !== undefined && isDeeper(older, boundary.row) ? { depth: older.depth, nid: older.nid + 1 } : { depth, nid };
+        const upTo = byHistory ? window.upTo : older?.last === position ? position : position - 1;
+        prevBatch = formatToken({ kind: "history", ...start, position: Math.max(0, position - 1), ...(limited && { upTo }) });
+      } else if (limited && newest !== undefined) {
+        const { depth, nid, position } = newest.row;
+        prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
+      }
+      return [window.room_nid, { events, limited, prevBatch }];
+    }),
+  );
 }
 
 async function readOlder(
@@ -98,24 +126,15 @@ async function readOlder(
   chunk: number,
   { test, related }: TimelineFilter,
 ): Promise<void> {
-  const rows = await reads.read(TIMELINES, [
-    readings.map(({ window }) => window.room_nid),
-    readings.map(({ window }) => window.after),
-    readings.map(({ window }) => window.upTo),
-    readings.map(({ before }) => before),
-    chunk,
-  ]);
+  const rows = await olderRows(reads, readings, chunk);
   const events = await services.events.get(
     reads,
-    rows.map(({ nid }) => nid),
+    [...rows].flatMap(([{ window }, found]) => found.filter((row) => isOf(row, window)).map(({ nid }) => nid)),
   );
   const byRoom = new Map<number, ReadEvent[]>();
-  for (const { room_nid, nid } of rows) {
-    const read = events.get(nid);
-    if (read === undefined) continue;
-    const list = byRoom.get(room_nid);
-    if (list === undefined) byRoom.set(room_nid, [read]);
-    else list.push(read);
+  for (const [{ window }, found] of rows) {
+    const all = found.flatMap((row) => (isOf(row, window) ? (events.get(row.nid) ?? []) : []));
+    byRoom.set(window.room_nid, all);
   }
   const doubtful = readings.flatMap(({ window }) => (window.joinedThroughout ? [] : (byRoom.get(window.room_nid) ?? [])));
   const visible = doubtful.length === 0 ? undefined : await visibleEvents(services, reads, reader, doubtful);
@@ -123,12 +142,12 @@ async function readOlder(
   for (const reading of readings) {
     const all = byRoom.get(reading.window.room_nid) ?? [];
     const cut = all.findIndex(followsGap);
-    reading.seen.push(...all);
     const found = cut < 0 ? all : all.slice(0, cut + 1);
-    reading.exhausted = all.length < chunk;
-    reading.before = found.at(-1)?.row.ordinal ?? reading.before;
-    reading.newest ??= found[0];
+    const looked = rows.get(reading) ?? [];
+    reading.exhausted = looked.length < chunk;
+    reading.last = looked.at(-1) ?? reading.last;
     reading.oldest = found.at(-1) ?? reading.oldest;
+    reading.newest ??= found[0];
     for (const read of found) {
       const membership = reading.window.joinedThroughout ? membershipAt(read, reader.user_id) : visible?.get(read.row.nid);
       if (membership === undefined || isIgnored(reader, read) || isRelated?.(read) === false) continue;
@@ -137,6 +156,40 @@ async function readOlder(
     }
     if (cut >= 0) reading.gap = reading.exhausted = true;
   }
+}
+
+/** What lies before that which the readings have looked at, newest first. */
+async function olderRows(reads: Reads, readings: readonly Reading[], chunk: number): Promise<Map<Reading, TimelineRow[]>> {
+  const histories = readings.filter(({ byHistory }) => byHistory);
+  const timelines = readings.filter(({ byHistory }) => !byHistory);
+  const rows = await Promise.all([
+    histories.length === 0
+      ? []
+      : reads.read(HISTORIES, [
+          histories.map(({ window }) => window.room_nid),
+          histories.map(({ last }) => last?.depth ?? EVERYTHING),
+          histories.map(({ last }) => last?.nid ?? 0),
+          chunk,
+        ]),
+    timelines.length === 0
+      ? []
+      : reads.read(TIMELINES, [
+          timelines.map(({ window }) => window.room_nid),
+          timelines.map(({ window }) => window.after),
+          timelines.map(({ window }) => window.upTo),
+          timelines.map(({ last }) => last?.ordinal ?? EVERYTHING),
+          chunk,
+        ]),
+  ]);
+  const found = new Map(readings.map((reading): [Reading, TimelineRow[]] => [reading, []]));
+  const ofRoom = new Map([...found].map(([{ window }, list]) => [window.room_nid, list]));
+  for (const row of rows.flat()) ofRoom.get(row.room_nid)?.push(row);
+  return found;
+}
+
+/** Whether the live timeline has it, in this window: not what was fetched of older history. */
+function isOf({ ordinal, position }: TimelineRow, { upTo }: RoomWindow): boolean {
+  return ordinal !== null && position <= upTo;
 }
 
 /** Whether an event came in before some of those that it follows: between it and what is older here lies a gap, filled or not. */
@@ -151,34 +204,18 @@ function membershipAt({ event }: ReadEvent, userId: UserId | undefined): Members
     : "join";
 }
 
-function timelineOf({ window, shown, exhausted, gap, oldest, newest, seen }: Reading, limit: number): Timeline {
+/** What is shown of a reading, and the event before which it begins. */
+function shownOf(
+  { window, shown, exhausted, gap, oldest }: Reading,
+  limit: number,
+): { readonly events: readonly TimelineEvent[]; readonly limited: boolean; readonly boundary: ReadEvent | undefined } {
   const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || gap || window.isNew;
-  const [first] = events;
-  const boundary = first?.read ?? (limit === 0 || !limited ? undefined : oldest);
-  let prevBatch: string | undefined;
-  // Branches come in late: what came before the timeline may lie deeper in the history than its first event.
-  const older = seen.filter(({ row }) => (row.ordinal ?? 0) < (boundary?.row.ordinal ?? 0)).reduce<ReadEvent | undefined>(deeper, undefined);
-  if (boundary !== undefined) prevBatch = boundaryBefore(boundary, older);
-  else if (limited && newest !== undefined) {
-    const { depth, nid, position } = newest.row;
-    prevBatch = formatToken({ kind: "history", depth, nid: nid + 1, position });
-  }
-  return { events, limited, prevBatch };
+  return { events, limited, boundary: events[0]?.read ?? (limit === 0 || !limited ? undefined : oldest) };
 }
 
 function isDeeper(a: HistoryKey, b: HistoryKey): boolean {
   return a.depth > b.depth || (a.depth === b.depth && a.nid > b.nid);
-}
-
-function deeper(a: ReadEvent | undefined, b: ReadEvent): ReadEvent {
-  return a !== undefined && isDeeper(a.row, b.row) ? a : b;
-}
-
-/** The token for what is older than an event, which begins behind the deepest of that as far as it is known. */
-function boundaryBefore({ row }: ReadEvent, older: ReadEvent | undefined): string {
-  const { depth, nid } = older !== undefined && isDeeper(older.row, row) ? { depth: older.row.depth, nid: older.row.nid + 1 } : row;
-  return formatToken({ kind: "history", depth, nid, position: Math.max(0, row.position - 1) });
 }
 
 /** Tuple to event, by number. */
@@ -191,7 +228,8 @@ type State = Map<number, number>;
 export function stateAtStart(state: ReadonlyMap<number, number>, timeline: Timeline, tupleOf: TupleOf): State {
   const start: State = new Map(state);
   const seen = new Set<number>();
-  for (const { read } of timeline.events) {
+  // What replaced what is a matter of arrival, in whatever order the events are shown.
+  for (const { read } of timeline.events.toSorted((a, b) => (a.read.row.ordinal ?? 0) - (b.read.row.ordinal ?? 0))) {
     const tuple = tupleOf(read);
     if (tuple === undefined || seen.has(tuple)) continue;
     seen.add(tuple);

@@ -120,7 +120,7 @@ describe("bad names", () => {
   }
 
   it("in bodies", async function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const all: string[] = [];
     for (const operation of walked) {
       all.push(...(await Promise.all(bodiesOf(operation).map((body) => broken(operation, pathOf(operation, placesOf(operation)), body)))).flat());
@@ -130,7 +130,7 @@ describe("bad names", () => {
   });
 
   it("in paths and queries", async function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const all: string[] = [];
     for (const operation of walked) {
       const names = [...operation.paths[0].matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
@@ -147,7 +147,7 @@ describe("bad names", () => {
   });
 
   it("and texts and numbers that the database cannot have", async function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const all: string[] = [];
     for (const operation of walked) {
       const names = [...operation.paths[0].matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);

@@ -542,7 +542,7 @@ describe("sliding sync", () => {
     }
     expect(String(refused)).to.include("M_UNKNOWN_POS");
     expect(roomsIn(await ask(list()))).to.have.length(1);
-  }).timeout(20_000);
+  }).timeout(600_000);
 
   it("refuses what is malformed", async () => {
     const bad: JsonObject[] = [

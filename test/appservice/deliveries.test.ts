@@ -199,7 +199,7 @@ describe("what application services are told", () => {
 
 describe("an application service that fails at random", () => {
   it("is told all that the log has, in its order", async function () {
-    this.timeout(60_000);
+    this.timeout(600_000);
     const seed = Number(process.env["SEED"] ?? Date.now());
     const next = seeded(seed);
     await using bridge = await startAppService();

@@ -1,15 +1,20 @@
 // Measures what a server does for other servers: many small servers of this process take part in a room of the target.
+import { generateKeyPairSync, sign, verify } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import type { EventId } from "../../src/protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../../src/protocol/json.js";
 import { eventually } from "../support/eventually.js";
+import { objectAt } from "../support/json-path.js";
 import { startPeer, TLS, type Peer } from "../support/peer.js";
 import { joinAsPeer } from "../support/peer-room.js";
 import { residentRoom } from "../support/resident-room.js";
 import { seeded } from "../support/rooms.js";
 import { WrongAnswer } from "./client.js";
-import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
+import { inParallel, latencyOf } from "./measure.js";
+import { dead, DEAD, DESTINATIONS, outbound, type Setting } from "./outbound.js";
+import { fork } from "./resolution.js";
 import type { Numbers } from "./scenarios.js";
 import { Target } from "./target.js";
 
@@ -22,7 +27,8 @@ const USAGE = `usage: node dist/test/bench/federation.js --target URL[,PID...] -
   --events N            events that come in (default 5000)
   --tls DIR             ca.crt, server.crt and server.key of the other servers, valid for localhost (default those of the tests)
 
-The server has to trust the authority, may ask 127.0.0.1, and has open registration and no rate limits.`;
+The server has to trust the authority, may ask 127.0.0.1, and has open registration and no rate limits.
+With metrics it tells the delays of its event loop.`;
 
 const { values: options } = parseArgs({
   options: {
@@ -39,9 +45,7 @@ const { values: options } = parseArgs({
 
 const IN_TRANSACTION = 50;
 const LATE_SHARE = 0.2;
-const DESTINATIONS = 100;
-const DEAD = 200;
-const OUTBOUND_RATE = 10;
+const CHECKS = 10_000;
 
 const server = { name: options.name, federationUrl: options["federation-url"] };
 const tls = options.tls === undefined ? TLS : { ca: `${options.tls}/ca.crt`, certificate: `${options.tls}/server.crt`, key: `${options.tls}/server.key` };
@@ -87,6 +91,7 @@ async function inbound(target: Target, origins: number): Promise<Numbers> {
       return { at, last: chain.at(-1)?.id, wires: someLate(chain.map(({ wire }) => wire), seeded(number)) };
     });
     const begun = performance.now();
+    const used = target.processes?.usage();
     await Promise.all(
       loads.map(async ({ at, wires }) => {
         for (let start = 0; start < wires.length; start += IN_TRANSACTION) {
@@ -102,91 +107,103 @@ async function inbound(target: Target, origins: number): Promise<Numbers> {
       await eventually("the last event is there", there, 120_000);
     }
     const shown = (performance.now() - begun) / 1_000;
-    return { events_per_second: (each * origins) / answered, answered_seconds: answered, shown_seconds: shown };
+    const cpu = (target.processes?.usage().cpu_seconds ?? Number.NaN) - (used?.cpu_seconds ?? Number.NaN);
+    const events = each * origins;
+    return { events_per_second: events / answered, answered_seconds: answered, shown_seconds: shown, cpu_seconds_per_1000: (cpu * 1_000) / events };
   });
 }
 
-/** What a local user says goes to many servers. */
-async function outbound(target: Target): Promise<Numbers> {
-  const user = await target.user();
-  const room = await target.room([user]);
-  return await withPeers(DESTINATIONS, async (peers) => {
-    const sent = new Map<string, number>();
-    const delays: number[] = [];
-    for (const peer of peers) {
-      await joinAsPeer(peer, server, room);
-      peer.answer("/_matrix/federation/v1/send", ({ body }) => {
-        const pdus = isObject(body) ? own(body, "pdus") : [];
-        for (const pdu of Array.isArray(pdus) ? pdus : []) {
-          const content = isObject(pdu) ? own(pdu, "content") : undefined;
-          const text = isObject(content) ? own(content, "body") : undefined;
-          const time = typeof text === "string" ? sent.get(text) : undefined;
-          if (time !== undefined) delays.push(performance.now() - time);
-        }
-        return { status: 200, body: { pdus: {} } };
-      });
-    }
-    const load = await openLoop(OUTBOUND_RATE, Number(options.seconds), async (number) => {
-      const text = `outbound ${number}`;
-      sent.set(text, performance.now());
-      await target.client.send(user, room, target.freshName(), text);
-    });
-    await eventually("all servers have all messages", () => delays.length >= sent.size * DESTINATIONS, 120_000);
-    const ordered = delays.toSorted((a, b) => a - b);
-    const share = (part: number): number => ordered[Math.floor(part * (ordered.length - 1))] ?? 0;
-    return { send_p99_ms: load.p99_ms, arrival_median_ms: share(0.5), arrival_p99_ms: share(0.99), arrivals: ordered.length };
+/** Checks of signatures that this machine does in a second, on all of its cores. */
+async function checksPerSecond(): Promise<number> {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const text = Buffer.alloc(400, "{}");
+  const signature = sign(null, text, privateKey);
+  const check = promisify(verify);
+  let done = 0;
+  const begun = performance.now();
+  await inParallel(CHECKS, 4 * availableParallelism(), async () => {
+    if (await check(null, text, publicKey, signature)) done += 1;
   });
+  return (done * 1_000) / (performance.now() - begun);
 }
 
-/** Sending into a room whose other servers are gone, against sending into a room without any. */
-async function dead(target: Target): Promise<Numbers> {
-  const user = await target.user();
-  const [alone, haunted] = [await target.room([user]), await target.room([user])];
-  await withPeers(DEAD, async (peers) => {
-    for (const peer of peers) await joinAsPeer(peer, server, haunted);
-  });
-  const sends = async (room: string): Promise<{ readonly median_ms: number; readonly p99_ms: number }> =>
-    await closedLoop(1, Number(options.seconds), async (number) => void (await target.client.send(user, room, target.freshName(), `dead ${number}`)));
-  await sends(alone);
-  const [without, within] = [await sends(alone), await sends(haunted)];
-  return {
-    alone_median_ms: without.median_ms,
-    alone_p99_ms: without.p99_ms,
-    dead_median_ms: within.median_ms,
-    dead_p99_ms: within.p99_ms,
-    p99_ratio: within.p99_ms / without.p99_ms,
-  };
+/** The 99th percentile of the delays of the server's event loop since it was last asked, where it tells. */
+async function loopDelay(target: Target): Promise<number | undefined> {
+  const answer = await fetch(`${target.url}/metrics`);
+  const seconds = /^nodejs_eventloop_lag_p99_seconds ([0-9.e-]+)$/m.exec(await answer.text())?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1_000;
 }
 
-/** Somebody joins a room of another server that has many members; how long others wait for an answer meanwhile. */
-async function joining(target: Target, members: number): Promise<Numbers> {
-  const [joins, waits] = [await target.user(), await target.user()];
+/**
+ * Somebody joins a room of another server that has many members: how long it takes until that is answered, until something can be said
+ * there, until all members are known; how long others wait for an answer meanwhile.
+ */
+async function joining(target: Target, members: number, omits: boolean): Promise<Numbers> {
+  const [joins, waits] = await target.users(2);
+  if (joins === undefined || waits === undefined) throw new Error("no users");
   return await withPeers(1, async ([peer]) => {
     if (peer === undefined) throw new Error("no server");
-    const { roomId, events } = residentRoom(peer, members);
-    const path = `/_matrix/client/v3/join/${encodeURIComponent(roomId)}?server_name=${encodeURIComponent(peer.name)}`;
+    const room = residentRoom(peer, members, omits ? { omitted: [peer.name] } : {});
+    room.giveState(peer);
+    const limit = await checksPerSecond();
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room.roomId)}`;
+    const found = { joined: 0, usable: 0, complete: 0 };
+    await loopDelay(target);
+    const before = target.processes?.usage().cpu_seconds;
     const begun = performance.now();
-    let joined: number | undefined;
-    const join = target.client.request("POST", path, joins.token, {}).then(() => (joined = performance.now() - begun));
+    const join = (async () => {
+      await target.client.request("POST", `/_matrix/client/v3/join/${encodeURIComponent(room.roomId)}?server_name=${encodeURIComponent(peer.name)}`, joins.token, {});
+      found.joined = performance.now() - begun;
+      await target.client.send(joins, room.roomId, target.freshName(), "here I am");
+      found.usable = performance.now() - begun;
+      await target.client.request("GET", `${path}/state/m.room.member/${encodeURIComponent(`@member${members - 2}:${peer.name}`)}`, joins.token);
+      found.complete = performance.now() - begun;
+    })();
+    let ended = false;
+    const end = (): void => void (ended = true);
+    const underWay = join.then(end, end);
     const others: number[] = [];
-    while (joined === undefined) {
+    while (!ended) {
       const asked = performance.now();
-      await Promise.race([join, target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token)]);
+      await target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token);
       others.push(performance.now() - asked);
-      await sleep(5);
+      await Promise.race([underWay, sleep(5)]);
     }
     await join;
-    return { events, join_ms: joined, ...latencyOf(others) };
+    const after = target.processes?.usage().cpu_seconds;
+    const delay = await loopDelay(target);
+    const there = objectAt(await target.client.request("GET", `${path}/joined_members`, joins.token), "joined");
+    // The last was invited only, where the state is that before the last event.
+    if (Object.keys(there).length < members + 1) throw new WrongAnswer(`${Object.keys(there).length} of ${members} members are there`);
+    const { median_ms, p99_ms } = latencyOf(others);
+    return {
+      events: room.events,
+      joined_ms: found.joined,
+      usable_ms: found.usable,
+      complete_ms: found.complete,
+      checks_per_second: limit,
+      // What the checks alone would take on all cores, against what all of it took.
+      share_of_limit: room.events / (limit / 1_000) / found.complete,
+      ...(before !== undefined && after !== undefined && { cpu_seconds: after - before }),
+      others_median_ms: median_ms,
+      others_p99_ms: p99_ms,
+      ...(delay !== undefined && { loop_delay_p99_ms: delay }),
+    };
   });
 }
 
+const setting: Setting = { server, tls, seconds: Number(options.seconds), withPeers };
 const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> = {
   "inbound, 1 origin": async (target) => await inbound(target, 1),
   "inbound, 20 origins": async (target) => await inbound(target, 20),
-  "join of a room with 1000 members": async (target) => await joining(target, 1_000),
-  "join of a room with 10000 members": async (target) => await joining(target, 10_000),
-  [`outbound to ${DESTINATIONS} destinations`]: outbound,
-  [`${DEAD} dead destinations`]: dead,
+  "join of a room with 1000 members, all given": async (target) => await joining(target, 1_000, false),
+  "join of a room with 1000 members, omitted": async (target) => await joining(target, 1_000, true),
+  "join of a room with 10000 members, all given": async (target) => await joining(target, 10_000, false),
+  "join of a room with 10000 members, omitted": async (target) => await joining(target, 10_000, true),
+  "fork in a room with 10000 members, 1 change": async (target) => await fork(target, setting, 10_000, 1),
+  "fork in a room with 10000 members, 2000 changes": async (target) => await fork(target, setting, 10_000, 2_000),
+  [`outbound to ${DESTINATIONS} destinations`]: async (target) => await outbound(target, setting),
+  [`${DEAD} dead destinations`]: async (target) => await dead(target, setting),
 };
 
 if (options.help || options.target === undefined || server.name === "" || server.federationUrl === "") {

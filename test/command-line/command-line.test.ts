@@ -59,7 +59,7 @@ describe("the command line", () => {
       expect([command, code]).to.deep.equal([command, 0]);
       expect(stdout).to.match(/^Usage: hansa/);
     }
-  }).timeout(60_000);
+  }).timeout(600_000);
 
   it("keeps config/example.yaml as the schema makes it", async () => {
     const { stdout } = await hansa(["config", "example"]);
@@ -122,7 +122,7 @@ describe("the command line", () => {
       expect([words, code, stdout]).to.deep.equal([words, 2, ""]);
       expect(stderr).to.contain(says).and.to.not.contain("    at ");
     }
-  }).timeout(60_000);
+  }).timeout(600_000);
 
   it("says the same to programs", async () => {
     const refused = await hansa(["fsck", "--json"], { env: { DATABASE_URL: "postgres://hansa:hidden@127.0.0.1:1/hansa" } });
@@ -156,7 +156,7 @@ describe("the command line", () => {
     expect(JSON.parse(token.stdout)).to.include({ uses_allowed: 1, expires_ts: null });
     const key = await hansa(["key", "generate", "--json"]);
     expect(JSON.parse(key.stdout)).to.have.property("key_id").that.matches(/^ed25519:\w+$/);
-  }).timeout(60_000);
+  }).timeout(600_000);
 
   it("checks the database", async () => {
     const { code, stdout } = await hansa(["fsck", "--json"]);
@@ -197,7 +197,7 @@ describe("the command line", () => {
     const sealed = await hansa(["serve"], { env: { HANSA_SECRET_KEY: otherKey, HANSA_LISTEN_PORT: "0" } });
     expect(sealed.code).to.equal(2);
     expect(sealed.stderr).to.match(/^The signing key of localhost in the database was sealed under another secret key: .*\n$/);
-  }).timeout(60_000);
+  }).timeout(600_000);
 
   it("serves, says where, and stops when told to", async () => {
     const child = spawn(process.execPath, ["dist/src/main.js"], { env: { ...environment, HANSA_LISTEN_PORT: "0", HANSA_LOG_LEVEL: "trace" } });

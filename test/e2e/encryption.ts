@@ -26,7 +26,7 @@ export interface EncryptedDeployment extends AsyncDisposable {
 /** Declares the tests of encryption; each builds on the one before it. */
 export function describeEncryption(title: string, deploy: () => Promise<EncryptedDeployment>): void {
   describe(title, function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
 
     const suffix = randomBytes(4).toString("hex");
     const aliceHerself: Person = { password: `secret-${suffix}` };

@@ -68,7 +68,7 @@ describe("sliding sync over processes", () => {
 
   for (const seed of [1, 2]) {
     it(`random traffic, each request at another process (seed ${seed})`, async function () {
-      this.timeout(120_000);
+      this.timeout(360_000);
       const next = seeded(seed);
       const pick = <Item>(items: readonly [Item, ...Item[]]): Item => items[Math.floor(next() * items.length)] ?? items[0];
       const [first] = servers;
@@ -145,7 +145,7 @@ describe("sliding sync over processes", () => {
   }
 
   it("goes on after a restart, without telling anything again", async function () {
-    this.timeout(60_000);
+    this.timeout(600_000);
     const one = await startTestServer();
     const who = await one.register("who");
     const room = stringAt(await done(who.post(`${V3}/createRoom`)), "room_id") ?? "";

@@ -14,7 +14,7 @@ const ROUNDS = 3;
 
 describe("an application service of a server that is killed", () => {
   it("hears of everything, of nothing twice under another transaction, and in the order of the log", async function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
     const seed = Number(process.env["SEED"] ?? Date.now());
     const next = seeded(seed);
     await using folder = await temporaryFolder();

@@ -14,7 +14,7 @@ const KILLS = 3;
 
 describe("one-time keys over the end of processes", () => {
   it("are given out once each", async function () {
-    this.timeout(180_000);
+    this.timeout(600_000);
     await using folder = await temporaryFolder();
     const server = await ServerProcess.start(folder.path, SETTINGS);
     try {

@@ -13,7 +13,7 @@ const KILLS = 3;
 
 describe("messages to a device over the end of processes", () => {
   it("are told once each, in order, from the tokens of before", async function () {
-    this.timeout(180_000);
+    this.timeout(600_000);
     await using folder = await temporaryFolder();
     const server = await ServerProcess.start(folder.path, SETTINGS);
     try {

@@ -82,4 +82,41 @@ describe("branches", () => {
       expect(objectsAt(told, "timeline", "events").map(({ event_id }) => event_id)).to.deep.equal([ban.id]);
     }
   });
+
+  it("that came in late stand where they belong, for a client that begins and for pages", async () => {
+    const room = await newRoom();
+    const at = await joinAsPeer(peer, server, room);
+    const idsOf = (events: readonly JsonObject[]): (string | undefined)[] => events.map((event) => stringAt(event, "event_id"));
+    const said: (string | undefined)[] = [];
+    for (const word of ["one", "two", "three", "four"]) {
+      said.push(stringAt((await alice.put(`${V3}/rooms/${room}/send/m.room.message/${word}`, { msgtype: "m.text", body: word })).body, "event_id"));
+    }
+    const { body: before } = await alice.get(`${V3}/sync`);
+    const late = [at.event(), at.event(), at.event()];
+    for (const { wire } of late) await at.send([wire]);
+    const { body } = await alice.get(`${V3}/sync?filter=${encodeURIComponent('{"room":{"timeline":{"limit":2}}}')}`);
+    const timeline = objectAt(body, "rooms", "join", room, "timeline");
+    expect(idsOf(objectsAt(timeline, "events"))).to.deep.equal(said.slice(2));
+    const { body: whole } = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100`);
+    const history = idsOf(objectsAt(whole, "chunk"));
+    expect(history).to.include.members(late.map(({ id }) => id));
+    const older = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100&from=${stringAt(timeline, "prev_batch") ?? ""}`);
+    expect(idsOf(objectsAt(older.body, "chunk")), "behind the first sync").to.deep.equal(history.slice(2));
+    const all = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100&from=${stringAt(body, "next_batch") ?? ""}`);
+    expect(idsOf(objectsAt(all.body, "chunk")), "from where the sync ends").to.deep.equal(history);
+    // One that goes on is told what arrived, in that order, and pages back to all the rest, each once.
+    const five = stringAt((await alice.put(`${V3}/rooms/${room}/send/m.room.message/five`, { msgtype: "m.text", body: "five" })).body, "event_id");
+    const filter = encodeURIComponent('{"room":{"timeline":{"limit":2}}}');
+    const next = await alice.get(`${V3}/sync?filter=${filter}&since=${stringAt(before, "next_batch") ?? ""}`);
+    const news = objectAt(next.body, "rooms", "join", room, "timeline");
+    const shown = [late[2]?.id, five];
+    expect(idsOf(objectsAt(news, "events"))).to.deep.equal(shown);
+    const rest: (string | undefined)[] = [];
+    for (let from = stringAt(news, "prev_batch"); from !== undefined; ) {
+      const page = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=3&from=${from}`);
+      rest.push(...idsOf(objectsAt(page.body, "chunk")));
+      from = stringAt(page.body, "end");
+    }
+    expect(rest, "behind what arrived").to.deep.equal(history.filter((id) => !shown.includes(id)));
+  });
 });

@@ -151,6 +151,6 @@ describe("servers that lose each other", () => {
         60_000,
       );
       for (const { server } of nodes) expect((await fsck(server.database)).problems).to.deep.equal([]);
-    }).timeout(120_000);
+    }).timeout(600_000);
   }
 });

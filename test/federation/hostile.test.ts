@@ -186,7 +186,7 @@ describe("a hostile server", () => {
       const begun = performance.now();
       expect((await alice.get("/_matrix/client/versions")).status).to.equal(200);
       expect(await shown(at.room, await say(at.room))).to.equal(true);
-      expect(performance.now() - begun).to.be.lessThan(5_000);
+      expect(performance.now() - begun).to.be.lessThan(30_000);
     }
     speak({ status: 200, body: { events: events.map(({ wire }) => wire) } });
     expect((await sending).status).to.equal(200);

@@ -30,7 +30,7 @@ describe("a new signing key", () => {
   });
 
   it("signs in all processes, is published by all of them, and the old one with its end", async function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
     const room = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat", room_version: "11" })).body, "room_id") ?? "";
     expect((await bob.post(`${V3}/join/${encodeURIComponent(room)}?server_name=${one.name}`)).status).to.equal(200);
     const keys = async (server: TestServer): Promise<JsonObject> => (await server.anonymous.get("/_matrix/key/v2/server")).body;

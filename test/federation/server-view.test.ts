@@ -5,6 +5,7 @@ import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startPeer, type Peer, type PeerAnswer } from "../support/peer.js";
+import { joinAsPeer } from "../support/peer-room.js";
 import { passwordOf, type TestClient } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
@@ -102,5 +103,35 @@ describe("rooms as other servers see them", () => {
     await join(bob, room);
     await eventually("the history is there", async () => (await bob.get(`${V3}/rooms/${room}/messages?dir=b&limit=50`)).body["end"] === undefined);
     expect((await eventsById(two.database, [before])).get(before)?.json.includes("secret")).to.equal(false);
+  });
+
+  it("are told to servers that were banned as far as these were there, and not beyond", async () => {
+    const room = await newRoom("joined");
+    const secret = await say(alice, room);
+    const there = await joinAsPeer(peer, one, room);
+    const seen = await say(alice, room);
+    const banned = await alice.post(`${V3}/rooms/${room}/ban`, { user_id: there.mallory });
+    expect(banned.status).to.equal(200);
+    const { body } = await alice.get(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(there.mallory)}?format=event`);
+    const ban = stringAt(body, "event_id") ?? "";
+    const later = await say(alice, room);
+    // What it was there for, the ban itself among it, is answered as before; its place in time is not looked for any more.
+    for (const event of [seen, ban]) {
+      const { timestamp_to_event, ...answers } = await askAll(room, event);
+      expect(Object.values(answers).map(([status]) => status), event).to.deep.equal([200, 200, 200, 200, 200, 200]);
+      expect(timestamp_to_event).to.deep.equal([403, "M_FORBIDDEN"]);
+    }
+    for (const event of [secret, later]) expect(await askAll(room, event)).to.deep.equal(allOf([403, "M_FORBIDDEN"]));
+    const ask = (method: "GET" | "POST", uri: string, content?: Parameters<Peer["request"]>[4]): Promise<PeerAnswer> =>
+      peer.request(one.federationUrl, one.name, method, `/_matrix/federation/v1/${uri}/${encodeURIComponent(room)}${method === "GET" ? `?limit=10&v=${encodeURIComponent(ban)}&v=${encodeURIComponent(later)}` : ""}`, content);
+    const textsOf = (events: readonly JsonObject[]): unknown[] => events.filter(({ type }) => type === "m.room.message").map((event) => stringAt(event, "content", "body"));
+    // A later event beside one that it was there for brings nothing; what was said before it came has its shape only.
+    const backfilled = objectsAt((await ask("GET", "backfill")).body, "pdus");
+    expect(textsOf(backfilled)).to.deep.equal(["secret", undefined]);
+    const missing = { earliest_events: [there.join], latest_events: [ban, later], limit: 10 };
+    expect(textsOf(objectsAt((await ask("POST", "get_missing_events", missing)).body, "events"))).to.deep.equal(["secret"]);
+    // Whom the access control list keeps out gets nothing.
+    await alice.put(`${V3}/rooms/${room}/state/m.room.server_acl`, { allow: ["*"], deny: ["localhost"], allow_ip_literals: true });
+    expect(await askAll(room, seen)).to.deep.equal(allOf([403, "M_FORBIDDEN"]));
   });
 });

@@ -231,7 +231,7 @@ describe("delivery to push gateways", () => {
   });
 
   it("what a gateway refuses again and again is passed over", async function () {
-    this.timeout(20_000);
+    this.timeout(240_000);
     gateway.answer = 400;
     await setPusher(bob, "key");
     await send(alice, "poison");

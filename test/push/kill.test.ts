@@ -11,7 +11,7 @@ const V3 = "/_matrix/client/v3";
 
 describe("delivery over the end of a process", () => {
   it("what was answered is told, by the next process, without anything new being said", async function () {
-    this.timeout(90_000);
+    this.timeout(600_000);
     await using folder = await temporaryFolder();
     await using gateway = await startPushGateway();
     const server = await ServerProcess.start(folder.path, {

@@ -101,7 +101,7 @@ describe("bus over PostgreSQL", () => {
       await sleep(round * 2);
     }
     await sleep(200);
-    await eventually("they are gone", async () => (await connections()) <= before, 5_000);
+    await eventually("they are gone", async () => (await connections()) <= before);
   });
 
   it("delivers to the other process and to itself, soon", async () => {
@@ -192,7 +192,7 @@ describe("bus over PostgreSQL", () => {
     const heard = heardBy(second);
     server.hang();
     first.publish("log", "over PostgreSQL");
-    await eventually("the message", () => heard.length > 0, 5_000);
+    await eventually("the message", () => heard.length > 0);
   });
 
   it("works before Redis does", async () => {

@@ -112,7 +112,7 @@ describe("database", () => {
         await tx.query(update, [second, "x"]);
       });
     await Promise.all([crossing(10, 11), crossing(11, 10)]);
-    expect(attempts).to.equal(3);
+    expect(attempts, "one of them at least again").to.be.at.least(3);
     expect(await database.read(statement("SELECT text FROM things WHERE id IN (10, 11) ORDER BY id"), [])).to.deep.equal([
       { text: "axx" },
       { text: "bxx" },

@@ -88,5 +88,5 @@ describe("embedded PostgreSQL", () => {
     await (await holdAlone(database, folder))[Symbol.asyncDispose]();
     await database.close();
     await server.stop();
-  }).timeout(60_000);
+  }).timeout(600_000);
 });

@@ -51,13 +51,14 @@ import {
   stateChanges,
   usersSharingRooms,
 } from "../../src/storage/state.js";
+import { DEEPEST_BEFORE, HISTORIES, TIMELINES } from "../../src/storage/sync.js";
 import { lastThreadOrdinals, threadNumbers, threadsOfRoom } from "../../src/storage/threads.js";
 import { eventsSentUnder, transactionIdsOf } from "../../src/storage/transaction-ids.js";
 import { findDelayed, listDelayed, nextDue } from "../../src/storage/delayed-events.js";
 import { nextOwed } from "../../src/storage/destinations.js";
 import { keysOfBackup, latestBackup } from "../../src/storage/key-backup.js";
 import { changedThreadSubscriptions, findThreadSubscription } from "../../src/storage/thread-subscriptions.js";
-import { devicesOfUsers, isSent, messagesAt, waitingMessages } from "../../src/storage/to-device.js";
+import { devicesOfUsers, messagesAt, waitingInInboxes, waitingMessages } from "../../src/storage/to-device.js";
 import { findUsersByName } from "../../src/storage/user-directory.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
@@ -140,7 +141,7 @@ describe("plans of hot queries", () => {
   const asked = new Set<string>();
 
   before(async function () {
-    this.timeout(120_000);
+    this.timeout(360_000);
     address = await freshDatabase();
     database = await Database.open({ address, poolSize: 2 });
     const session = await database.connect();
@@ -200,6 +201,10 @@ describe("plans of hot queries", () => {
     await ordinalsAt(explaining, [1, 2, 3], 60_000);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "f", 100);
     await eventsClosestTo(explaining, 5, 1_700_000_050_000, "b", 100);
+    const rooms = Array.from({ length: 300 }, (_, index) => index + 1);
+    await explaining.read(TIMELINES, [rooms, rooms.map(() => 60_000), rooms.map(() => EVENTS), rooms.map(() => EVENTS), 11]);
+    await explaining.read(DEEPEST_BEFORE, [rooms, rooms.map(() => 60), 20]);
+    await explaining.read(HISTORIES, [rooms, rooms.map(() => EVENTS), rooms.map(() => 0), 11]);
     await currentState(explaining, 5);
     await currentStateOfTypes(explaining, 5, ["org.example.t3", "m.room.member"]);
     await currentStateOf(explaining, 5, tuples);
@@ -280,9 +285,9 @@ describe("plans of hot queries", () => {
     expect(await waitingMessages(explaining, 5, device, { after: 20_000, upTo: EVENTS, afterNid: 0, limit: 100 })).to.have.length(4);
     await waitingMessages(explaining, 5, device, { after: 0, upTo: EVENTS, afterNid: 50_000, limit: 100 });
     await devicesOfUsers(explaining, Array.from({ length: 100 }, (_, index) => index + 1));
-    await isSent(explaining, "00".repeat(16));
+    await waitingInInboxes(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, after: 20_000, upTo: EVENTS, limit: 101 })));
     await messagesAt(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, position: index + 1 })));
-    await nextOwed(explaining, "s5" as never, { events: 50, edus: 100 });
+    await nextOwed(explaining, ["s5", "s6"] as never, { events: 50, edus: 100 });
     expect(await keysOfBackup(explaining, 5, 1, {})).to.have.length(5);
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never });
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never, session_id: "s4" });

@@ -102,6 +102,6 @@ export async function emptyDatabase(): Promise<DatabaseAddress> {
 }
 
 after(async function () {
-  this.timeout(60_000);
+  this.timeout(600_000);
   await (await server)?.stop();
 });
