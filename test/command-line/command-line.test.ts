@@ -53,7 +53,7 @@ describe("the command line", () => {
 
   it("explains each command", async () => {
     expect((await hansa(["help"])).code).to.equal(0);
-    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"], ["rebuild", "state"], ["rebuild", "counts"], ["rebuild", "search"], ["registration-token", "create"], ["config", "example"], ["openapi"]];
+    const words = [[], ["serve"], ["migrate"], ["user", "create"], ["user", "password"], ["user", "admin"], ["config", "check"], ["key", "generate"], ["fsck"], ["restored"], ["rebuild", "state"], ["rebuild", "counts"], ["rebuild", "search"], ["registration-token", "create"], ["config", "example"], ["openapi"]];
     for (const command of words) {
       const { code, stdout } = await hansa([...command, "--help"]);
       expect([command, code]).to.deep.equal([command, 0]);

@@ -1,4 +1,5 @@
 // Looks at a quiet server through its public API and holds it to what it told its clients.
+import { setTimeout as sleep } from "node:timers/promises";
 import { isObject, objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { ok } from "../support/matrix-request.js";
 import type { Acknowledged, Traffic } from "./traffic.js";
@@ -6,6 +7,8 @@ import type { Acknowledged, Traffic } from "./traffic.js";
 /** How many of the acknowledged events are looked up one by one; those that were unknown before are all. */
 const SAMPLE = 50;
 const MAX_PAGES = 10_000;
+/** How long in all requests are repeated that a quiet server has put off. */
+const PATIENCE_MS = 30_000;
 
 /** One room as its history shows it. */
 interface History {
@@ -120,13 +123,19 @@ export async function inspectRooms(traffic: Traffic): Promise<string[]> {
     const event = index % stride === 0 ? before.get(room)?.byId.get(event_id) : undefined;
     if (event !== undefined) problems.push(...(await inspectEvent(traffic, room, event)));
   }
+  const patience = performance.now() + PATIENCE_MS;
   for (const attempt of unknown) {
     const { marker, room, repeatable } = attempt;
     const [there] = before.get(room)?.byMarker.get(marker) ?? [];
     const event = there === undefined ? undefined : before.get(room)?.byId.get(there);
     if (event !== undefined) problems.push(...(await inspectEvent(traffic, room, event)));
     if (repeatable) {
-      const event_id = await traffic.attempt(attempt);
+      let event_id = await traffic.attempt(attempt);
+      // On a slow machine the server may still be finding its feet after the last kill: 503 says try again.
+      while (event_id === undefined && performance.now() < patience) {
+        await sleep(200);
+        event_id = await traffic.attempt(attempt);
+      }
       if (event_id === undefined) problems.push(`${marker} is not answered by a quiet server`);
       else if (there !== undefined && there !== event_id) problems.push(`${marker} was ${there} and is ${event_id} when it is sent again`);
     } else {
