@@ -271,6 +271,8 @@ const SamlProviders = Type.Array(
       certificate: Type.String({ minLength: 1, description: "With which the provider signs (PEM), one or several; certificate_file names a file that holds them." }),
       private_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key with which our requests are signed (PEM); private_key_file names a file that holds it." })),
       public_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, for the metadata; public_certificate_file names a file that holds it." })),
+      decryption_key: Type.Optional(Type.String({ minLength: 1, description: "RSA key for assertions that the provider encrypts (PEM); decryption_key_file names a file that holds it. With it, unencrypted ones are refused." })),
+      encryption_certificate: Type.Optional(Type.String({ minLength: 1, description: "Its certificate, which the metadata tell the provider; encryption_certificate_file names a file that holds it." })),
       signed_response: Type.Boolean({ default: false, description: "Whether the whole answer has to be signed. Its assertion has to be in any case." }),
       clock_skew_seconds: Type.Integer({ minimum: 0, maximum: 300, default: 30 }),
       subject_attribute: Type.Optional(Type.String({ minLength: 1, description: "The attribute that names a user for good. Absent: the NameID, which must not be transient." })),
@@ -313,7 +315,7 @@ const Ldap = Type.Object(
     bind_password: Type.Optional(Type.String({ minLength: 1, description: "bind_password_file names a file that holds it." })),
     base_dn: Type.Optional(Type.String({ minLength: 1, description: "Below which users are looked up." })),
     filter: Type.String({ pattern: "\\{login\\}", default: "(&(objectClass=person)(uid={login}))", description: "What finds a user; {login} is the user name that was typed." }),
-    user_dn: Type.Optional(Type.String({ pattern: "\\{login\\}", description: "Instead of looking users up, the name of each: uid={login},ou=people,dc=example,dc=org." })),
+    user_dn: Type.Optional(Type.String({ pattern: "\\{login\\}", description: "Instead of looking users up, the name of each: uid={login},ou=people,dc=example,dc=org. Nobody can open an account with a password and a name of their own then: it cannot be known whose name it is." })),
     subject_attribute: Type.Optional(
       Type.String({ pattern: "^[A-Za-z0-9.-]{1,100}$", description: "What names a user for good, as entryUUID or objectGUID: accounts are found by it. Absent: the distinguished name." }),
     ),
@@ -322,6 +324,13 @@ const Ldap = Type.Object(
     email: claimTemplate("{mail}", "Its mail address, which counts as proved."),
     create_accounts: Type.Boolean({ default: true, description: "false: only those whose account is there can log in." }),
     allow_existing_users: Type.Boolean({ default: false, description: "Whether a user of the directory takes over an account of the same name that is there." }),
+    check_minutes: Type.Number({
+      minimum: 0,
+      maximum: 10_080,
+      default: 60,
+      description: "How often it is looked who is still found by the filter: the sessions of who is not are ended, unless the account has a password here. 0: never. Needs base_dn.",
+    }),
+    update_users: Type.Boolean({ default: false, description: "Whether display names become those of the directory again at each of these looks, and mail addresses that are new there are added." }),
   },
   { additionalProperties: false, description: "Users log in with their password of a directory (LDAP). Accounts that have a password here keep it." },
 );

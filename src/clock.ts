@@ -11,3 +11,12 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
 };
+
+/**
+ * Whether a time of day has come until which something was put off, by at most `longestMs`. One that is further away was written by a
+ * clock that has been put back since.
+ */
+export function isDue(clock: Pick<Clock, "now">, ts: number, longestMs: number): boolean {
+  const left = ts - clock.now();
+  return left <= 0 || left > longestMs;
+}

@@ -95,6 +95,9 @@ function conflictsOf(config: Config): string[] {
   if (config.saml_providers.some(({ private_key, public_certificate }) => (private_key === undefined) !== (public_certificate === undefined))) {
     conflicts.push("saml_providers needs both private_key and public_certificate, or neither.");
   }
+  if (config.saml_providers.some(({ decryption_key, encryption_certificate }) => (decryption_key === undefined) !== (encryption_certificate === undefined))) {
+    conflicts.push("saml_providers needs both decryption_key and encryption_certificate, or neither.");
+  }
   if (config.saml_providers.some(({ propagate_logout, logout_url }) => propagate_logout && logout_url === undefined)) {
     conflicts.push("saml_providers needs a logout_url for propagate_logout.");
   }

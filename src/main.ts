@@ -7,6 +7,7 @@ import { generateKey } from "./command-line/key.js";
 import { migrate } from "./command-line/migrate.js";
 import { printOpenApi } from "./command-line/openapi.js";
 import { rebuildSearch, rebuildState, rebuildUnread } from "./command-line/rebuild.js";
+import { noteRestored } from "./command-line/restored.js";
 import { serve } from "./command-line/serve.js";
 import { createToken, createUser, setPassword, setUserAdmin } from "./command-line/users.js";
 import { reportFailure } from "./command-line/failure.js";
@@ -87,6 +88,13 @@ program
   .option(...CONFIG)
   .option(...JSON_OUTPUT)
   .action(checkDatabase);
+
+program
+  .command("restored")
+  .description("say, before the next start, that the database's files were put back from a copy (a dump shows that by itself)")
+  .option(...CONFIG)
+  .option(...JSON_OUTPUT)
+  .action(noteRestored);
 
 const rebuild = program.command("rebuild").description("make again what is derived from events; best while nothing serves");
 rebuild

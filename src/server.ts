@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
+import { checkDirectory } from "./accounts/directory-check.js";
 import { Directory } from "./accounts/ldap.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
@@ -69,22 +70,24 @@ import type { Database } from "./storage/database.js";
 import { Interning } from "./storage/interning.js";
 import { LOG_CHANNEL, LogFollower } from "./storage/log.js";
 import { Numbers } from "./storage/numbers.js";
+import { ClockSteps } from "./storage/clock-steps.js";
 import { openDatabase, type OpenDatabase, type Progress } from "./storage/open.js";
 import { ProcessRegistration } from "./storage/processes.js";
 import { derivedSecret, loadSecretKey, type SecretKey } from "./storage/sealing.js";
 import { policyKeys, SigningKeys } from "./storage/signing-keys.js";
 import { SharedBuckets } from "./storage/shared-buckets.js";
 import { holdAlone } from "./storage/sole-process.js";
+import { devicesLoader } from "./storage/to-device.js";
+import { TurnLoader } from "./storage/turn-loader.js";
 import { keepHouse } from "./storage/upkeep.js";
 import { KeysLeft } from "./sync/device-lists.js";
 import { CurrentMembers } from "./sync/current-members.js";
 import { SentMembers } from "./sync/sent-members.js";
 import { BegunSessions } from "./sync/sliding/begun-sessions.js";
 import { Connections } from "./sync/sliding/connection.js";
-import { roomTypes } from "./sync/sliding/room-list.js";
+import { KnownRoomLists, roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
-import { Acknowledgements } from "./sync/to-device.js";
-import { TurnLoader } from "./sync/turn-loader.js";
+import { Acknowledgements, inboxLoader } from "./sync/to-device.js";
 import { WatchedUsers } from "./sync/watched-users.js";
 
 const log = logger("server");
@@ -92,6 +95,7 @@ const log = logger("server");
 const UPKEEP_MS = 10 * 60_000;
 /** How often it is looked whether a server was given a new signing key. */
 const SIGNING_KEYS_MS = 2_000;
+const CLOCK_MS = 5_000;
 
 export interface RunningServer extends AsyncDisposable {
   /** Where it listens, as http://host:port. */
@@ -126,7 +130,7 @@ async function disposeAll(started: AsyncDisposable[]): Promise<void> {
 }
 
 type Engine = RoomServices &
-  Pick<Services, "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
+  Pick<Services, "devicesOf" | "bus" | "follower" | "owners" | "events" | "backfills" | "joins" | "hierarchies" | "sync" | "typing" | "presence"> & { readonly registration: ProcessRegistration };
 
 /** What the rooms use and what itself stands on them. What happens before it is there, it finds by itself. */
 interface Later {
@@ -202,8 +206,9 @@ async function startEngine(
   const streams = sideStreams({ typing, presence, interning: services.interning });
   const connections = new Connections(database, clock);
   const types = roomTypes();
+  const roomLists = new KnownRoomLists(follower);
   const unsubscribe = follower.onNewEpoch(() => {
-    for (const memory of [services.interning, services.numbers, owners, connections]) memory.forgetAll();
+    for (const memory of [services.interning, services.numbers, owners, connections, roomLists]) memory.forgetAll();
     types.clear();
   });
   started.push({ [Symbol.asyncDispose]: () => Promise.resolve(unsubscribe()) });
@@ -219,8 +224,10 @@ async function startEngine(
     connections,
     begunSessions: new BegunSessions(database, events),
     roomTypes: types,
+    roomLists,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
+    inboxes: inboxLoader(database),
     members: new CurrentMembers(database),
     unread: {
       whole: new TurnLoader(unreadKey, (pairs) => streams.unread(database, pairs, false)),
@@ -228,7 +235,7 @@ async function startEngine(
     },
     presences: new TurnLoader((userNid) => userNid, (userNids) => streams.presenceOf(database, userNids)),
   };
-  return { ...services, registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
+  return { ...services, devicesOf: devicesLoader(database), registration, bus, follower, owners, events, backfills: new Backfills(), joins: new JoinsUnderWay(), hierarchies: hierarchyCache(), sync, typing, presence };
 }
 
 /** Forgets what the log says has changed: events that were redacted, members, push rules. */
@@ -279,6 +286,12 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(
     new RepeatedWork(SIGNING_KEYS_MS, () => signingKeys.refresh(), (error) => log.warn({ err: error }, "the signing keys could not be read again")),
   );
+  const clockSteps = new ClockSteps(database, clock);
+  const lookAtClock = async (): Promise<void> => {
+    const back = await clockSteps.look();
+    if (Number.isFinite(back) && back > 0) log.warn({ seconds: Math.round(back / 1000) }, "the clock was put back");
+  };
+  started.push(new RepeatedWork(CLOCK_MS, lookAtClock, (error) => log.warn({ err: error }, "what waits for a time could not be looked at")));
   const later: Later = {};
   const engine = await startEngine(config, opened, secret, signingKeys, later, started);
   const outgoing = new Outgoing(config.outgoing);
@@ -323,7 +336,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   cacheReported("inbound_events", () => transactions.bytes);
   started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
-  started.push(new PartialJoins({ ...context, process: () => registration.nid }));
+  started.push(new PartialJoins(context));
   const sender = new FederationSender({
     database,
     follower,
@@ -359,6 +372,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   started.push(await deliverToAppServices(delivery, appservices.all));
   started.push(new MediaUpkeep(services));
   started.push(keepSessions(services));
+  started.push(checkDirectory(services));
   const edge: Edge = {
     config,
     servers,

@@ -13,6 +13,8 @@ const log = logger("accounts");
 /** Questions at once: a directory that is slow must not hold up the whole server. */
 const MAX_RUNNING = 50;
 const MAX_PASSWORD_BYTES = 512;
+/** Users that the directory tells at a time. */
+const PAGE = 500;
 
 export type LdapSettings = NonNullable<Config["ldap"]>;
 
@@ -53,6 +55,34 @@ export class Directory {
   async prove(login: string, password: string): Promise<DirectoryUser | undefined> {
     // A name without a password is an anonymous bind (RFC 4513, section 5.1.2): it succeeds, and proves nothing.
     if (login === "" || password === "" || Buffer.byteLength(password) > MAX_PASSWORD_BYTES) return undefined;
+    return await this.#asked((connection) => this.#ask(connection, login, password));
+  }
+
+  /** Whether somebody of this name could log in; undefined where only they themselves can be asked for. Throws as `prove` does. */
+  async knows(login: string): Promise<boolean | undefined> {
+    if (this.settings.user_dn !== undefined) return undefined;
+    return await this.#asked(async (connection) => (await this.#found(await connection.open(), login)).length > 0);
+  }
+
+  /** All who can log in, a page at a time. Throws where the directory does not tell them all. */
+  async *everybody(stopping: AbortSignal): AsyncGenerator<readonly DirectoryUser[]> {
+    const connection = new Connection(this.settings);
+    try {
+      const client = await connection.open();
+      await this.#begin(client);
+      const { base_dn = "", filter, timeout_seconds } = this.settings;
+      const { sizeLimit: _, ...wanted } = this.#wanted();
+      const pages = client.searchPaginated(base_dn, { ...wanted, timeLimit: timeout_seconds * 10, scope: "sub", filter: filter.replaceAll("{login}", "*"), paged: { pageSize: PAGE } });
+      for await (const { searchEntries } of pages) {
+        stopping.throwIfAborted();
+        yield searchEntries.flatMap((entry) => this.#userOf([entry]) ?? []);
+      }
+    } finally {
+      connection.close();
+    }
+  }
+
+  async #asked<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
     if (this.#running >= MAX_RUNNING) throw limitExceeded(2_000);
     this.#running++;
     const { url, timeout_seconds } = this.settings;
@@ -62,7 +92,7 @@ export class Directory {
       timer = setTimeout(() => reject(new Error("the directory gave no answer in time")), timeout_seconds * 1000);
     });
     try {
-      return await Promise.race([this.#ask(connection, login, password), late]);
+      return await Promise.race([ask(connection), late]);
     } catch (cause) {
       log.warn({ err: cause, url }, "the directory of users cannot be asked");
       throw unknownError(503, "The directory of users cannot be reached at the moment. Try again later.", cause);
@@ -74,7 +104,7 @@ export class Directory {
   }
 
   async #ask(connection: Connection, login: string, password: string): Promise<DirectoryUser | undefined> {
-    const { bind_dn, bind_password, user_dn } = this.settings;
+    const { user_dn } = this.settings;
     const client = await connection.open();
     if (user_dn !== undefined) {
       const name = user_dn.replaceAll("{login}", () => inName(login));
@@ -82,12 +112,21 @@ export class Directory {
       const { searchEntries } = await client.search(name, { ...this.#wanted(), scope: "base" });
       return this.#userOf(searchEntries);
     }
-    if (bind_dn !== undefined) await client.bind(bind_dn, bind_password ?? "");
-    const { base_dn = "", filter } = this.settings;
-    const { searchEntries } = await client.search(base_dn, { ...this.#wanted(), scope: "sub", filter: filter.replaceAll("{login}", () => inFilter(login)) });
+    const searchEntries = await this.#found(client, login);
     const user = this.#userOf(searchEntries, login);
     const name = searchEntries[0]?.dn;
     return user !== undefined && name !== undefined && name !== "" && (await bound(client, name, password)) ? user : undefined;
+  }
+
+  async #begin(client: Client): Promise<void> {
+    const { bind_dn, bind_password } = this.settings;
+    if (bind_dn !== undefined) await client.bind(bind_dn, bind_password ?? "");
+  }
+
+  async #found(client: Client, login: string): Promise<readonly Entry[]> {
+    await this.#begin(client);
+    const { base_dn = "", filter } = this.settings;
+    return (await client.search(base_dn, { ...this.#wanted(), scope: "sub", filter: filter.replaceAll("{login}", () => inFilter(login)) })).searchEntries;
   }
 
   #wanted(): { attributes: string[]; explicitBufferAttributes: string[]; sizeLimit: number; timeLimit: number } {

@@ -18,6 +18,7 @@ import { type ExternalSubject, linkExternalId } from "../storage/external-identi
 import { setProfileField } from "../storage/profiles.js";
 import { addThirdPartyId } from "../storage/third-party-ids.js";
 import { type CaptchaContext, requireCaptcha } from "./captcha.js";
+import { nameOfLocalpart } from "./claims.js";
 import type { AccountContext } from "./context.js";
 import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
 import type { Requester } from "./requester.js";
@@ -48,6 +49,20 @@ function userIdOf(username: string, server: ServerName): UserId {
 export async function requireAvailable(context: AccountContext, username: string, server: ServerName): Promise<UserId> {
   const id = userIdOf(username, server);
   if ((await findAccount(context.database, id)) !== undefined) throw userInUse();
+  return id;
+}
+
+/**
+ * As `requireAvailable`, for who opens an account by themselves: a name of the directory is kept for who has it there. Throws
+ * M_EXCLUSIVE for such a name, M_FORBIDDEN where the directory cannot say, 503 M_UNKNOWN if it cannot be reached.
+ */
+export async function requireAvailableToAll(context: AccountContext, username: string, server: ServerName): Promise<UserId> {
+  const id = await requireAvailable(context, username, server);
+  const login = nameOfLocalpart(localpartOf(id));
+  if (context.directory === undefined || login === undefined) return id;
+  const known = await context.directory.knows(login);
+  if (known === undefined) throw forbidden("Users of this server come from its directory: log in with the password you have there.");
+  if (known) throw new MatrixError(400, "M_EXCLUSIVE", "This name is of the directory: log in with the password you have there.");
   return id;
 }
 
@@ -98,7 +113,7 @@ export async function registerUser(
 ): Promise<Registered> {
   requireOpen(context, server);
   const guest = await upgradedGuest(context, server, body);
-  if (body.username !== undefined && guest === undefined) await requireAvailable(context, body.username, server);
+  if (body.username !== undefined && guest === undefined) await requireAvailableToAll(context, body.username, server);
   if (body.password !== undefined) context.passwords.requireAcceptable(body.password);
   const completed = await requireAuthentication(context, registrationChallenge(context, server, body));
   if (body.password === undefined) throw missingParam('"password" is missing.');

@@ -127,14 +127,16 @@ export function endSessions(context: AccountContext, userNid: number, devices: r
   });
 }
 
-/** Deletes all devices of a user, but one if given, and with them their sessions. */
+/** Deletes all devices of a user, but one if given, and with them their sessions; gives how many those were. */
 export async function endAllSessions(
   context: AccountContext,
   tx: Tx,
   userNid: number,
   except?: DeviceId,
-): Promise<void> {
-  await devicesDeleted(context, tx, await deleteAllDevices(tx, userNid, except));
+): Promise<number> {
+  const devices = await deleteAllDevices(tx, userNid, except);
+  await devicesDeleted(context, tx, devices);
+  return devices.length;
 }
 
 /** Deletes the devices that have not been used since a time, at most so many; gives how many those were. */

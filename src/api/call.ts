@@ -130,6 +130,10 @@ function reasonOf(error: unknown): string {
   return messages.join(": ");
 }
 
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+}
+
 /** What a caller is told of what went wrong. What is not meant for them goes to the log, with what is known of the call. */
 export function refusalOf(cause: unknown, requestId: string, call: Readonly<Record<string, unknown>>): MatrixError {
   if (UNSTORABLE.has(sqlState(cause) ?? "")) {
@@ -143,6 +147,10 @@ export function refusalOf(cause: unknown, requestId: string, call: Readonly<Reco
   }
   if (cause instanceof FederationError || cause instanceof OutgoingError) {
     return refusalOf(unknownError(502, "Another server that this depends on gave no answer that can be used.", cause), requestId, call);
+  }
+  if (isDiskFull(cause)) {
+    log.error({ reason: String(cause), request_id: requestId, ...call }, "there is no room for a file");
+    return new MatrixError(507, "M_UNKNOWN", "This server has no room for files at the moment: try again later.", { headers: { "Retry-After": "60" } });
   }
   const known = cause instanceof MatrixError;
   const error = known ? cause : unknownError(500, `Something went wrong here; the log has it under ${requestId}.`, cause);

@@ -22,10 +22,12 @@ import type { SearchIndex } from "../rooms/search-index.js";
 import type { Bus } from "../storage/bus.js";
 import type { LogFollower } from "../storage/log.js";
 import type { SigningKeys } from "../storage/signing-keys.js";
+import type { DevicesOf } from "../storage/to-device.js";
 import type { EventCache } from "../rooms/event-cache.js";
 import type { SlidingDependencies } from "../sync/sliding/sliding-sync.js";
 
 export interface Services extends AccountContext, MediaContext, RoomServices {
+  readonly devicesOf: DevicesOf;
   readonly adminTasks: AdminTasks;
   readonly appservices: AppServices;
   readonly appserviceClient: AppServiceClient;

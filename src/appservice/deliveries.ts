@@ -2,6 +2,7 @@
 // deployment and none held up by another (application service API, "Pushing events").
 import { setTimeout as sleep } from "node:timers/promises";
 import { sendTransaction } from "../../spec/appservice/transactions.js";
+import { isDue } from "../clock.js";
 import type { Typing } from "../ephemeral/typing.js";
 import { logger } from "../log.js";
 import {
@@ -128,7 +129,7 @@ class Delivery implements AsyncDisposable {
     try {
       while (this.#again && !this.#stopping.signal.aborted) {
         this.#again = false;
-        if (clock.now() < this.#retryTs || !(await this.#isOwner())) return;
+        if (!isDue(clock, this.#retryTs, LAST_RETRY_MS) || !(await this.#isOwner())) return;
         while (!this.#stopping.signal.aborted && (await this.#step()));
       }
     } catch (error) {
@@ -156,7 +157,7 @@ class Delivery implements AsyncDisposable {
     this.#mayWait = true;
     this.#failures = claimed.failures;
     this.#retryTs = claimed.retry_ts;
-    return this.#context.clock.now() >= this.#retryTs;
+    return isDue(this.#context.clock, this.#retryTs, LAST_RETRY_MS);
   }
 
   async #prepare(owner: number): Promise<void> {

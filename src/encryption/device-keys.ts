@@ -42,8 +42,8 @@ export async function uploadKeys(context: EncryptionContext, uploader: Uploader,
   }
   const device = { user_nid, device_id };
   return await context.database.transaction(async (tx) => {
-    if (!(await lockDevice(tx, device))) throw notFound("This device is gone.");
-    const before = await findDeviceKeys(tx, device);
+    const [exists, before] = await Promise.all([lockDevice(tx, device), findDeviceKeys(tx, device)]);
+    if (!exists) throw notFound("This device is gone.");
     const kept = device_keys === undefined ? before : keyText(withoutUnsigned(device_keys));
     const fingerprint = fingerprintOf(kept, device_id);
     for (const keys of [one_time_keys, fallback_keys]) {

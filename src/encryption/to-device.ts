@@ -6,14 +6,13 @@ import { badJson, invalidParam, tooLarge } from "../errors.js";
 import { type DeviceId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import type { Committer } from "../storage/committer.js";
-import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
 import type { LogEntry } from "../storage/log-entry.js";
-import { devicesOfUsers, isSent, type LocalMessage, messagesPut, type RemoteMessages } from "../storage/to-device.js";
+import type { DevicesOf, LocalMessage, RemoteMessages } from "../storage/to-device.js";
 import { transactionKey } from "../storage/transaction-ids.js";
 
 export interface ToDeviceContext {
-  readonly database: Database;
+  readonly devicesOf: DevicesOf;
   readonly committer: Committer;
   readonly interning: Interning;
   readonly servers: Pick<LocalServers, "isLocal">;
@@ -85,10 +84,9 @@ interface Envelope {
 }
 
 async function deliver(context: ToDeviceContext, envelope: Envelope, messages: Messages): Promise<void> {
-  const { database, committer } = context;
-  const [local, before] = await Promise.all([localMessages(context, envelope, messages), isSent(database, envelope.key)]);
+  const local = await localMessages(context, envelope, messages);
   const remote = remoteMessages(context, envelope, messages);
-  if (before || local.length + remote.length === 0) return;
+  if (local.length + remote.length === 0) return;
   const bytes = [...local.map(({ event }) => event), ...remote.map(({ content }) => content)].reduce((sum, text) => sum + text.length, 0);
   if (local.length > MAX_MESSAGES || bytes > MAX_BYTES) throw tooLarge("These are too many messages for one call.");
   const devices = new Map(local.map(({ user_nid, device_id }) => [`${user_nid} ${device_id}`, { user_nid, device: device_id }]));
@@ -96,20 +94,17 @@ async function deliver(context: ToDeviceContext, envelope: Envelope, messages: M
     ...[...devices.values()].map((device) => ({ kind: "to_device", ...device }) as const),
     ...[...new Set(remote.map(({ destination }) => destination))].map((destination) => ({ kind: "to_device", destination }) as const),
   ];
-  await committer.submit({ statements: [messagesPut(envelope.key, local, remote)], entries });
+  await context.committer.submit({ toDevice: { key: envelope.key, local, remote }, entries });
 }
 
 /** Messages to those devices of our users that exist. Throws M_TOO_LARGE. */
-async function localMessages({ database, interning, servers }: ToDeviceContext, { sender, type }: Envelope, messages: Messages): Promise<LocalMessage[]> {
+async function localMessages({ devicesOf, interning, servers }: ToDeviceContext, { sender, type }: Envelope, messages: Messages): Promise<LocalMessage[]> {
   const ours = Object.keys(messages).filter((user) => {
     const id = parseUserId(user);
     return id !== undefined && servers.isLocal(serverNameOf(id));
   });
   const nids = await interning.findUsers(ours);
-  const devices = new Map<number, DeviceId[]>();
-  for (const { user_nid, device_id } of await devicesOfUsers(database, [...nids.values()])) {
-    devices.set(user_nid, [...(devices.get(user_nid) ?? []), device_id]);
-  }
+  const devices = new Map(await Promise.all([...nids.values()].map(async (nid) => [nid, await devicesOf.load(nid)] as const)));
   const found: LocalMessage[] = [];
   for (const [user, user_nid] of nids) {
     for (const [device, content] of Object.entries(messages[user] ?? {})) {

@@ -3,6 +3,7 @@
 import type { Config } from "../config.js";
 import { DEVICE_LIST_UPDATE, SIGNING_KEY_UPDATE } from "../encryption/device-list-edus.js";
 import { takeDeviceListUpdate, takeSigningKeyUpdate } from "../encryption/remote-device-lists.js";
+import type { DevicesOf } from "../storage/to-device.js";
 import { receiveToDevice } from "../encryption/to-device.js";
 import { parseRoomId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
@@ -24,6 +25,7 @@ const MAX_STATUS = 1_000;
 
 export interface InboundContext extends RoomContext {
   readonly config: RoomContext["config"] & Pick<Config, "federation">;
+  readonly devicesOf: DevicesOf;
   readonly typing: Typing;
   readonly presence: Presence;
 }

@@ -2,6 +2,7 @@
 import { buffer } from "node:stream/consumers";
 import type { ServerName } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, ownString, parseJson } from "../protocol/json.js";
+import { type ListElement, ListSplitter } from "../protocol/json-lists.js";
 import { requestAuthorization } from "../protocol/request-signing.js";
 import type { SigningKey } from "../protocol/signing.js";
 import type { Discovery } from "./discovery.js";
@@ -47,6 +48,11 @@ export class FederationError extends Error {
   get isOutage(): boolean {
     return this.status === undefined || this.status >= 500 || this.status === 429;
   }
+
+  /** Whether the server does not know the path or its method; older ones do not say so by an error code. */
+  get isUnknownPath(): boolean {
+    return this.errcode === "M_UNRECOGNIZED" || (this.errcode === undefined && (this.status === 404 || this.status === 405));
+  }
 }
 
 export interface FederationClientOptions {
@@ -67,6 +73,33 @@ export class FederationClient {
   /** The JSON object that another server answers a signed request with. Throws FederationError. */
   async request(request: FederationRequest): Promise<JsonObject> {
     return await this.#exchange(request, this.#authorization(request));
+  }
+
+  /**
+   * As `request`, for long answers: the elements of the lists of some names are given to `take` as they come, and what is answered has
+   * empty lists in their places. What `take` throws ends the exchange.
+   */
+  async requestLists(request: FederationRequest, names: Iterable<string>, take: (elements: readonly ListElement[]) => Promise<void>): Promise<JsonObject> {
+    const { destination } = request;
+    const { body } = await this.open(request);
+    const splitter = new ListSplitter(names);
+    const chunks: AsyncIterator<Uint8Array> = body[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await chunks.next().catch((cause: unknown) => {
+          throw unreachable(destination, cause);
+        });
+        if (next.done === true) break;
+        const elements = splitter.push(next.value);
+        if (splitter.restBytes > MAX_BYTES) throw new FederationError(destination, `${destination} answered more than was asked for`);
+        if (elements.length > 0) await take(elements);
+      }
+    } finally {
+      body.destroy();
+    }
+    const { answer, isJson } = readAnswer(splitter.rest());
+    if (!isJson) throw new FederationError(destination, `${destination} answered what is not JSON`);
+    return answer;
   }
 
   /** What another server answers a signed request with, if its status is 200, as it comes. Throws FederationError. */
@@ -108,19 +141,9 @@ export class FederationClient {
 
   /** The object in an answer; an empty one where there is none. */
   async #read(destination: ServerName, { body }: OutgoingAnswer): Promise<{ answer: JsonObject; isJson: boolean }> {
-    const bytes = await buffer(body).catch((cause: unknown) => {
-      throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(cause)}`, { cause });
-    });
-    let answer: JsonValue;
-    try {
-      answer = parseJson(bytes, { numbers: "lexemes" });
-    } catch {
-      return { answer: {}, isJson: false };
-    }
-    // Version 1 of some operations answers with `[200, {...}]`.
-    const [first, second] = Array.isArray(answer) ? answer : [];
-    if (first === 200 && isObject(second)) return { answer: second, isJson: true };
-    return { answer: isObject(answer) ? answer : {}, isJson: true };
+    return readAnswer(await buffer(body).catch((cause: unknown) => {
+      throw unreachable(destination, cause);
+    }));
   }
 
   async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
@@ -129,19 +152,19 @@ export class FederationClient {
       throw new FederationError(destination, `there is no federation with ${destination}`, { status: 403 });
     }
     const { targets, hostHeader } = await this.#options.discovery.resolve(destination);
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     let failure: unknown;
     for (const { host, port } of targets) {
       try {
         const url = new URL(`https://${host.includes(":") ? `[${host}]` : host}:${port}${request.uri}`);
-        return await this.#sendTo(url, hostHeader, request, authorization, Math.max(1, deadline - Date.now()));
+        return await this.#sendTo(url, hostHeader, request, authorization, Math.max(1, deadline - performance.now()));
       } catch (cause) {
         failure = cause;
         // Only what was never sent may be sent to another target.
         if (request.signal?.aborted === true || !neverSent(cause)) break;
       }
     }
-    throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(failure)}`, { cause: failure });
+    throw unreachable(destination, failure);
   }
 
   async #sendTo(
@@ -166,6 +189,24 @@ export class FederationClient {
       ...(signal !== undefined && { signal }),
     });
   }
+}
+
+/** The object in the bytes of an answer. */
+function readAnswer(bytes: Uint8Array): { answer: JsonObject; isJson: boolean } {
+  let answer: JsonValue;
+  try {
+    answer = parseJson(bytes, { numbers: "lexemes" });
+  } catch {
+    return { answer: {}, isJson: false };
+  }
+  // Version 1 of some operations answers with `[200, {...}]`.
+  const [first, second] = Array.isArray(answer) ? answer : [];
+  if (first === 200 && isObject(second)) return { answer: second, isJson: true };
+  return { answer: isObject(answer) ? answer : {}, isJson: true };
+}
+
+function unreachable(server: ServerName, cause: unknown): FederationError {
+  return new FederationError(server, `${server} could not be reached: ${reasonOf(cause)}`, { cause });
 }
 
 function refused(server: ServerName, status: number, answer: JsonObject): FederationError {

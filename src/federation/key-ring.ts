@@ -1,6 +1,6 @@
 // The signing keys of other servers: from memory, the database, the servers themselves, and notaries that we trust.
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.js";
+import { isDue, type Clock } from "../clock.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own } from "../protocol/json.js";
@@ -80,14 +80,24 @@ export class KeyRing {
   async forEvents(
     wanted: readonly WantedKeys[],
   ): Promise<(server: ServerName, at: number | undefined) => ReadonlyMap<string, string>> {
+    const found = await this.untilWhen(wanted);
+    return (server, at) => keysAt(found.get(server), at);
+  }
+
+  /** As `forEvents`, without asking for a time: each key with the time until which it vouches for what it signed. */
+  async untilWhen(wanted: readonly WantedKeys[]): Promise<ReadonlyMap<ServerName, TimedKeys>> {
     const { ownKeys } = this.#options;
     const found = await this.#find(wanted.filter(({ server }) => ownKeys(server) === undefined));
-    return (server, at) => {
+    const timed = new Map<ServerName, TimedKeys>();
+    for (const { server } of wanted) {
+      if (timed.has(server)) continue;
       const own = ownKeys(server);
-      if (own !== undefined) return own;
-      const usable = [...(found.get(server)?.values() ?? [])].filter((key) => at === undefined || validAtTime(key, at));
-      return new Map(usable.map(({ key_id, public_key }) => [key_id, public_key]));
-    };
+      const theirs = [...(found.get(server)?.values() ?? [])].map(
+        ({ key_id, public_key, expired_ts, valid_until_ts }) => [key_id, { key: public_key, until: expired_ts ?? valid_until_ts }] as const,
+      );
+      timed.set(server, new Map(own === undefined ? theirs : [...own].map(([id, key]) => [id, { key, until: Infinity }])));
+    }
+    return timed;
   }
 
   /** The last statements of these servers about their keys; those that ended before `minimumValidUntil` are asked for again. */
@@ -128,8 +138,8 @@ export class KeyRing {
 
   /** Asks each server itself, several at once, one request at a time for each; then the notaries for what is left. */
   async #ask(wanted: readonly WantedKeys[]): Promise<void> {
-    const now = this.#options.clock.now();
-    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => (this.#pauses.get(server)?.until ?? 0) <= now);
+    const { clock } = this.#options;
+    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => isDue(clock, this.#pauses.get(server)?.until ?? 0, LONGEST_PAUSE_MS));
     for (let start = 0; start < servers.length; start += AT_ONCE) {
       await Promise.all(servers.slice(start, start + AT_ONCE).map((server) => this.#askServer(server)));
     }
@@ -205,9 +215,13 @@ export class KeyRing {
   }
 }
 
-/** Whether a key vouches for what was signed at a time (room versions, "Signing key validity period"). */
-function validAtTime({ valid_until_ts, expired_ts }: ServerKey, at: number): boolean {
-  return at <= (expired_ts ?? valid_until_ts);
+/** Keys by their ids, each with the time until which it vouches for what it signed (room versions, "Signing key validity period"). */
+export type TimedKeys = ReadonlyMap<string, { readonly key: string; readonly until: number }>;
+
+/** Those of a server's keys that vouch for what was signed at a time (undefined: at any). */
+export function keysAt(keys: TimedKeys | undefined, at: number | undefined): Map<string, string> {
+  const usable = [...(keys ?? [])].filter(([, { until }]) => at === undefined || at <= until);
+  return new Map(usable.map(([id, { key }]) => [id, key]));
 }
 
 /** The keys of a notary's answer. */

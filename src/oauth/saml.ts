@@ -63,14 +63,23 @@ const addressesOf = ({ id }: SamlProvider, base: string) => {
 
 const certificatesIn = (pem: string): string[] => pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
 
-function requireKeys({ id, certificate, private_key, public_certificate }: SamlProvider): void {
+function requireKeys({ id, certificate, private_key, public_certificate, decryption_key, encryption_certificate }: SamlProvider): void {
   try {
     if (certificatesIn(certificate).length === 0) throw new Error("there is no certificate");
-    if (private_key !== undefined) createPrivateKey(private_key);
-    for (const each of [...certificatesIn(certificate), public_certificate ?? ""]) if (each !== "") createPublicKey(each);
+    for (const each of [private_key, decryption_key]) if (each !== undefined) createPrivateKey(each);
+    for (const each of [...certificatesIn(certificate), public_certificate ?? "", encryption_certificate ?? ""]) if (each !== "") createPublicKey(each);
   } catch (cause) {
     throw new ConfigError(`saml_providers has a key or certificate for ${id} that is not PEM.`, { cause });
   }
+}
+
+/** RSA with OAEP says that it hashes with SHA-1, which is sound there; nothing may stand between, not even a comment. */
+const OAEP = /<(?:\w+:)?EncryptionMethod Algorithm="[^"<>]*#rsa-oaep[^"<>]*"\s*>\s*<(?:\w+:)?DigestMethod (?:xmlns(?::\w+)?="[^"<>]*" )?Algorithm="[^"<>]*#sha1"/g;
+
+/** Throws for XML that is signed with SHA-1, or encrypted so that what refuses it tells about the key (RSA with PKCS #1 v1.5). */
+function requireStrong(xml: string): void {
+  if (/xmldsig#(?:rsa|dsa|hmac)-sha1/.test(xml) || /xmldsig#sha1/.test(xml.replaceAll(OAEP, ""))) throw new Error("SHA-1 signs nothing any more");
+  if (/xmlenc#(?:rsa-1_5|tripledes-cbc)/.test(xml)) throw new Error("this encryption protects nothing any more");
 }
 
 /** The providers of the configuration that speak SAML. */
@@ -95,7 +104,7 @@ export class SamlProviders {
   /** What a provider has to know of us (SAML metadata). */
   async metadata(provider: SamlProvider, base: string): Promise<string> {
     const saml = await samlOf(provider, base);
-    return saml.generateServiceProviderMetadata(null, provider.public_certificate ?? null);
+    return saml.generateServiceProviderMetadata(provider.encryption_certificate ?? null, provider.public_certificate ?? null);
   }
 
   /** Begins a login: where the browser has to go. `next` is the page of ours that is wanted afterwards. */
@@ -128,7 +137,9 @@ export class SamlProviders {
 
   /** What an answer says, if the provider signed it for this request of ours (SAML profiles, section 4.1.4.3). */
   async #outcome(provider: SamlProvider, base: string, response: string, request: string): Promise<Outcome> {
-    if (/xmldsig#(?:(?:rsa|dsa|hmac)-)?sha1/.test(Buffer.from(response, "base64").toString())) throw new Error("SHA-1 signs nothing any more");
+    const xml = Buffer.from(response, "base64").toString();
+    requireStrong(xml);
+    if (provider.decryption_key !== undefined && !/<(?:\w+:)?EncryptedAssertion[\s>]/.test(xml)) throw new Error("the assertion is not encrypted");
     const { ValidateInResponseTo } = await import("@node-saml/node-saml");
     const issued = new Date(this.#context.clock.now()).toISOString();
     const saml = await samlOf(provider, base, {
@@ -238,7 +249,7 @@ const unasked = (): MatrixError => forbidden("This login was begun in another br
 async function samlOf(provider: SamlProvider, base: string, more: Partial<SamlConfig> = {}): Promise<SAML> {
   const { SAML } = await import("@node-saml/node-saml");
   const { metadata, answers, logout } = addressesOf(provider, base);
-  const { entity_id, sso_url, logout_url, certificate, private_key, signed_response, clock_skew_seconds } = provider;
+  const { entity_id, sso_url, logout_url, certificate, private_key, decryption_key, signed_response, clock_skew_seconds } = provider;
   return new SAML({
     issuer: metadata,
     callbackUrl: answers,
@@ -248,6 +259,7 @@ async function samlOf(provider: SamlProvider, base: string, more: Partial<SamlCo
     idpCert: certificatesIn(certificate),
     idpIssuer: entity_id,
     ...(private_key !== undefined && { privateKey: private_key }),
+    ...(decryption_key !== undefined && { decryptionPvk: decryption_key }),
     signatureAlgorithm: "sha256",
     digestAlgorithm: "sha256",
     identifierFormat: null,

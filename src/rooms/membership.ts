@@ -275,7 +275,7 @@ export async function forgetRoom({ database, committer }: RoomContext, user: Roo
   if (entry.membership !== MEMBERSHIPS.leave && entry.membership !== MEMBERSHIPS.ban) {
     throw unknownError(400, "Leave the room before you forget it.");
   }
-  await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [] });
+  await committer.submit({ statements: [forgetStatement(user.user_nid, entry.room_nid)], entries: [{ kind: "invalidation", user_nid: user.user_nid }] });
 }
 
 /** Takes a room that a user has left or was removed from out of their lists, where all users shall forget such rooms. */
@@ -284,7 +284,7 @@ async function forgetIfSettled({ config, database, committer, interning }: RoomC
   const user_nid = (await interning.findUsers([user])).get(user);
   const entry = user_nid === undefined ? undefined : await membershipInRoom(database, user_nid, roomId);
   if (user_nid === undefined || entry === undefined) return;
-  await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [] });
+  await committer.submit({ statements: [forgetStatement(user_nid, entry.room_nid)], entries: [{ kind: "invalidation", user_nid }] });
 }
 
 /** What a user is in a room that none of ours is in; undefined where the room's own state says it. */

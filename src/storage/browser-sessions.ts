@@ -1,7 +1,7 @@
 // Browsers in which a user is logged in to the pages of this server: the digests of their cookies.
 import type { UserId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
-import type { Statement } from "./statement.js";
+import type { Queryable, Statement } from "./statement.js";
 import { fromText } from "./text.js";
 
 const PUT: Statement = {
@@ -30,4 +30,16 @@ export async function findBrowserSession(database: Database, digest: Buffer, now
 /** Logs a browser out. */
 export async function deleteBrowserSession(database: Database, digest: Buffer): Promise<void> {
   await database.write(DELETE, [digest]);
+}
+
+const END_OF_USER: Statement<{ count: number }> = {
+  name: "browser_sessions_end_of_user", // browser_sessions_user, oauth_codes_user, oauth_device_codes_user
+  text: `WITH codes AS (DELETE FROM oauth_codes WHERE user_nid = $1), devices AS (DELETE FROM oauth_device_codes WHERE user_nid = $1),
+      gone AS (DELETE FROM browser_sessions WHERE user_nid = $1 RETURNING 1)
+    SELECT count(*) AS count FROM gone`,
+};
+
+/** Logs a user out of all browsers, and voids what is under way to log a client in: in how many they were. */
+export async function endBrowserSessions(tx: Queryable, userNid: number): Promise<number> {
+  return (await tx.query(END_OF_USER, [userNid]))[0]?.count ?? 0;
 }

@@ -5,11 +5,15 @@ import { isConnectionLoss, sqlState } from "./database.js";
 import type { LogEntry } from "./log-entry.js";
 import { loneMessage } from "./lone-message.js";
 import { type BoundStatement, type RoomRows, writeChanges } from "./room-rows.js";
+import type { Statement } from "./statement.js";
+import { messagesPut, messagesPutAlone, type SentMessages } from "./to-device.js";
 
 /** A change that happens wholly or not at all. */
 export interface CommitItem {
   readonly rows?: RoomRows;
   readonly statements?: readonly BoundStatement[];
+  /** Messages to devices: those of all items are written by one statement. */
+  readonly toDevice?: SentMessages;
   readonly entries: readonly LogEntry[];
 }
 
@@ -22,7 +26,7 @@ interface Waiting {
 const MAX_WAITING = 20_000;
 /** Items of one transaction. More would not be faster per item, and a split would cost more. */
 const MAX_ITEMS = 256;
-/** Events of one transaction, so that it stays far below the statement timeout. */
+/** Events, and messages to devices, of one transaction, so that it stays far below the statement timeout. */
 const MAX_EVENTS = 5_000;
 
 /** Hears the position and the entries of each transaction after it happened, and the users to whose pushers it owes something. */
@@ -65,7 +69,7 @@ export class Committer {
     while (this.#waiting.length > 0) {
       let events = 0;
       const cut = this.#waiting.findIndex(({ item }, index) => {
-        events += item.rows?.events?.length ?? 0;
+        events += (item.rows?.events?.length ?? 0) + (item.toDevice?.local.length ?? 0);
         return index > 0 && (index >= MAX_ITEMS || events > MAX_EVENTS);
       });
       await this.#commit(this.#waiting.splice(0, cut < 0 ? this.#waiting.length : cut));
@@ -107,18 +111,25 @@ function nextTurn(): Promise<void> {
 async function write(database: Database, items: readonly CommitItem[]): Promise<number> {
   const changes = items.flatMap(({ rows }) => rows ?? []);
   const entries = items.flatMap((item) => item.entries);
-  const { statement, values } = loneMessage(changes, entries) ?? writeChanges(changes, entries);
   const others = items.flatMap((item) => item.statements ?? []);
-  const [row] = await (others.length === 0
-    ? database.execute(statement, values)
-    : database.transaction((tx) => {
-        for (const other of others) if (other.atPosition !== true) void send(tx, other);
-        const position = tx.query(statement, values);
-        for (const other of others) if (other.atPosition === true) void send(tx, other);
-        return position;
-      }));
+  const sent = items.flatMap(({ toDevice }) => toDevice ?? []);
+  const [row] = await (changes.length + others.length === 0 && sent.length > 0
+    ? written(database, messagesPutAlone(sent, entries), [])
+    : written(database, loneMessage(changes, entries) ?? writeChanges(changes, entries), sent.length === 0 ? others : [...others, messagesPut(sent)]));
   if (row === undefined) throw new Error("a change took no position");
   return row.position;
+}
+
+type Positioned = { readonly statement: Statement<{ position: number }>; readonly values: readonly unknown[] };
+
+async function written(database: Database, { statement, values }: Positioned, others: readonly BoundStatement[]): Promise<{ position: number }[]> {
+  if (others.length === 0) return await database.execute(statement, values);
+  return await database.transaction((tx) => {
+    for (const other of others) if (other.atPosition !== true) void send(tx, other);
+    const position = tx.query(statement, values);
+    for (const other of others) if (other.atPosition === true) void send(tx, other);
+    return position;
+  });
 }
 
 /** Nothing is awaited before the end; a failure is the transaction's, which throws it there. */

@@ -92,8 +92,8 @@ const columns = ({ user_nid, device_id }: DeviceKey, keys: readonly StoredKey[])
 
 /** Adds one-time keys. Gives the id of one that is there with another content, if there is any: nothing may be kept then. */
 export async function addOneTimeKeys(tx: Tx, device: DeviceKey, keys: readonly StoredKey[]): Promise<string | undefined> {
-  await tx.query(ADD, columns(device, keys));
-  return (await tx.query(OTHERS, columns(device, keys)))[0]?.key_id;
+  const [, others] = await Promise.all([tx.query(ADD, columns(device, keys)), tx.query(OTHERS, columns(device, keys))]);
+  return others[0]?.key_id;
 }
 
 export async function setFallbackKeys(tx: Tx, device: DeviceKey, keys: readonly StoredKey[]): Promise<void> {

@@ -1,5 +1,5 @@
 // Users as other providers of identities know them: whose subject is who, logins under way, sessions at providers.
-import type { DeviceId, ServerName } from "../protocol/identifiers.js";
+import type { DeviceId, ServerName, UserId } from "../protocol/identifiers.js";
 import type { Database, Tx } from "./database.js";
 import type { Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
@@ -70,6 +70,37 @@ export interface ExternalSubject {
 /** Notes who a subject is; false if it is somebody already. */
 export async function linkExternalId(tx: Tx, { server, provider, subject }: ExternalSubject, userNid: number): Promise<boolean> {
   return (await tx.query(LINK, [server, provider, toText(subject), userNid])).length > 0;
+}
+
+const OF_PROVIDER: Statement<Identity> = {
+  name: "external_identities_of_provider", // external_ids_pkey
+  text: `SELECT server_name, external_id, user_nid, user_id FROM external_ids JOIN accounts USING (user_nid) JOIN users ON nid = user_nid
+    WHERE auth_provider = $1 AND (server_name, external_id) > ($2, $3) AND password_hash IS NULL
+    ORDER BY server_name, external_id LIMIT ${AT_ONCE}`,
+};
+const BEGIN_CHECK: Statement<{ provider: string }> = {
+  name: "directory_checks_begin",
+  text: `INSERT INTO directory_checks AS before (provider, checked_ts) VALUES ($1, $2)
+    ON CONFLICT (provider) DO UPDATE SET checked_ts = $2 WHERE before.checked_ts <= $3 RETURNING provider`,
+};
+
+/** A user as a provider knows them. */
+export interface Identity {
+  readonly server_name: ServerName;
+  readonly external_id: string;
+  readonly user_nid: number;
+  readonly user_id: UserId;
+}
+
+/** The users without a password of their own whom a provider vouches for, behind one of them: 1,000 at most, in their order. */
+export async function identitiesOf(database: Database, provider: string, after: Pick<Identity, "server_name" | "external_id"> | undefined): Promise<Identity[]> {
+  const rows = await database.read(OF_PROVIDER, [provider, after?.server_name ?? "", after === undefined ? "" : toText(after.external_id)]);
+  return rows.map((row) => ({ ...row, external_id: fromText(row.external_id) }));
+}
+
+/** Takes it up to look who is still in a directory; false if somebody did since a time, in milliseconds since 1970. */
+export async function beginDirectoryCheck(database: Database, provider: string, now: number, since: number): Promise<boolean> {
+  return (await database.write(BEGIN_CHECK, [provider, now, since])).length > 0;
 }
 
 export interface ExternalLogin {

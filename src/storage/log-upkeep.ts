@@ -1,13 +1,12 @@
 // Partitions of the log: made ahead of its head, dropped behind all who still read.
 import { logger } from "../log.js";
 import type { Database } from "./database.js";
+import { makePartition, PARTITION } from "./log-partitions.js";
 import { logHead } from "./log.js";
 import type { Statement } from "./statement.js";
 
 const log = logger("log");
 
-/** Positions of one partition; the first ones are in the schema. */
-const PARTITION = 1_000_000;
 const AHEAD = 2;
 const KEEP_DAYS = 30;
 const UPKEEP_LOCK = 0x68616e75;
@@ -54,13 +53,7 @@ export async function keepLogPartitions(database: Database): Promise<void> {
   if (wanted.length === 0 && dropped.length === 0) return;
   await database.transaction(async (tx) => {
     await tx.query({ name: "log_upkeep_lock", text: `SELECT pg_advisory_xact_lock(${UPKEEP_LOCK})` }, []);
-    for (const number of wanted) {
-      const [from, to] = [number * PARTITION, (number + 1) * PARTITION];
-      await tx.query(
-        { name: "", text: `CREATE TABLE IF NOT EXISTS log_p${number} PARTITION OF log FOR VALUES FROM (${from}) TO (${to})` },
-        [],
-      );
-    }
+    for (const number of wanted) await makePartition(tx, number);
     for (const name of dropped) await tx.query({ name: "", text: `DROP TABLE IF EXISTS ${name}` }, []);
   });
   if (dropped.length > 0) log.info({ dropped: dropped.length }, "old partitions of the log were dropped");

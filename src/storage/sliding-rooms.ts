@@ -14,6 +14,8 @@ export interface ListedRoom {
   readonly event_nid: number;
   readonly sender_nid: number;
   readonly position: number;
+  /** Left, and the user wants to hear no more of it. */
+  readonly forgotten: boolean;
   /** The position of the last event that the timeline shows to its members. */
   readonly activity: number;
 }
@@ -21,7 +23,7 @@ export interface ListedRoom {
 const LIST: Statement<Omit<ListedRoom, "activity"> & { activity: number | null }> = {
   name: "sliding_list", // memberships_pkey, rooms_pkey, events_pkey, events_ordinal
   // Forgetting gives the row a later position than the event's; an outlier was there before it meant anything.
-  text: `SELECT m.room_nid, r.room_id, m.membership, m.event_nid, e.sender_nid,
+  text: `SELECT m.room_nid, r.room_id, m.membership, m.event_nid, m.forgotten, e.sender_nid,
       CASE WHEN e.flags & 1 <> 0 AND NOT forgotten THEN m.position ELSE e.position END AS position, last.position AS activity
     FROM memberships m JOIN rooms r ON r.nid = m.room_nid JOIN events e ON e.nid = m.event_nid
     LEFT JOIN events last ON last.room_nid = m.room_nid AND last.ordinal = r.ordinal AND m.membership = 1

@@ -3,8 +3,10 @@ import type { DeviceId, ServerName } from "../protocol/identifiers.js";
 import type { Database, Tx } from "./database.js";
 import { DIRECT_TO_DEVICE, type OwedEdu } from "./destinations.js";
 import type { DeviceKey } from "./devices.js";
-import type { BoundStatement } from "./room-rows.js";
+import { type LogEntry, storedEntries } from "./log-entry.js";
+import { type BoundStatement, TABLES } from "./room-rows.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
+import { TurnLoader } from "./turn-loader.js";
 
 /** A message to a device of one of our users. */
 export interface LocalMessage extends DeviceKey {
@@ -21,27 +23,22 @@ export interface RemoteMessages {
   readonly content: string;
 }
 
+/** The parameters of `write_to_device` behind the position. */
+function parameters(first: number): string {
+  return Array.from({ length: 10 }, (_, index) => `$${first + index}`).join(", ");
+}
+
 const DEVICES: Statement<DeviceKey> = {
   name: "to_device_devices", // devices_pkey
   text: "SELECT user_nid, device_id FROM devices WHERE user_nid = ANY ($1::bigint[])",
 };
-const IS_SENT: Statement = {
-  name: "to_device_is_sent", // to_device_sent_pkey
-  text: "SELECT FROM to_device_sent WHERE key = decode($1, 'hex')",
-};
 const PUT: Statement = {
   name: "to_device_put",
-  // A device that was deleted meanwhile gets nothing any more.
-  text: `WITH once AS (INSERT INTO to_device_sent (key) VALUES (decode($1, 'hex')) ON CONFLICT DO NOTHING RETURNING 1),
-      here AS (INSERT INTO to_device_messages (user_nid, device_id, position, event)
-        SELECT user_nid, device_id, currval('log_position'), event
-        FROM unnest($2::bigint[], $3::text[], $4::text[]) WITH ORDINALITY AS message (user_nid, device_id, event, place)
-        JOIN devices USING (user_nid, device_id)
-        WHERE EXISTS (SELECT FROM once) ORDER BY place)
-    INSERT INTO to_device_outbox (position, message_id, destination, origin, content)
-    SELECT currval('log_position'), message_id, destination, origin, content
-    FROM unnest($5::text[], $6::text[], $7::text[], $8::text[]) AS message (message_id, destination, origin, content)
-    WHERE EXISTS (SELECT FROM once)`,
+  text: `SELECT write_to_device(currval('log_position'), ${parameters(1)})`,
+};
+const PUT_ALONE: Statement<{ position: number }> = {
+  name: "to_device_put_alone",
+  text: `SELECT write_to_device(write_changes(${TABLES.map(() => "NULL").join(", ")}, $1::json), ${parameters(2)}) AS position`,
 };
 const WAITING: Statement<{ nid: number; event: string }> = {
   name: "to_device_waiting", // to_device_messages_pkey
@@ -49,9 +46,18 @@ const WAITING: Statement<{ nid: number; event: string }> = {
     WHERE user_nid = $1 AND device_id = $2 AND position > $3 AND position <= $4 AND nid > $5
     ORDER BY position, nid LIMIT $6`,
 };
+const WAITING_EACH: Statement<{ place: number; nid: number; event: string }> = {
+  name: "to_device_waiting_each", // to_device_messages_pkey
+  text: `SELECT place, nid, event
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) WITH ORDINALITY AS asked (user_nid, device_id, after, up_to, "limit", place)
+    CROSS JOIN LATERAL (SELECT position, nid, event FROM to_device_messages m
+      WHERE m.user_nid = asked.user_nid AND m.device_id = asked.device_id AND m.position > asked.after AND m.position <= asked.up_to
+      ORDER BY m.position, m.nid LIMIT asked."limit") AS message
+    ORDER BY place, message.position, nid`,
+};
 const ACKNOWLEDGE: Statement = {
   name: "to_device_acknowledge", // to_device_messages_pkey
-  text: `DELETE FROM to_device_messages WHERE user_nid = $1 AND device_id = $2 AND position <= $3 AND nid <= coalesce($4, nid)`,
+  text: "SELECT acknowledge_to_device($1, $2, $3, $4)",
 };
 const DELETE_OF_DEVICES: Statement = {
   name: "to_device_delete_of_devices", // to_device_messages_pkey
@@ -98,24 +104,58 @@ export async function devicesOfUsers(reads: Reads, userNids: readonly number[]):
   return userNids.length === 0 ? [] : await reads.read(DEVICES, [userNids]);
 }
 
-/** Whether messages were sent under a key (a digest in hexadecimal). */
-export async function isSent(reads: Reads, key: string): Promise<boolean> {
-  return (await reads.read(IS_SENT, [key])).length > 0;
+/** The devices of a user: many messages are sent at a time, and each sender asks. */
+export type DevicesOf = TurnLoader<number, readonly DeviceId[]>;
+
+export function devicesLoader(reads: Reads): DevicesOf {
+  return new TurnLoader((userNid) => userNid, async (userNids) => {
+    const devices = new Map<number, DeviceId[]>();
+    for (const { user_nid, device_id } of await devicesOfUsers(reads, userNids)) {
+      const known = devices.get(user_nid);
+      if (known === undefined) devices.set(user_nid, [device_id]);
+      else known.push(device_id);
+    }
+    return devices;
+  }, { oneAtATime: true });
 }
 
-/** What writes messages, for the committer; nothing if some were sent under the same key before. */
-export function messagesPut(key: string, local: readonly LocalMessage[], remote: readonly RemoteMessages[]): BoundStatement {
-  const values = [
-    key,
+/** Messages that are sent once, under a key (a digest in hexadecimal). */
+export interface SentMessages {
+  readonly key: string;
+  readonly local: readonly LocalMessage[];
+  readonly remote: readonly RemoteMessages[];
+}
+
+/** What writes messages at the position of a transaction; nothing of those under whose key some were sent before. */
+export function messagesPut(sent: readonly SentMessages[]): BoundStatement {
+  return { statement: PUT, values: putValues(sent), atPosition: true };
+}
+
+/** A statement that writes messages and log entries, takes their position and gives it. */
+export function messagesPutAlone(
+  sent: readonly SentMessages[],
+  entries: readonly LogEntry[],
+): { readonly statement: Statement<{ position: number }>; readonly values: readonly unknown[] } {
+  return { statement: PUT_ALONE, values: [JSON.stringify(storedEntries(entries)), ...putValues(sent)] };
+}
+
+function putValues(sent: readonly SentMessages[]): unknown[] {
+  // Sent twice in one transaction: the first counts.
+  const byKey = new Map(sent.toReversed().map((each) => [each.key, each]));
+  const local = [...byKey.values()].flatMap(({ key, local: messages }) => messages.map((message) => ({ key, ...message })));
+  const remote = [...byKey.values()].flatMap(({ key, remote: messages }) => messages.map((message) => ({ key, ...message })));
+  return [
+    [...byKey.keys()],
+    local.map(({ key }) => key),
     local.map(({ user_nid }) => user_nid),
     local.map(({ device_id }) => device_id),
     local.map(({ event }) => event),
+    remote.map(({ key }) => key),
     remote.map(({ message_id }) => message_id),
     remote.map(({ destination }) => destination),
     remote.map(({ origin }) => origin),
     remote.map(({ content }) => content),
   ];
-  return { statement: PUT, values, atPosition: true };
 }
 
 /** Which messages a device is to be shown: those behind a position and a number, up to another position, at most so many. */
@@ -136,15 +176,30 @@ export async function waitingMessages(
   return await reads.read(WAITING, [userNid, device, after, upTo, afterNid, limit]);
 }
 
-/** Deletes what a device has: the messages up to a position, and of these only those up to a number if one is given. */
-export async function acknowledgeMessages(
-  database: Database,
-  userNid: number,
-  device: DeviceId,
-  position: number,
-  nid: number | undefined,
-): Promise<void> {
-  await database.execute(ACKNOWLEDGE, [userNid, device, position, nid ?? null]);
+/** Whose messages are wanted: those of a device behind a position up to another, at most so many. */
+export interface Inbox extends DeviceKey {
+  readonly after: number;
+  readonly upTo: number;
+  readonly limit: number;
+}
+
+/** The messages that wait in several inboxes, in the order of these: with their numbers, in their order. */
+export async function waitingInInboxes(reads: Reads, asked: readonly Inbox[]): Promise<{ nid: number; event: string }[][]> {
+  const rows = await reads.read(WAITING_EACH, [...columns(asked), asked.map(({ after }) => after), asked.map(({ upTo }) => upTo), asked.map(({ limit }) => limit)]);
+  const found: { nid: number; event: string }[][] = asked.map(() => []);
+  for (const { place, nid, event } of rows) found[place - 1]?.push({ nid, event });
+  return found;
+}
+
+/** What a device has: the messages up to a position, and of these only those up to a number if one is given. */
+export interface Acknowledged extends DeviceKey {
+  readonly position: number;
+  readonly nid: number | undefined;
+}
+
+/** Deletes what devices have. */
+export async function acknowledgeMessages(database: Database, devices: readonly Acknowledged[]): Promise<void> {
+  await database.execute(ACKNOWLEDGE, [...columns(devices), devices.map(({ position }) => position), devices.map(({ nid }) => nid ?? null)]);
 }
 
 /** Deletes the messages of devices that the transaction deletes. */
@@ -166,16 +221,20 @@ export interface SentTo extends DeviceKey {
 
 /** The messages that were sent to devices at some positions and still wait, in their order. */
 export async function messagesAt(reads: Reads, sent: readonly SentTo[]): Promise<(DeviceKey & { nid: number; event: string })[]> {
-  return sent.length === 0 ? [] : await reads.read(AT, columns(sent));
+  return sent.length === 0 ? [] : await reads.read(AT, [...columns(sent), positions(sent)]);
 }
 
 /** Removes the messages that were sent to devices at some positions: somebody else tells them. */
 export async function removeMessages(tx: Queryable, sent: readonly SentTo[]): Promise<void> {
-  if (sent.length > 0) await tx.query(REMOVE, columns(sent));
+  if (sent.length > 0) await tx.query(REMOVE, [...columns(sent), positions(sent)]);
 }
 
-function columns(sent: readonly SentTo[]): unknown[][] {
-  return [sent.map(({ user_nid }) => user_nid), sent.map(({ device_id }) => device_id), sent.map(({ position }) => position)];
+function columns(devices: readonly DeviceKey[]): unknown[][] {
+  return [devices.map(({ user_nid }) => user_nid), devices.map(({ device_id }) => device_id)];
+}
+
+function positions(sent: readonly SentTo[]): number[] {
+  return sent.map(({ position }) => position);
 }
 
 /**

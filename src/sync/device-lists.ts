@@ -5,7 +5,7 @@ import { type KeyCounts, keyCounts } from "../storage/device-keys.js";
 import { deviceListChanges, deviceListChangesBetween, usersSharingRooms } from "../storage/device-lists.js";
 import type { Interning } from "../storage/interning.js";
 import type { Reads } from "../storage/statement.js";
-import { TurnLoader } from "./turn-loader.js";
+import { TurnLoader } from "../storage/turn-loader.js";
 
 /** User ids, in the order of their numbers. */
 export interface DeviceLists {

@@ -9,12 +9,12 @@ import { isIgnored } from "../rooms/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
-import { sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
+import { changesSummary, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
 import { followsGap } from "./room-window.js";
 import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import { encryptionText, namesInOrder, type KeysLeft } from "./device-lists.js";
-import { toDeviceSection, toDeviceText, type ToDeviceSection } from "./to-device.js";
-import type { TurnLoader } from "./turn-loader.js";
+import { type Inboxes, toDeviceFrom, toDeviceText, type ToDeviceSection } from "./to-device.js";
+import type { TurnLoader } from "../storage/turn-loader.js";
 import type { WatchedUser, WatchedUsers } from "./watched-users.js";
 
 export interface FastServices extends SyncServices {
@@ -25,6 +25,7 @@ export interface FastServices extends SyncServices {
   readonly presences: TurnLoader<number, SideEvent>;
   readonly users: WatchedUsers;
   readonly keysLeft: KeysLeft;
+  readonly inboxes: Inboxes;
   readonly members: CurrentMembers;
 }
 
@@ -63,7 +64,7 @@ export async function fastSync(
   const upTo = follower.head;
   if (since === undefined || request.resync || request.fullState || rooms === undefined) return undefined;
   if (!filter.lazyLoadMembers && watched.partial.size > 0) return undefined;
-  if (filter.related !== undefined || since.toDevice !== undefined) return undefined;
+  if (filter.related !== undefined || since.toDevice !== undefined || since.sticky !== undefined) return undefined;
   if (upTo < watched.exactFrom) return undefined;
   const position = Math.max(upTo, since.position);
   const typingSerial = streams.typingSerial();
@@ -82,7 +83,7 @@ export async function fastSync(
   const changed = filter.wantsPresence ? news.presences : NOTHING.presences;
   const presences = changed.size === 0 ? "" : sideEvents(await presencesOf(services, watched, changed), filter.presence);
   const presence = presences === "" ? "" : `,"presence":{"events":[${presences}]}`;
-  const messages = news.toDevice ? await toDeviceSection(services.database, reader, since, upTo) : NO_MESSAGES;
+  const messages = news.toDevice ? await toDeviceFrom(services.inboxes, reader, since, upTo) : NO_MESSAGES;
   const changedDevices: number[] = [];
   for (const other of news.devices) if (await services.users.shareRoom(watched, other)) changedDevices.push(other);
   const lists = { changed: await namesInOrder(services, changedDevices), left: [] };
@@ -179,9 +180,9 @@ async function roomText(
   };
   const reads = nids.map((nid) => loaded?.get(nid)).filter((read) => read !== undefined);
   if (reads.some(followsGap)) return undefined;
-  // Members change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
+  // Members and names change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
   const states = reads.filter(({ event }) => isState(event));
-  if (states.some(({ event }) => event.type === "m.room.member") || states.length !== (news?.changes ?? 0)) return undefined;
+  if (states.some(changesSummary) || states.length !== (news?.changes ?? 0)) return undefined;
   const shown = reads.filter(
     (read) =>
       read.row.ordinal !== null &&

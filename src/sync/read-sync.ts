@@ -4,7 +4,7 @@ import { completeEvent } from "../protocol/client-event.js";
 import type { EventTest } from "../protocol/filter.js";
 import { isState } from "../protocol/event.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
-import { isObject, type JsonValue } from "../protocol/json.js";
+import { isObject, type JsonObject, type JsonValue, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { aggregationsOf } from "../rooms/aggregations.js";
@@ -23,6 +23,7 @@ import {
   CHANGED_ROOMS,
   CURRENT_MEMBERS,
   CURRENT_STATE,
+  CURRENT_STATE_OF_TYPES,
   CURRENT_STATE_WITHOUT_MEMBERS,
   HEAD,
   MEMBERSHIPS_OF_USER,
@@ -90,7 +91,9 @@ export function readSync(services: SyncServices, reader: SyncReader, request: Sy
 }
 
 const MEMBER = "m.room.member";
-/** Sticky events of one answer: only a hostile room has more. */
+/** What a room is called by: without either clients call it after its heroes. */
+const NAMES = ["m.room.name", "m.room.canonical_alias"];
+/** Sticky events of one answer; the rest comes with the next, which does not wait. */
 const MOST_STICKY = 500;
 
 /** How a room came to be joined since the token: whether all of it has to be told, and from where on its events. */
@@ -116,6 +119,8 @@ class SyncRead {
   #upTo = 0;
   #oldest = 0;
   #joined = new Set<number>();
+  /** Where the sticky events of the answer end, if there are more. */
+  #stickyTold: SyncToken["sticky"];
   /** The rooms whose members became known since the token, and when. */
   readonly #completed = new Map<number, number>();
 
@@ -170,6 +175,7 @@ class SyncRead {
       position: this.#upTo,
       ephemeral: typingSerial,
       ...(toDevice.toDevice !== undefined && { toDevice: toDevice.toDevice }),
+      ...(this.#stickyTold !== undefined && { sticky: this.#stickyTold }),
     };
     const parts = [`"next_batch":${JSON.stringify(formatToken(next))}`];
     if (roomText !== "") parts.push(`"rooms":{${roomText}}`);
@@ -177,7 +183,7 @@ class SyncRead {
     if (presenceText !== "") parts.push(`"presence":{"events":[${presenceText}]}`);
     const accountText = sideEvents(accountData.global, filter.accountData);
     if (accountText !== "") parts.push(`"account_data":{"events":[${accountText}]}`);
-    const quiet = toDevice.events.length + lists.changed.length + lists.left.length === 0;
+    const quiet = this.#stickyTold === undefined && toDevice.events.length + lists.changed.length + lists.left.length === 0;
     const empty = since !== undefined && parts.length === 1 && quiet;
     parts.push(toDeviceText(toDevice), encryptionText(lists, keysLeft));
     return { text: `{${parts.join(",")}}`, empty, next };
@@ -243,7 +249,7 @@ class SyncRead {
   /** Of joined rooms only those in which something happened. The log knows, as far as it reaches back. */
   async #changed(windows: readonly RoomWindow[], joins: ReadonlyMap<number, Join>): Promise<RoomWindow[]> {
     const joined = windows.filter(({ section }) => section === "join").map(({ room_nid }) => room_nid);
-    if (joined.length === 0 || !this.#logReachesBack()) return [...windows];
+    if (joined.length === 0 || !this.#logReachesBack() || this.#request.since?.sticky !== undefined) return [...windows];
     const changed = new Set(
       (await this.#reads.read(CHANGED_ROOMS, [joined, this.#after, this.#upTo])).map(({ room_nid }) => room_nid),
     );
@@ -545,13 +551,20 @@ class SyncRead {
    * that came since the token, and of rooms that are new to the client all.
    */
   async #sticky(joined: readonly JoinedSection[]): Promise<Map<number, ReadEvent[]>> {
-    const asked = joined.map(({ window }) => ({ room_nid: window.room_nid, after: { position: window.isNew ? 0 : window.after, event_nid: Number.MAX_SAFE_INTEGER } }));
-    const rows = await stickyEventsInRooms(this.#reads, asked, { upTo: this.#upTo, now: this.#request.now, limit: MOST_STICKY });
+    const { since, now, resync } = this.#request;
+    const asked = joined.map(({ window }) => {
+      const until = { position: window.isNew ? 0 : window.after, event_nid: Number.MAX_SAFE_INTEGER };
+      return { room_nid: window.room_nid, after: window.isNew || resync ? until : (since?.sticky ?? until) };
+    });
+    const found = await stickyEventsInRooms(this.#reads, asked, { upTo: this.#upTo, now, limit: MOST_STICKY + 1 });
+    const rows = found.slice(0, MOST_STICKY);
+    const last = found.length > MOST_STICKY ? rows.at(-1) : undefined;
+    this.#stickyTold = last === undefined ? undefined : { position: last.position, event_nid: last.event_nid };
     const timelines = new Set(joined.flatMap(({ timeline }) => timeline.events.map(({ read }) => read.row.nid)));
     return await stickyByRoom(this.#services.events, this.#reads, this.#shownTo, rows.filter(({ event_nid }) => !timelines.has(event_nid)));
   }
 
-  /** Summaries of rooms that are new to the client or whose members changed. */
+  /** Summaries of rooms that are new to the client or whose members or names changed. */
   async #summaries(
     sections: readonly JoinedSection[],
   ): Promise<Map<number, { readonly text: string; readonly heroes: readonly number[] }>> {
@@ -562,19 +575,32 @@ class SyncRead {
       sections.filter(({ window }) => !window.fullState).map(({ state }) => state),
     );
     for (const { window, timeline, state } of sections) {
-      const isMember = (read: ReadEvent | undefined): boolean => read?.event.type === MEMBER;
       if (
         window.fullState ||
-        timeline.events.some(({ read }) => isMember(read)) ||
-        [...state.values()].some((nid) => isMember(contents.get(nid)))
+        timeline.events.some(({ read }) => changesSummary(read)) ||
+        [...state.values()].some((nid) => changesSummary(contents.get(nid)))
       ) {
         changed.push(window.room_nid);
       }
     }
     if (changed.length === 0) return new Map();
-    const rows = await this.#reads.read(SUMMARIES, [changed, this.#reader.user_nid]);
-    const names = await this.#services.interning.userIds(rows.flatMap(({ heroes }) => heroes));
-    return new Map(rows.map((row) => [row.room_nid, { text: summaryText(row, names), heroes: row.heroes }]));
+    const [summaries, named] = await Promise.all([this.#reads.read(SUMMARIES, [changed, this.#reader.user_nid]), this.#named(changed)]);
+    const unnamed = summaries.filter(({ room_nid }) => !named.has(room_nid));
+    const names = await this.#services.interning.userIds(unnamed.flatMap(({ heroes }) => heroes));
+    return new Map(
+      summaries.map((row) => {
+        const heroes = named.has(row.room_nid) ? undefined : row.heroes;
+        return [row.room_nid, { text: summaryText(row, heroes?.map((nid) => names.get(nid))), heroes: heroes ?? [] }];
+      }),
+    );
+  }
+
+  /** Those of some rooms that have a name or an alias to be called by. */
+  async #named(rooms: readonly number[]): Promise<Set<number>> {
+    const state = await this.#reads.read(CURRENT_STATE_OF_TYPES, [rooms, NAMES]);
+    const events = await this.#services.events.get(this.#reads, state.map(({ event_nid }) => event_nid));
+    const isName = (content: JsonObject): boolean => (ownString(content, "name") ?? ownString(content, "alias") ?? "") !== "";
+    return new Set(state.flatMap(({ room_nid, event_nid }) => (isName(events.get(event_nid)?.event.content ?? {}) ? [room_nid] : [])));
   }
 
   /** The states with what lazy loading adds: the members who sent the timeline's events, and the heroes. */
@@ -672,9 +698,17 @@ export function sideEvents(events: readonly SideEvent[], test: EventTest | undef
     .join(",");
 }
 
-function summaryText({ joined, invited, heroes }: SummaryRow, names: ReadonlyMap<number, string>): string {
-  const ids = heroes.map((nid) => names.get(nid)).filter((name) => name !== undefined);
-  return JSON.stringify({ "m.heroes": ids, "m.joined_member_count": joined, "m.invited_member_count": invited });
+/** Whether an event changes what a room's summary says. */
+export function changesSummary(read: ReadEvent | undefined): boolean {
+  return read !== undefined && (read.event.type === MEMBER || NAMES.includes(read.event.type));
+}
+
+function summaryText({ joined, invited }: SummaryRow, heroes: readonly (string | undefined)[] | undefined): string {
+  return JSON.stringify({
+    ...(heroes !== undefined && { "m.heroes": heroes.filter((name) => name !== undefined) }),
+    "m.joined_member_count": joined,
+    "m.invited_member_count": invited,
+  });
 }
 
 export function unreadText(counts: UnreadCounts | undefined, threads: boolean): string {

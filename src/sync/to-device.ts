@@ -6,7 +6,8 @@ import type { SyncToken } from "../rooms/token.js";
 import type { Database } from "../storage/database.js";
 import type { LogFollower } from "../storage/log.js";
 import type { Reads } from "../storage/statement.js";
-import { acknowledgeMessages, waitingMessages } from "../storage/to-device.js";
+import { type Acknowledged, acknowledgeMessages, type Inbox, waitingInInboxes, waitingMessages } from "../storage/to-device.js";
+import { TurnLoader } from "../storage/turn-loader.js";
 
 /** The most messages of one answer: the rest comes with the next, which does not wait. */
 const MOST = 100;
@@ -39,7 +40,27 @@ export async function toDeviceSection(
   const limit = Math.min(most, MOST);
   // A token of an answer that left messages out says how far it came, whatever its position is.
   const after = since === undefined || since.toDevice !== undefined ? 0 : since.position;
-  const found = await waitingMessages(reads, user_nid, device_id, { after, upTo, afterNid: since?.toDevice ?? 0, limit: limit + 1 });
+  return sectionOf(await waitingMessages(reads, user_nid, device_id, { after, upTo, afterNid: since?.toDevice ?? 0, limit: limit + 1 }), limit);
+}
+
+/** The messages of many inboxes: those whom the same message woke ask at the same time. */
+export type Inboxes = TurnLoader<Inbox, readonly { nid: number; event: string }[]>;
+
+export function inboxLoader(reads: Reads): Inboxes {
+  const nameOf = ({ user_nid, device_id, after, upTo }: Inbox): string => `${user_nid} ${device_id} ${after} ${upTo}`;
+  return new TurnLoader(nameOf, async (asked) => {
+    const found = await waitingInInboxes(reads, asked);
+    return new Map(asked.map((inbox, index) => [nameOf(inbox), found[index] ?? []]));
+  });
+}
+
+/** As `toDeviceSection`, for a token of an answer that left no messages out. */
+export async function toDeviceFrom(inboxes: Inboxes, { user_nid, device_id }: Reader, since: SyncToken, upTo: number): Promise<ToDeviceSection> {
+  if (device_id === undefined) return NONE;
+  return sectionOf((await inboxes.load({ user_nid, device_id, after: since.position, upTo, limit: MOST + 1 })) ?? [], MOST);
+}
+
+function sectionOf(found: readonly { nid: number; event: string }[], limit: number): ToDeviceSection {
   const shown = found.slice(0, limit);
   return { events: shown.map(({ event }) => event), toDevice: found.length > limit ? shown.at(-1)?.nid : undefined };
 }
@@ -51,13 +72,18 @@ export function toDeviceText({ events }: ToDeviceSection): string {
 
 /** Deletes what devices have shown to have. */
 export class Acknowledgements {
-  readonly #database: Database;
+  readonly #deleted: TurnLoader<Acknowledged, undefined>;
   readonly #follower: LogFollower;
   /** Up to which position nothing is kept for a device any more. */
   readonly #done = new LRUCache<string, number>({ max: REMEMBERED });
 
   constructor(database: Database, follower: LogFollower) {
-    this.#database = database;
+    const nameOf = ({ user_nid, device_id, position, nid }: Acknowledged): string => `${user_nid} ${device_id} ${position} ${nid}`;
+    const remove = async (devices: readonly Acknowledged[]): Promise<ReadonlyMap<string, undefined>> => {
+      await acknowledgeMessages(database, devices);
+      return new Map<string, undefined>();
+    };
+    this.#deleted = new TurnLoader(nameOf, remove, { oneAtATime: true });
     this.#follower = follower;
     follower.onNewEpoch(() => this.#done.clear());
   }
@@ -75,7 +101,7 @@ export class Acknowledgements {
         return;
       }
     }
-    await acknowledgeMessages(this.#database, user_nid, device_id, position, toDevice);
+    await this.#deleted.load({ user_nid, device_id, position, nid: toDevice });
     if (toDevice === undefined) this.#done.set(key, Math.max(position, done ?? 0));
   }
 }

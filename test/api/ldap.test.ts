@@ -1,4 +1,5 @@
 // Login with the passwords of a directory.
+import { createHmac } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { once } from "node:events";
 import { expect } from "chai";
@@ -6,15 +7,29 @@ import { checkConfig, ConfigError } from "../../src/config.js";
 import { Browser } from "../support/browser.js";
 import { LOCAL_CERTIFICATE } from "../support/certificate.js";
 import { freePort } from "../support/free-port.js";
+import { eventually } from "../support/eventually.js";
 import { stringAt } from "../support/json-path.js";
 import { BASE, hasLdapServer, LdapServer, READER } from "../support/ldap-server.js";
 import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
+const SECRET = "of the operator";
+const registration = { open: true, shared_secret: SECRET };
 const PUBLIC = "http://matrix.example.org";
 
 const logIn = (server: TestServer, user: string, password: string): Promise<Answer> =>
   server.anonymous.post(`${V3}/login`, { type: "m.login.password", identifier: { type: "m.id.user", user }, password });
+/** An account with a password here, made by whoever knows the secret: to others the names of the directory are taken. */
+async function openAccount(server: TestServer, username: string): Promise<TestClient> {
+  const path = "/_synapse/admin/v1/register";
+  const nonce = stringAt((await server.anonymous.get(path)).body, "nonce") ?? "";
+  const password = passwordOf(username);
+  const mac = createHmac("sha1", SECRET).update([nonce, username, password, "notadmin"].join("\0")).digest("hex");
+  const answer = await server.anonymous.post(path, { nonce, username, password, admin: false, mac });
+  expect(answer.status).to.equal(200);
+  return clientOf(server, answer);
+}
+
 const clientOf = (server: TestServer, { body }: Answer): TestClient =>
   server.client({ user_id: stringAt(body, "user_id"), device_id: stringAt(body, "device_id"), access_token: stringAt(body, "access_token") });
 
@@ -28,10 +43,13 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
       { uid: "Erin Müller", cn: "Erin", password: "erin there" },
       { uid: "frank", cn: "Frank", password: "frank there" },
       { uid: "a*b(c)", cn: "Odd", password: "odd there" },
+      { uid: "grace", cn: "Grace", password: "grace there" },
+      { uid: "heidi", cn: "Heidi", mail: "heidi@example.org", password: "heidi there" },
       { uid: "_kept", cn: "Kept", password: "kept there" },
     ]);
     server = await startTestServer({
       servers: [{ name: "localhost", public_base_url: PUBLIC }],
+      registration,
       ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 5 },
     });
   });
@@ -77,7 +95,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
   });
 
   it("leaves accounts alone that have a password here", async () => {
-    await server.register("frank");
+    await openAccount(server, "frank");
     expect((await logIn(server, "frank", passwordOf("frank"))).status).to.equal(200);
     expect(refusal(await logIn(server, "frank", "frank there"))).to.deep.equal([403, "M_FORBIDDEN"]);
     await using trusting = await startTestServer(
@@ -87,6 +105,47 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
     expect((await logIn(trusting, "frank", "frank there")).body["user_id"]).to.equal("@frank:localhost");
     expect((await logIn(trusting, "frank", passwordOf("frank"))).status).to.equal(200);
     expect(refusal(await logIn(trusting, "bob", "bob there"))).to.deep.equal([403, "M_FORBIDDEN"]);
+  });
+
+  it("keeps its names for its users", async () => {
+    const register = (at: TestServer, username: string): Promise<Answer> => at.anonymous.post(`${V3}/register`, { username, password: "a password", auth: { type: "m.login.dummy" } });
+    for (const name of ["Erin=20m=c3=bcller", "alice", "BOB"]) {
+      const taken = ["M_USER_IN_USE", "M_EXCLUSIVE"];
+      expect(refusal(await register(server, name))[1], name).to.be.oneOf(taken);
+      expect(refusal(await server.anonymous.get(`${V3}/register/available?username=${encodeURIComponent(name)}`))[1], name).to.be.oneOf(taken);
+    }
+    expect((await register(server, "stranger")).status).to.equal(200);
+    await using direct = await startTestServer({ ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, user_dn: `uid={login},${BASE}` } });
+    expect(refusal(await register(direct, "alice"))).to.deep.equal([403, "M_FORBIDDEN"]);
+    expect(refusal(await register(server, "grace"))).to.deep.equal([400, "M_EXCLUSIVE"]);
+    directory.hang();
+    expect(refusal(await register(server, "another"))).to.deep.equal([503, "M_UNKNOWN"]);
+    directory.resume();
+  });
+
+  it("ends the sessions of who is not in it any more, and says what has changed of the others", async () => {
+    const ldap = { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 2, check_minutes: 0.02, update_users: true };
+    await using checking = await startTestServer({ registration, ldap });
+    const [grace, heidi] = [clientOf(checking, await logIn(checking, "grace", "grace there")), clientOf(checking, await logIn(checking, "heidi", "heidi there"))];
+    const other = await openAccount(checking, "other");
+    const isIn = async (client: TestClient): Promise<boolean> => (await client.get(`${V3}/account/whoami`)).status === 200;
+    await directory.set("heidi", "cn", "Heidi the second");
+    await directory.set("heidi", "mail", "second@example.org");
+    await eventually("the name and the address are the new ones", async () => {
+      const name = stringAt((await heidi.get(`${V3}/profile/${heidi.user_id}/displayname`)).body, "displayname");
+      return name === "Heidi the second" && JSON.stringify((await heidi.get(`${V3}/account/3pid`)).body).includes("second@example.org");
+    });
+    expect(await isIn(grace)).to.equal(true);
+    await directory.remove("grace");
+    await eventually("the session has ended", async () => !(await isIn(grace)));
+    expect(refusal(await grace.get(`${V3}/account/whoami`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
+    // Nobody is thrown out by a directory that cannot be asked.
+    directory.hang();
+    expect(await isIn(heidi)).to.equal(true);
+    const before = (await checking.database.read<{ checked_ts: number }>({ name: "test_checked", text: "SELECT checked_ts FROM directory_checks" }, []))[0]?.checked_ts ?? 0;
+    await eventually("it was asked again", async () => ((await checking.database.read<{ checked_ts: number }>({ name: "test_checked", text: "SELECT checked_ts FROM directory_checks" }, []))[0]?.checked_ts ?? 0) > before);
+    directory.resume();
+    expect([await isIn(heidi), await isIn(other)]).to.deep.equal([true, true]);
   });
 
   it("confirms what its users do, and keeps their passwords", async () => {
@@ -144,8 +203,8 @@ describe("a directory of users that is away", () => {
     const ports = [port, await freePort()];
     try {
       for (const url of ports.flatMap((each) => [`ldap://127.0.0.1:${each}`, `ldaps://127.0.0.1:${each}`])) {
-        await using server = await startTestServer({ ldap: { url, base_dn: BASE, timeout_seconds: 1 } });
-        const alice = await server.register("alice");
+        await using server = await startTestServer({ registration, ldap: { url, base_dn: BASE, timeout_seconds: 1 } });
+        const alice = await openAccount(server, "alice");
         expect((await logIn(server, "alice", passwordOf("alice"))).status).to.equal(200);
         expect(refusal(await logIn(server, "bob", "any")), url).to.deep.equal([503, "M_UNKNOWN"]);
         expect((await alice.get(`${V3}/account/whoami`)).status).to.equal(200);

@@ -11,6 +11,7 @@ import { startTestServer, type TestClient, type TestServer } from "../support/se
 const V3 = "/_matrix/client/v3";
 const CLIENT = "https://client.example.org/";
 const ID = "university";
+const SEALED = "sealed";
 
 describe("identity providers that speak SAML", () => {
   const provider = new SamlIdentityProvider();
@@ -35,7 +36,7 @@ describe("identity providers that speak SAML", () => {
     server = await startTestServer({
       listen: { port },
       servers: [{ name: "localhost", public_base_url: base }],
-      saml_providers: [settings, { ...settings, id: "by-attribute", subject_attribute: "urn:oid:1.3.6.1.4.1.5923.1.1.1.13", propagate_logout: false }],
+      saml_providers: [settings, { ...settings, id: "by-attribute", subject_attribute: "urn:oid:1.3.6.1.4.1.5923.1.1.1.13", propagate_logout: false }, { ...settings, id: SEALED, decryption_key: OWN_KEY, encryption_certificate: OWN_CERTIFICATE }],
     });
     metadata = await (await fetch(`${base}/_hansa/account/sso/${ID}/metadata`)).text();
   });
@@ -81,6 +82,21 @@ describe("identity providers that speak SAML", () => {
     expect((await logIn(newBrowser(), { nameId: "n-1" })).status).to.equal(403);
   });
 
+  it("may encrypt what they say, and have to where that was agreed", async () => {
+    const theirs = await (await fetch(own("metadata", SEALED))).text();
+    expect(theirs).to.match(/use="encryption"/);
+    expect(metadata).not.to.match(/use="encryption"/);
+    const browser = newBrowser();
+    const { url } = await begin(browser, SEALED);
+    const said: Said = { nameId: "s-1", attributes: { uid: "sealed" } };
+    const answer = await provider.answer(theirs, url, said, "encrypted");
+    expect(Buffer.from(answer.SAMLResponse, "base64").toString()).to.include("EncryptedAssertion").and.not.include("s-1");
+    const broken = Buffer.from(answer.SAMLResponse, "base64").toString().replace(/(CipherValue>[^<]{40})[^<]{4}/, "$1AAAA");
+    expect((await deliver(newBrowser(), { ...answer, SAMLResponse: Buffer.from(broken).toString("base64") }, SEALED)).status).to.equal(403);
+    expect((await deliver(newBrowser(), await provider.answer(theirs, url, said, "plain"), SEALED)).status).to.equal(403);
+    expect((await clientOf(browser, await deliver(browser, answer, SEALED))).user_id).to.equal("@sealed:localhost");
+  });
+
   it("are believed only what they signed for this login", async () => {
     const wrong: Said[] = [
       { ...erin, audience: "https://others.example.org" },
@@ -96,7 +112,7 @@ describe("identity providers that speak SAML", () => {
     const change = (answer: SamlAnswer, work: (xml: string) => string): SamlAnswer => ({ ...answer, SAMLResponse: Buffer.from(work(Buffer.from(answer.SAMLResponse, "base64").toString())).toString("base64") });
     const right = await provider.answer(metadata, url, erin);
     const forged = [
-      await provider.answer(metadata, url, erin, true),
+      await provider.answer(metadata, url, erin, "impostor"),
       change(right, (xml) => xml.replace(">e-1<", ">root<")),
       change(right, (xml) => xml.replace(/<ds:Signature[\s\S]*<\/ds:Signature>/, "")),
       { ...right, SAMLResponse: "nonsense" },
@@ -169,6 +185,7 @@ describe("identity providers that speak SAML", () => {
   it("are refused in the configuration if it does not go together", async () => {
     const servers = [{ name: "localhost", public_base_url: base }];
     const check = (more: Record<string, unknown>): (() => unknown) => () => checkConfig({ servers, saml_providers: [{ ...settings, ...more }] });
+    expect(check({ decryption_key: OWN_KEY })).to.throw(ConfigError, /both decryption_key/);
     expect(check({ private_key: undefined })).to.throw(ConfigError, /both private_key/);
     expect(check({ logout_url: undefined })).to.throw(ConfigError, /logout_url/);
     expect(() => checkConfig({ servers, saml_providers: [settings, settings] })).to.throw(ConfigError, /twice/);

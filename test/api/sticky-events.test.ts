@@ -82,6 +82,30 @@ describe("sticky events", () => {
     expect(ids((await sync(alice, gap.next, filter({ not_types: ["m.room.message"] }))).sticky)).to.deep.equal([filtered]);
   });
 
+  it("come some at a time where there are many, without waiting between, and none is lost", async () => {
+    const { next } = await sync(alice);
+    const all: string[] = [];
+    for (let n = 0; n < 12; n += 1) all.push(await send(`${n}`, HOUR));
+    // As if each were followed by many more: what is told comes in the order of its place.
+    const [{ nid } = { nid: 0 }] = await server.database.read<{ nid: number }>({ name: "test_room", text: "SELECT nid FROM rooms WHERE room_id = $1" }, [room]);
+    await server.database.write(
+      { name: "test_more", text: `INSERT INTO sticky_events (event_nid, room_nid, position, expires_ts)
+        SELECT -(position * 100 + n), room_nid, position, expires_ts FROM sticky_events, generate_series(1, 99) n WHERE room_nid = $1` },
+      [nid],
+    );
+    for (let n = 0; n < 3; n += 1) await send("plain");
+    const told: unknown[] = [];
+    let token: string | undefined = next;
+    for (let n = 0; n < 3; n += 1) {
+      const answer = await sync(alice, `${token}&timeout=30000`);
+      told.push(...ids([...answer.sticky, ...answer.timeline]).filter((id) => all.includes(String(id))));
+      token = answer.next;
+    }
+    expect(told).to.have.members(all);
+    expect(token).not.to.include("k");
+    expect((await sync(alice, token)).sticky).to.deep.equal([]);
+  });
+
   it("are told to who joins, whatever the history's visibility, until they expire, are redacted or their sender ignored", async () => {
     const { next } = await sync(bob);
     const kept = await send("kept", HOUR);

@@ -80,6 +80,9 @@ describe("messages to devices", () => {
     expect((await sync(other)).got).to.deep.equal(["all"]);
     expect((await send(toBob("other type"), "same", "m.other")).status).to.equal(200);
     expect((await sync(bob)).got).to.deep.equal(["all", "other type"]);
+    // At once, so that they may travel in one transaction.
+    await Promise.all(Array.from({ length: 8 }, (_, n) => send(toBob(`at once ${n >> 2}`), `at once ${n >> 2}`)));
+    expect((await sync(bob)).got).to.have.members(["all", "other type", "at once 0", "at once 1"]);
   });
 
   it("come in order and some at a time, without waiting between", async () => {

@@ -1,11 +1,12 @@
-// What encryption asks of a server: keys of many devices uploaded, asked for and claimed, and messages from device to device.
+// What modern clients ask of a server: keys of many devices uploaded, asked for and claimed, messages from device to device,
+// and sliding sync.
 import { setTimeout as sleep } from "node:timers/promises";
 import { deviceOf } from "../support/device-keys.js";
 import { type JsonObject, objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { WrongAnswer, type User } from "./client.js";
 import { closedLoop, inParallel, latencyOf, openLoop } from "./measure.js";
 import type { Scenario } from "./scenarios.js";
-import type { Target } from "./target.js";
+import { PASSWORD, type Target } from "./target.js";
 
 const V3 = "/_matrix/client/v3";
 const WIDTH = 32;
@@ -145,4 +146,54 @@ function toDevice(rate: number, together: number, count: number): Scenario {
   };
 }
 
-export const ENCRYPTION_SCENARIOS: readonly Scenario[] = [keyStorm(64), toDevice(1_000, 1, 50), toDevice(1_000, 20, 50)];
+const SLIDING = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+const WINDOWS = 10;
+
+/** A user of many rooms: the first window of a list as clients ask for it, and what is new where one room has a message. */
+function slidingWindow(count: number): Scenario {
+  return {
+    name: `sliding sync, ${count} rooms`,
+    async run(target, seconds) {
+      const user = await target.client.register(target.freshName(), PASSWORD);
+      const rooms = await inParallel(count, 16, () => target.client.createRoom(user, "private_chat"));
+      const enabled = { enabled: true };
+      const ask = async (conn_id: string, pos?: string, since?: string): Promise<JsonObject> =>
+        await target.client.request("POST", `${SLIDING}?timeout=0${pos === undefined ? "" : `&pos=${encodeURIComponent(pos)}`}`, user.token, {
+          conn_id,
+          lists: { all: { ranges: [[0, 99]], timeline_limit: 1, required_state: [["m.room.name", ""], ["m.room.encryption", ""], ["m.room.member", "$LAZY"]], filters: { not_room_types: ["m.space"] } } },
+          extensions: { e2ee: enabled, account_data: enabled, receipts: enabled, typing: enabled, to_device: { ...enabled, ...(since !== undefined && { since }) } },
+        });
+      const samples: number[] = [];
+      let answer: JsonObject = {};
+      for (let n = 0; n < WINDOWS; n++) {
+        const begin = performance.now();
+        answer = await ask(`c${n}`);
+        samples.push(performance.now() - begin);
+        if (Object.keys(objectAt(answer, "rooms")).length !== Math.min(count, 100)) throw new WrongAnswer("not as many rooms as were asked for");
+      }
+      const quiet = await target.costOf(() =>
+        closedLoop(1, seconds, async () => {
+          answer = await ask(`c${WINDOWS - 1}`, stringAt(answer, "pos"), stringAt(answer, "extensions", "to_device", "next_batch"));
+        }),
+      );
+      const busy = await closedLoop(1, seconds, async (number) => {
+        const room = rooms[(number * 7) % count] ?? "";
+        await target.client.send(user, room, target.freshName(), "news");
+        answer = await ask(`c${WINDOWS - 1}`, stringAt(answer, "pos"), stringAt(answer, "extensions", "to_device", "next_batch"));
+        if (!(room in objectAt(answer, "rooms"))) throw new WrongAnswer("a message that was not told");
+      });
+      const first = latencyOf(samples);
+      return {
+        first_median_ms: first.median_ms,
+        first_max_ms: first.max_ms,
+        quiet_median_ms: quiet.median_ms,
+        quiet_p99_ms: quiet.p99_ms,
+        ...(quiet.cpu_seconds !== undefined && { quiet_cpu_seconds: quiet.cpu_seconds }),
+        send_and_told_median_ms: busy.median_ms,
+        send_and_told_p99_ms: busy.p99_ms,
+      };
+    },
+  };
+}
+
+export const ENCRYPTION_SCENARIOS: readonly Scenario[] = [slidingWindow(50), slidingWindow(500), slidingWindow(2_000), keyStorm(64), toDevice(1_000, 1, 50), toDevice(1_000, 20, 50)];

@@ -95,6 +95,7 @@ export async function openLoop(rate: number, seconds: number, operation: Operati
       if (unanswered.size > MAX_UNANSWERED) throw new Error(`more than ${MAX_UNANSWERED} requests unanswered at ${rate}/s`);
       await sleep(1);
     }
+    if (failures.length > 0) throw failures[0];
   });
   const elapsed = (performance.now() - start) / 1_000;
   return { operations: total, per_second: round(total / elapsed), ...latencyOf(samples), generator_lag_ms: lag };

@@ -9,7 +9,7 @@ import { stringify } from "yaml";
 import { freePort } from "../support/free-port.js";
 
 const MAIN = resolve("dist/src/main.js");
-const START_MS = 30_000;
+const START_MS = 90_000;
 const STOP_MS = 20_000;
 const LAST_OUTPUT = 20;
 
@@ -19,27 +19,36 @@ export async function temporaryFolder(): Promise<AsyncDisposable & { readonly pa
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
+/** What a process is started with beside its settings. */
+interface Launch {
+  /** Words before the command, as of a program that starts another one. */
+  readonly under?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 /** One `hansa serve`. Its settings and address stay the same over every restart. */
 export class ServerProcess implements AsyncDisposable {
   readonly url: string;
   readonly #configFile: string;
+  readonly #launch: Launch;
   #child: ChildProcess | undefined;
   #output: string[] = [];
 
-  private constructor(url: string, configFile: string) {
+  private constructor(url: string, configFile: string, launch: Launch) {
     this.url = url;
     this.#configFile = configFile;
+    this.#launch = launch;
   }
 
   /** Writes the settings into `folder` and starts it, on a free port unless one is given; resolves when it answers. */
-  static async start(folder: string, settings: Readonly<Record<string, unknown>>, givenPort?: number): Promise<ServerProcess> {
+  static async start(folder: string, settings: Readonly<Record<string, unknown>>, givenPort?: number, launch: Launch = {}): Promise<ServerProcess> {
     const port = givenPort ?? (await freePort());
     const configFile = join(folder, `process-${port}.yaml`);
     await writeFile(
       configFile,
       stringify({ data_folder: join(folder, "data"), log: { level: "warn" }, ...settings, listen: { address: "127.0.0.1", port } }),
     );
-    const server = new ServerProcess(`http://127.0.0.1:${port}`, configFile);
+    const server = new ServerProcess(`http://127.0.0.1:${port}`, configFile, launch);
     await server.restart();
     return server;
   }
@@ -50,7 +59,9 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Starts the process again after `kill` or `stop`; resolves when it answers. */
   async restart(): Promise<void> {
-    const child = spawn(process.execPath, [MAIN, "serve", "--config", this.#configFile], { stdio: ["ignore", "pipe", "pipe"] });
+    const { under = [], env = {} } = this.#launch;
+    const [command, ...words] = [...under, process.execPath, MAIN, "serve", "--config", this.#configFile];
+    const child = spawn(command, words, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     this.#child = child;
     this.#output = [];
     for (const stream of [child.stdout, child.stderr]) {

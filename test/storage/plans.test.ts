@@ -58,7 +58,7 @@ import { findDelayed, listDelayed, nextDue } from "../../src/storage/delayed-eve
 import { nextOwed } from "../../src/storage/destinations.js";
 import { keysOfBackup, latestBackup } from "../../src/storage/key-backup.js";
 import { changedThreadSubscriptions, findThreadSubscription } from "../../src/storage/thread-subscriptions.js";
-import { devicesOfUsers, isSent, messagesAt, waitingMessages } from "../../src/storage/to-device.js";
+import { devicesOfUsers, messagesAt, waitingInInboxes, waitingMessages } from "../../src/storage/to-device.js";
 import { findUsersByName } from "../../src/storage/user-directory.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, message, startProcess, state, user } from "../support/rooms.js";
@@ -285,7 +285,7 @@ describe("plans of hot queries", () => {
     expect(await waitingMessages(explaining, 5, device, { after: 20_000, upTo: EVENTS, afterNid: 0, limit: 100 })).to.have.length(4);
     await waitingMessages(explaining, 5, device, { after: 0, upTo: EVENTS, afterNid: 50_000, limit: 100 });
     await devicesOfUsers(explaining, Array.from({ length: 100 }, (_, index) => index + 1));
-    await isSent(explaining, "00".repeat(16));
+    await waitingInInboxes(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, after: 20_000, upTo: EVENTS, limit: 101 })));
     await messagesAt(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, position: index + 1 })));
     await nextOwed(explaining, ["s5", "s6"] as never, { events: 50, edus: 100 });
     expect(await keysOfBackup(explaining, 5, 1, {})).to.have.length(5);

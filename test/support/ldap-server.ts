@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { Attribute, Change, Client } from "ldapts";
 import { LOCAL_CERTIFICATE, LOCAL_KEY } from "./certificate.js";
 import { eventually } from "./eventually.js";
 import { freePort } from "./free-port.js";
@@ -76,6 +77,24 @@ export class LdapServer implements AsyncDisposable {
     const server = new LdapServer(ports, child, folder);
     await eventually("slapd answers", () => reached(ports[1]));
     return server;
+  }
+
+  /** Takes somebody out of it. */
+  async remove(uid: string): Promise<void> {
+    await this.#change((client) => client.del(`uid=${uid},${BASE}`));
+  }
+
+  /** Gives somebody another value of an attribute. */
+  async set(uid: string, name: string, value: string): Promise<void> {
+    const change = new Change({ operation: "replace", modification: new Attribute({ type: name, values: [value] }) });
+    await this.#change((client) => client.modify(`uid=${uid},${BASE}`, change));
+  }
+
+  async #change(work: (client: Client) => Promise<void>): Promise<void> {
+    const client = new Client({ url: this.url });
+    await client.bind(READER.bind_dn, READER.bind_password);
+    await work(client);
+    await client.unbind();
   }
 
   /** Makes it answer nothing any more, with its connections open. */

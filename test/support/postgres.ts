@@ -82,6 +82,16 @@ export async function freshDatabase(): Promise<DatabaseAddress> {
   return addressOf(name);
 }
 
+/** The address of a new database with all that another one has, to which nobody is connected: as a dump that is put back. */
+export async function restoredDatabase(original: DatabaseAddress): Promise<DatabaseAddress> {
+  const { admin, addressOf } = await (server ??= startServer());
+  made += 1;
+  const name = `test_${process.pid}_${made}`;
+  const from = "url" in original ? new URL(original.url).pathname.slice(1) : original.database;
+  await execute(admin, `CREATE DATABASE ${name} TEMPLATE ${from}`);
+  return addressOf(name);
+}
+
 /** The address of a new database without any table. */
 export async function emptyDatabase(): Promise<DatabaseAddress> {
   const { admin, addressOf } = await (server ??= startServer());

@@ -38,6 +38,7 @@ export class SamlIdentityProvider {
   readonly logoutUrl = "https://idp.example.org/logout";
   readonly #provider: samlify.Provider;
   readonly #impostor: samlify.Provider;
+  readonly #encrypting: samlify.Provider;
 
   constructor() {
     const settings = {
@@ -53,11 +54,12 @@ export class SamlIdentityProvider {
       loginResponseTemplate: { context: "{all}", attributes: [] },
     };
     this.#provider = samlify.IdentityProvider({ ...settings, privateKey: PROVIDER_KEY });
+    this.#encrypting = samlify.IdentityProvider({ ...settings, privateKey: PROVIDER_KEY, isAssertionEncrypted: true });
     this.#impostor = samlify.IdentityProvider({ ...settings, privateKey: OWN_KEY });
   }
 
-  /** Checks the request that a browser was sent here with, and answers it; `byImpostor` signs with another key. */
-  async answer(metadata: string, sentTo: string, said: Said, byImpostor = false): Promise<SamlAnswer> {
+  /** Checks the request that a browser was sent here with, and answers it; an impostor signs with another key. */
+  async answer(metadata: string, sentTo: string, said: Said, how: "impostor" | "encrypted" | "plain" = "plain"): Promise<SamlAnswer> {
     const service = samlify.ServiceProvider({ metadata });
     const { searchParams, search } = new URL(sentTo);
     const octetString = search.slice(1).split("&").filter((part) => !part.startsWith("Signature=")).join("&");
@@ -65,7 +67,7 @@ export class SamlIdentityProvider {
     const { extract } = await this.#provider.parseLoginRequest(service, "redirect", { query, octetString });
     const request = extract.request?.["id"];
     if (typeof request !== "string") throw new Error("the request has no ID");
-    const provider = byImpostor ? this.#impostor : this.#provider;
+    const provider = { impostor: this.#impostor, encrypted: this.#encrypting, plain: this.#provider }[how];
     const id = `_${Math.random().toString(16).slice(2)}`;
     const made = await provider.createLoginResponse(service, { extract }, "post", {}, () => ({ id, context: this.#document(service.entityMeta.getEntityID(), String(service.entityMeta.getAssertionConsumerService("post")), request, id, said) }));
     return { SAMLResponse: made.context, RelayState: searchParams.get("RelayState") ?? "" };

@@ -10,8 +10,8 @@ import type { SyncReader } from "../../src/sync/read-sync.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
 import { unreadKey, type SideStreams } from "../../src/ephemeral/side-streams.js";
 import type { SyncDependencies } from "../../src/sync/sync.js";
-import { Acknowledgements } from "../../src/sync/to-device.js";
-import { TurnLoader } from "../../src/sync/turn-loader.js";
+import { Acknowledgements, inboxLoader } from "../../src/sync/to-device.js";
+import { TurnLoader } from "../../src/storage/turn-loader.js";
 import { WatchedUsers } from "../../src/sync/watched-users.js";
 import type { TestProcess } from "./rooms.js";
 
@@ -54,6 +54,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     sentMembers: new SentMembers(),
     keysLeft,
     acknowledgements: new Acknowledgements(database, follower),
+    inboxes: inboxLoader(database),
     unread: {
       whole: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
       parted: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),

@@ -4,6 +4,7 @@ import { randomInt } from "node:crypto";
 import { expect } from "chai";
 import { devicesChanged } from "../../src/accounts/device-lists.js";
 import { sendToDevice } from "../../src/encryption/to-device.js";
+import { devicesLoader } from "../../src/storage/to-device.js";
 import { type EventId, parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
 import { accepted } from "../../src/rooms/draft.js";
 import { parseToken } from "../../src/rooms/token.js";
@@ -258,7 +259,7 @@ describe("sync", () => {
       await database.write({ name: "test_account", text: "INSERT INTO accounts (user_nid, created_ts) VALUES ($1, 0)" }, [nid]);
       await database.write({ name: "test_device", text: "INSERT INTO devices (user_nid, device_id, created_ts) VALUES ($1, $2, 0), ($1, 'OTHER', 0)" }, [nid, `D${n}`]);
     }
-    const toDevices = { ...process.services, servers: { isLocal: () => true } };
+    const toDevices = { ...process.services, devicesOf: devicesLoader(database), servers: { isLocal: () => true } };
     const numbers = await interning.users(people);
     const changeDevice = async (who: UserId): Promise<void> => {
       const user_nid = numbers.get(who) ?? 0;

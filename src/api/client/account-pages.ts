@@ -5,7 +5,7 @@ import { changePassword, deactivate, requireOwnPassword } from "../../accounts/a
 import { completeStage, requireSession } from "../../accounts/interactive-authentication.js";
 import { checkPassword, logInWithPassword, namedUser, passwordsAccepted } from "../../accounts/password-login.js";
 import { changeProfileField, getProfile } from "../../accounts/profiles.js";
-import { create, requireAvailable } from "../../accounts/registration.js";
+import { create, requireAvailableToAll } from "../../accounts/registration.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { giveLoginToken } from "../../accounts/user-tokens.js";
 import { requireUserFree } from "../../appservice/acting.js";
@@ -329,7 +329,7 @@ export const registerAccount: Handler<typeof spec.registerAccount> = (services, 
     try {
       if (config.registration.require_token && token === undefined) throw missingParam('"token" is missing.');
       if (config.registration.terms !== undefined && terms !== "yes") throw missingParam('"terms" is missing.');
-      const user_id = await requireAvailable(services, user, place.server);
+      const user_id = await requireAvailableToAll(services, user, place.server);
       requireUserFree(services.appservices, user_id);
       services.passwords.requireAcceptable(password);
       await create(services, { user_id, password, is_admin: false, token: config.registration.require_token ? token : undefined });

@@ -1,6 +1,6 @@
 // Client-server API, "Account registration and management": making accounts.
 import type * as spec from "../../../spec/client/registration.js";
-import { ownUserId, registerGuest, registerOwnUser, registerUser, requireAvailable, requireOpen } from "../../accounts/registration.js";
+import { ownUserId, registerGuest, registerOwnUser, registerUser, requireAvailableToAll, requireOpen } from "../../accounts/registration.js";
 import { requireAppService, requireUserFree } from "../../appservice/acting.js";
 import { parseUserId, type ServerName } from "../../protocol/identifiers.js";
 import { isRegistrationTokenValid } from "../../storage/registration.js";
@@ -31,7 +31,7 @@ export const checkUsernameAvailability: Handler<typeof spec.checkUsernameAvailab
 ) => {
   requireOpen(services, server);
   requireNameFree(services, query.username, server);
-  await requireAvailable(services, query.username, server);
+  await requireAvailableToAll(services, query.username, server);
   return { available: true };
 };
 

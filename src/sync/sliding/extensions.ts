@@ -6,10 +6,11 @@ import { formatToken, type SyncToken } from "../../rooms/token.js";
 import { accountDataOfRooms } from "../../storage/sliding-rooms.js";
 import { changedThreadSubscriptions } from "../../storage/thread-subscriptions.js";
 import type { Interning } from "../../storage/interning.js";
-import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS } from "../device-lists.js";
+import { deviceLists, encryptionText, type KeysLeft, keysLeftText, NO_DEVICE_LISTS } from "../device-lists.js";
 import { sideEvents, type SyncReader } from "../read-sync.js";
 import { toDeviceSection } from "../to-device.js";
 import { FOLLOWS, type PlannedRoom } from "./plan.js";
+import { type LogMemory, type Recent, recentEntries } from "./recent.js";
 import { inScope, type SlidingRequest } from "./request.js";
 import { isJoined } from "./room-list.js";
 
@@ -35,6 +36,10 @@ export interface ExtensionRead {
   readonly epoch: number;
   readonly upTo: number;
   readonly typingSerial: number;
+  /** What happened since the token, where memory knows that. */
+  readonly recent: Recent | undefined;
+  readonly follower: LogMemory;
+  readonly keysLeft: KeysLeft;
 }
 
 export interface ExtensionAnswer {
@@ -66,11 +71,15 @@ export async function readExtensions(read: ExtensionRead): Promise<ExtensionAnsw
   return { texts, empty: parts.every(({ empty }) => empty) };
 }
 
-async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, upTo, typingSerial }: ExtensionRead): Promise<Part | undefined> {
+async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, upTo, typingSerial, follower }: ExtensionRead): Promise<Part | undefined> {
   const asked = request.extensions.to_device;
   if (asked?.enabled !== true) return undefined;
   const position = Math.max(upTo, since?.position ?? 0);
-  const section = await toDeviceSection(reads, reader, since, position, Math.max(1, asked.limit ?? Number.MAX_SAFE_INTEGER));
+  const recent = since === undefined || since.toDevice !== undefined ? undefined : recentEntries(follower, reader.user_nid, { after: since.position, upTo: position });
+  const section =
+    recent?.own.some(({ kind }) => kind === "to_device") === false
+      ? { events: [], toDevice: undefined }
+      : await toDeviceSection(reads, reader, since, position, Math.max(1, asked.limit ?? Number.MAX_SAFE_INTEGER));
   const next = formatToken({
     kind: "sync",
     epoch,
@@ -82,13 +91,13 @@ async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, u
   return { name: "to_device", text, empty: section.events.length === 0 };
 }
 
-async function encryption({ reads, interning, reader, request, since }: ExtensionRead): Promise<Part | undefined> {
+async function encryption({ reads, interning, reader, request, since, recent, keysLeft: kept }: ExtensionRead): Promise<Part | undefined> {
   if (request.extensions.e2ee?.enabled !== true) return undefined;
   const began = since !== undefined && (since.begun & BEGUN.e2ee) !== 0;
   const [lists, keysLeft] = await Promise.all([
     // Who begins asks for what it needs.
-    began ? deviceLists({ interning }, reads, reader.user_nid, since.token.position) : NO_DEVICE_LISTS,
-    keysLeftText(reads, reader),
+    began && recent?.any("device_list", "state_change", "server_membership", "invalidation") !== false ? deviceLists({ interning }, reads, reader.user_nid, since.token.position) : NO_DEVICE_LISTS,
+    recent === undefined ? keysLeftText(reads, reader) : kept.text(reader),
   ]);
   return { name: "e2ee", text: `{${encryptionText(lists, keysLeft)}}`, empty: lists.changed.length + lists.left.length === 0 };
 }
@@ -115,7 +124,7 @@ async function accountData({ reads, reader, request, rooms, accountData: changed
   return { name: "account_data", text, empty: texts.length === 0 && changed.global.length === 0 };
 }
 
-async function receipts({ reads, streams, reader, request, rooms, since, upTo }: ExtensionRead): Promise<Part | undefined> {
+async function receipts({ reads, streams, reader, request, rooms, since, upTo, recent }: ExtensionRead): Promise<Part | undefined> {
   if (request.extensions.receipts?.enabled !== true) return undefined;
   const followed = rooms.filter(({ follows }) => (follows & FOLLOWS.receipts) !== 0);
   const [fresh, behind, live] = (["fresh", "behind", "live"] as const).map((stands) =>
@@ -126,7 +135,7 @@ async function receipts({ reads, streams, reader, request, rooms, since, upTo }:
   const found = await Promise.all([
     of(fresh),
     of(behind, behind?.reduce((least, { from }) => Math.min(least, from), Number.MAX_SAFE_INTEGER)),
-    of(live, since?.token.position),
+    of(live?.filter(({ room }) => recent?.ofRoom(room.room_nid).some(({ kind }) => kind === "receipt") !== false), since?.token.position),
   ]);
   const texts = followed.flatMap(({ room }) => {
     const content = found.map((contents) => contents.get(room.room_nid)).find((text) => text !== undefined);
@@ -152,10 +161,11 @@ function typing({ streams, request, rooms, since, typingSerial }: ExtensionRead)
   return { name: "typing", text: `{"rooms":{${texts.join(",")}}}`, empty: texts.length === 0 };
 }
 
-async function threads({ reads, reader, request, since }: ExtensionRead): Promise<Part | undefined> {
+async function threads({ reads, reader, request, since, recent }: ExtensionRead): Promise<Part | undefined> {
   const asked = request.extensions[THREADS];
   if (asked?.enabled !== true) return undefined;
   const after = since !== undefined && (since.begun & BEGUN.threads) !== 0 ? since.token.position : 0;
+  if (after > 0 && recent?.own.some(({ kind }) => kind === "thread_subscription") === false) return undefined;
   const limit = Math.max(1, Math.min(asked.limit ?? MAX_THREADS, MAX_THREADS));
   const last = { position: Number.MAX_SAFE_INTEGER, root: 0 };
   const rows = await changedThreadSubscriptions(reads, reader.user_nid, last, after, limit + 1);

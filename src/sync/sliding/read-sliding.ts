@@ -7,7 +7,6 @@ import { stateTuple, type StateTuple } from "../../protocol/state-map.js";
 import { aggregationsOf } from "../../rooms/aggregations.js";
 import { eventContext, NO_CONTEXT, shownEvent, type EventContext, type EventReader } from "../../rooms/client-event.js";
 import type { ReadEvent } from "../../rooms/event-cache.js";
-import { ignoredUserIds } from "../../rooms/ignored-users.js";
 import type { SyncToken } from "../../rooms/token.js";
 import { MEMBERSHIPS } from "../../storage/room-rows.js";
 import type { SentRoom } from "../../storage/sliding-connections.js";
@@ -28,14 +27,16 @@ import {
 import { stateOfSnapshots } from "../../storage/visibility.js";
 import { unreadKey, type UnreadCounts } from "../../ephemeral/side-streams.js";
 import type { SyncReader, SyncServices } from "../read-sync.js";
+import type { KeysLeft } from "../device-lists.js";
 import { changedState, readTimelines, type RoomWindow, type Timeline } from "../room-window.js";
 import { stickyByRoom } from "../sticky.js";
 import { strippedRooms } from "../stripped-rooms.js";
 import { type Connection, type Position, unknownPosition } from "./connection.js";
 import { BEGUN, begunBy, readExtensions } from "./extensions.js";
 import { type News, type PlannedRoom, planAnswer } from "./plan.js";
+import { kindsOf, type LogMemory, type Recent, recentEntries } from "./recent.js";
 import type { SlidingRequest } from "./request.js";
-import { isJoined, isLeft, isWaiting, NAME, RoomList, type RoomListServices, stringIn, strippedEvents } from "./room-list.js";
+import { isJoined, isLeft, isWaiting, type KnownRoomLists, NAME, RoomList, type RoomListServices, stringIn, strippedEvents } from "./room-list.js";
 
 const STICKY_EVENTS = "org.matrix.msc4354.sticky_events";
 /** Sticky events of one answer. */
@@ -52,7 +53,11 @@ function stickyPlaceIn(token: string): StickyPlace {
   return place;
 }
 
-export interface SlidingServices extends SyncServices, RoomListServices {}
+export interface SlidingServices extends SyncServices, RoomListServices {
+  readonly follower: LogMemory;
+  readonly roomLists: KnownRoomLists;
+  readonly keysLeft: KeysLeft;
+}
 
 export interface SlidingRead {
   readonly request: SlidingRequest;
@@ -121,6 +126,8 @@ class Reading {
   readonly #asked: SlidingRead;
   readonly #after: number;
   #upTo = 0;
+  /** What happened since the client's position, where memory knows that. */
+  #recent: Recent | undefined;
   #shownTo: EventReader;
 
   constructor(services: SlidingServices, reads: Reads, reader: SyncReader, asked: SlidingRead) {
@@ -136,21 +143,21 @@ class Reading {
     const { request, connection, since, epoch } = this.#asked;
     const { streams } = this.#services;
     const typingSerial = streams.typingSerial();
-    const [[head], list, ignored] = await Promise.all([
-      this.#reads.read(HEAD, []),
-      RoomList.read(this.#services, this.#reads, this.#reader, since === undefined ? Number.MAX_SAFE_INTEGER : this.#after),
-      ignoredUserIds(this.#reads, this.#reader.user_nid),
-    ]);
+    const [head] = await this.#reads.read(HEAD, []);
     if (since !== undefined && this.#after > 0 && this.#after + 1 < (head?.oldest ?? 0)) throw unknownPosition();
     this.#upTo = Math.max(head?.position ?? 0, this.#after);
+    const range = { after: this.#after, upTo: this.#upTo };
+    if (since !== undefined) this.#recent = recentEntries(this.#services.follower, this.#reader.user_nid, range);
+    const found = await this.#services.roomLists.read(this.#services, this.#reads, this.#reader, since === undefined ? { ...range, after: Number.MAX_SAFE_INTEGER } : range);
+    const list = new RoomList(this.#services, this.#reads, this.#reader, found);
     this.#shownTo = {
       ...this.#shownTo,
-      ignored,
+      ignored: found.ignored,
       joined: (nid) => list.rooms.get(nid)?.membership === MEMBERSHIPS.join,
     };
     const begun = since?.begun ?? 0;
     const accountData =
-      request.extensions.account_data?.enabled === true
+      request.extensions.account_data?.enabled === true && ((begun & BEGUN.account_data) === 0 || this.#recent?.own.every(({ kind }) => kind !== "account_data" && kind !== "push_rule") !== true)
         ? await streams.accountData(this.#reads, this.#reader.user_nid, { after: begun & BEGUN.account_data ? this.#after : 0, upTo: this.#upTo })
         : { global: [], rooms: new Map<number, never[]>() };
     const news = await this.#news(since === undefined, new Set(accountData.rooms.keys()));
@@ -171,6 +178,9 @@ class Reading {
         epoch,
         upTo: this.#upTo,
         typingSerial,
+        recent: this.#recent,
+        follower: this.#services.follower,
+        keysLeft: this.#services.keysLeft,
       }),
     ]);
     const sticky = await this.#sticky(plan.rooms, rooms.shown);
@@ -192,6 +202,15 @@ class Reading {
   async #news(isFirst: boolean, accountData: ReadonlySet<number>): Promise<News> {
     if (isFirst) return { after: undefined, kinds: new Map(), readOn: new Set(), accountData };
     const live = [...this.#asked.connection.rooms].filter(([nid, { sent }]) => sent === undefined && this.#shownTo.joined(nid));
+    const recent = this.#recent;
+    if (recent !== undefined) {
+      return {
+        after: this.#after,
+        kinds: new Map(live.map(([nid]) => [nid, kindsOf(recent.ofRoom(nid))])),
+        readOn: new Set(recent.own.flatMap(({ kind, room_nid }) => (kind === "receipt" ? room_nid ?? [] : []))),
+        accountData,
+      };
+    }
     const [changed, readOn] = await Promise.all([
       live.length === 0 ? [] : this.#reads.read(CHANGED_ROOMS, [live.map(([nid]) => nid), this.#after, this.#upTo]),
       roomsReadOn(this.#reads, this.#reader.user_nid, this.#after, this.#upTo),
@@ -210,7 +229,10 @@ class Reading {
     if (asked?.enabled !== true) return { texts: [], empty: true };
     const since = asked.since === undefined ? FIRST_STICKY : stickyPlaceIn(asked.since);
     // Whoever comes to a room is told those from before, too.
-    const places = rooms.filter(({ room }) => isJoined(room)).map(({ room, initial }) => ({ room_nid: room.room_nid, after: initial ? FIRST_STICKY : since }));
+    const { follower } = this.#services;
+    const recent = recentEntries(follower, this.#reader.user_nid, { after: since.position, upTo: this.#upTo });
+    const mayHave = ({ room, initial }: PlannedRoom): boolean => initial || recent?.ofRoom(room.room_nid).some(({ kind }) => kind === "event") !== false;
+    const places = rooms.filter((planned) => isJoined(planned.room) && mayHave(planned)).map(({ room, initial }) => ({ room_nid: room.room_nid, after: initial ? FIRST_STICKY : since }));
     const limit = Math.max(1, Math.min(asked.limit ?? MOST_STICKY, MOST_STICKY));
     const found = await stickyEventsInRooms(this.#reads, places, { upTo: this.#upTo, now: this.#asked.now, limit: limit + 1 });
     const rows = found.slice(0, limit);

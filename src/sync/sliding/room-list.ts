@@ -5,14 +5,17 @@ import type { UserId } from "../../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../../protocol/json.js";
 import { membershipIn } from "../../protocol/membership.js";
 import { stateTuple } from "../../protocol/state-map.js";
+import { ignoredUserIds } from "../../rooms/ignored-users.js";
 import { inviteFilters } from "../../rooms/invite-filter.js";
 import type { VisibilityServices } from "../../rooms/visibility.js";
 import { findAccountData, NO_ROOM } from "../../storage/account-data.js";
+import type { LogKind } from "../../storage/log-entry.js";
 import { MEMBERSHIPS } from "../../storage/room-rows.js";
 import { createEvents, listRooms, type ListedRoom, stateOfTuples, stateOfTypes, tagsOfRooms } from "../../storage/sliding-rooms.js";
 import type { Reads } from "../../storage/statement.js";
 import { stateOfSnapshots } from "../../storage/visibility.js";
 import { strippedRooms } from "../stripped-rooms.js";
+import { type LogMemory, recentEntries } from "./recent.js";
 
 export const NAME = stateTuple("m.room.name", "");
 const CREATE = stateTuple("m.room.create", "");
@@ -38,49 +41,35 @@ export const isJoined = ({ membership }: ListedRoom): boolean => membership === 
 export const isWaiting = ({ membership }: ListedRoom): boolean => membership === MEMBERSHIPS.invite || membership === MEMBERSHIPS.knock;
 export const isLeft = (room: ListedRoom): boolean => !isJoined(room) && !isWaiting(room);
 
-/** The rooms of a user as of a snapshot. */
-export class RoomList {
-  readonly #services: RoomListServices;
-  readonly #reads: Reads;
-  readonly #reader: RoomListReader;
+/** The rooms of a user at one position. */
+export interface ListedRooms {
   /** All, by their numbers, left ones included; without invitations that the user does not want to hear of. */
   readonly rooms: ReadonlyMap<number, ListedRoom>;
   /** Those that lists show, latest activity first. */
   readonly listed: readonly ListedRoom[];
   /** The ids of the rooms that the user calls direct. */
   readonly direct: ReadonlySet<string>;
+  /** The ids of the users whom the user ignores. */
+  readonly ignored: ReadonlySet<string>;
+}
+
+/** The rooms of a user as of a snapshot. */
+export class RoomList {
+  readonly #services: RoomListServices;
+  readonly #reads: Reads;
+  readonly #reader: RoomListReader;
+  readonly rooms: ListedRooms["rooms"];
+  readonly listed: ListedRooms["listed"];
+  readonly direct: ListedRooms["direct"];
   readonly #facts = new Map<string, Promise<ReadonlyMap<number, string | null>>>();
 
-  private constructor(
-    services: RoomListServices,
-    reads: Reads,
-    reader: RoomListReader,
-    rooms: readonly ListedRoom[],
-    listed: readonly ListedRoom[],
-    direct: ReadonlySet<string>,
-  ) {
+  constructor(services: RoomListServices, reads: Reads, reader: RoomListReader, { rooms, listed, direct }: ListedRooms) {
     this.#services = services;
     this.#reads = reads;
     this.#reader = reader;
-    this.rooms = new Map(rooms.map((room) => [room.room_nid, room]));
+    this.rooms = rooms;
     this.listed = listed;
     this.direct = direct;
-  }
-
-  /** Reads the rooms of a user; those that were left before a position and forgotten are left out. */
-  static async read(services: RoomListServices, reads: Reads, reader: RoomListReader, after: number): Promise<RoomList> {
-    const [all, direct] = await Promise.all([
-      listRooms(reads, reader.user_nid, after),
-      findAccountData(reads, reader.user_nid, NO_ROOM, DIRECT),
-    ]);
-    const [wanted, expelled] = await Promise.all([
-      withoutUnwanted(services, reads, reader, all),
-      roomsExpelledFrom(services, reads, reader, all),
-    ]);
-    const listed = wanted
-      .filter((room) => !isLeft(room) || expelled.has(room.room_nid))
-      .toSorted((a, b) => b.activity - a.activity || b.room_nid - a.room_nid);
-    return new RoomList(services, reads, reader, wanted, listed, directRooms(direct));
   }
 
   /** The listed rooms that pass a filter, in their order. */
@@ -206,6 +195,93 @@ export class RoomList {
       return Array.isArray(via) && via.length > 0;
     });
     return new Set(children.map(({ event }) => event.state_key ?? ""));
+  }
+}
+
+/** Reads the rooms of a user; those that were left before a position and forgotten are left out. */
+async function readRooms(services: RoomListServices, reads: Reads, reader: RoomListReader, after: number): Promise<ListedRooms> {
+  const [all, direct, ignored] = await Promise.all([
+    listRooms(reads, reader.user_nid, after),
+    findAccountData(reads, reader.user_nid, NO_ROOM, DIRECT),
+    ignoredUserIds(reads, reader.user_nid),
+  ]);
+  const [wanted, expelled] = await Promise.all([
+    withoutUnwanted(services, reads, reader, all),
+    roomsExpelledFrom(services, reads, reader, all),
+  ]);
+  const listed = inOrder(wanted.filter((room) => !isLeft(room) || expelled.has(room.room_nid)));
+  return { rooms: new Map(wanted.map((room) => [room.room_nid, room])), listed, direct: directRooms(direct), ignored };
+}
+
+function inOrder(rooms: readonly ListedRoom[]): readonly ListedRoom[] {
+  return rooms.toSorted((a, b) => b.activity - a.activity || b.room_nid - a.room_nid);
+}
+
+interface KnownRooms {
+  readonly list: ListedRooms;
+  /** As of which position. */
+  readonly position: number;
+  /** Rooms that were left later than this and forgotten would be shown to who comes from before: there is none in it. */
+  readonly least: number;
+}
+
+/** Rooms in all lists that are kept. */
+const KEPT_ROOMS = 500_000;
+const KEPT_MS = 10 * 60_000;
+/** What the log may say of a user without their list of rooms being another. */
+const OF_USER: ReadonlySet<LogKind> = new Set(["event", "receipt", "presence", "to_device", "key", "device_list", "thread_subscription", "push_rule"]);
+/** As much, of rooms. */
+const OF_ROOM: ReadonlySet<LogKind> = new Set(["event", "receipt", "state_change", "server_membership"]);
+
+/** The lists of rooms of users who asked lately, brought up to date from the log as long as only something was said in rooms. */
+export class KnownRoomLists {
+  readonly #follower: LogMemory;
+  readonly #kept = new LRUCache<number, KnownRooms>({ maxSize: KEPT_ROOMS, ttl: KEPT_MS, sizeCalculation: ({ list }) => 1 + list.rooms.size });
+
+  constructor(follower: LogMemory) {
+    this.#follower = follower;
+  }
+
+  /** The rooms of a user as of the position of a snapshot; those that were left before `after` and forgotten are left out. */
+  async read(services: RoomListServices, reads: Reads, reader: RoomListReader, { after, upTo }: { readonly after: number; readonly upTo: number }): Promise<ListedRooms> {
+    const known = this.#kept.get(reader.user_nid);
+    const later = known === undefined || after < known.least ? undefined : await this.#later(services, reads, reader, known, upTo);
+    const list = later ?? (await readRooms(services, reads, reader, after));
+    const isNew = later === undefined ? [...list.rooms.values()].every(({ forgotten }) => !forgotten) : later !== known?.list || upTo > known.position;
+    if (isNew && upTo >= (this.#kept.peek(reader.user_nid)?.position ?? 0)) {
+      const least = later === undefined ? Math.min(after, upTo) : (known?.least ?? upTo);
+      this.#kept.set(reader.user_nid, { list, position: upTo, least });
+    }
+    return list;
+  }
+
+  /** A list as of a later position; undefined where it takes the database to know it. */
+  async #later({ events }: RoomListServices, reads: Reads, { user_nid }: RoomListReader, { list, position }: KnownRooms, upTo: number): Promise<ListedRooms | undefined> {
+    const recent = recentEntries(this.#follower, user_nid, { after: position, upTo });
+    if (recent === undefined || recent.own.some(({ kind }) => !OF_USER.has(kind))) return undefined;
+    const said: number[] = [];
+    for (const room of list.rooms.keys()) {
+      for (const { kind, reference } of recent.ofRoom(room)) {
+        if (!OF_ROOM.has(kind)) return undefined;
+        if (kind === "event" && reference !== undefined) said.push(reference);
+      }
+    }
+    if (said.length === 0) return list;
+    const activity = new Map<number, number>();
+    for (const { row } of (await events.get(reads, said)).values()) {
+      if (row.ordinal !== null) activity.set(row.room_nid, Math.max(row.position, activity.get(row.room_nid) ?? 0));
+    }
+    const moved = (room: ListedRoom): ListedRoom => {
+      const latest = isJoined(room) ? activity.get(room.room_nid) : undefined;
+      return latest === undefined ? room : { ...room, activity: latest };
+    };
+    const rooms = new Map([...list.rooms].map(([nid, room]) => [nid, moved(room)]));
+    return { ...list, rooms, listed: inOrder(list.listed.map(({ room_nid }) => rooms.get(room_nid)).filter((room) => room !== undefined)) };
+  }
+
+  /** Forgets everything: the database may have another history than before. */
+  forgetAll(): void {
+    this.#kept.clear();
   }
 }
 

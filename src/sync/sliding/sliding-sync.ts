@@ -10,12 +10,13 @@ import type { BegunSessions } from "./begun-sessions.js";
 import { type Connections, formatPosition, NO_CONNECTION, parsePosition, type Position, unknownPosition } from "./connection.js";
 import { readSliding, type SlidingAnswer, type SlidingRead } from "./read-sliding.js";
 import type { SlidingRequest } from "./request.js";
-import type { RoomTypes } from "./room-list.js";
+import type { KnownRoomLists, RoomTypes } from "./room-list.js";
 
 export interface SlidingDependencies extends SyncDependencies {
   readonly connections: Connections;
   readonly begunSessions: BegunSessions;
   readonly roomTypes: RoomTypes;
+  readonly roomLists: KnownRoomLists;
 }
 
 /**
