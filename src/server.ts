@@ -336,7 +336,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
   cacheReported("inbound_events", () => transactions.bytes);
   started.push(new DeviceListResync(context));
   const { follower, registration } = engine;
-  started.push(new PartialJoins({ ...context, process: () => registration.nid }));
+  started.push(new PartialJoins(context));
   const sender = new FederationSender({
     database,
     follower,

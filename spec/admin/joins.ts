@@ -30,6 +30,7 @@ export const adminListJoins = operation({
         expected: Type.Integer({ description: "As many as are known to be needed." }),
         attempts: Type.Integer({ description: "How often the rest of the state was asked for." }),
         error: NullableString,
+        process: Type.Unsafe<number | null>({ ...NullableInteger, description: "The number of the process that is at it, of those that share the database." }),
         started_ts: Type.Integer(),
         usable_ts: NullableInteger,
         finished_ts: NullableInteger,

@@ -24,7 +24,8 @@ export const publicRooms = Type.Object({
 
 export const publicRoomsRequest = Type.Object({
   limit: Type.Optional(Type.Integer()),
-  since: Type.Optional(Type.String()),
+  // Some clients write null for the first page.
+  since: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   filter: Type.Optional(
     Type.Object({
       generic_search_term: Type.Optional(Type.String()),

@@ -18,6 +18,8 @@ const REQUEST_MS = 300_000;
 /** Longer than the usual idle timeout of reverse proxies, so that it is they who close. */
 const KEEP_ALIVE_MS = 75_000;
 const DRAIN_MS = 10_000;
+/** How long a connection that was refused may take to read why. */
+const LINGER_MS = 2_000;
 
 export interface Listener extends AsyncDisposable {
   /** As http://host:port, or https. */
@@ -109,7 +111,7 @@ export async function listen(
   let unwatch = (): void => {};
   if (certificate === undefined) server = createServer(options, answerSound);
   else {
-    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2" }, answerSound);
+    const secure = createTlsServer({ ...options, ...certificate.current(), minVersion: "TLSv1.2", handshakeTimeout: HEADERS_MS }, answerSound);
     unwatch = certificate.onChange((renewed) => secure.setSecureContext({ ...renewed, minVersion: "TLSv1.2" }));
     server = secure;
   }
@@ -152,6 +154,8 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
   }
   const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
   const body = JSON.stringify({ errcode: "M_UNKNOWN", error: STATUS_CODES[status] });
+  // Who does not close their end would hold the connection for good; at once, the answer might not arrive.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

@@ -85,10 +85,12 @@ export async function uploadOwnKeys(context: EncryptionContext, owner: Owner, up
     const rows = [...keys].map(([usage, { key, public_key }]) => ({ user_nid, usage: USAGES[usage], public_key, key: keyText(key) }));
     const isNew = (row: CrossSigningKey): boolean => known.find(({ usage }) => usage === row.usage)?.key !== row.key;
     const gone = before === undefined || before === master ? [] : USAGE_NAMES.filter((usage) => !keys.has(usage)).map((usage) => USAGES[usage]);
-    if (!rows.some(isNew) && gone.length === 0) return;
+    const fresh = rows.filter(isNew);
+    if (fresh.length === 0 && gone.length === 0) return;
     await removeCrossSigningKeys(tx, gone.map((usage) => ({ user_nid, usage })));
     await setCrossSigningKeys(tx, rows);
-    ownKeysChanged(context, tx, user_nid);
+    if (gone.length > 0 || fresh.some(({ usage }) => usage !== USAGES.user_signing)) ownKeysChanged(context, tx, user_nid);
+    else concernsOnlySelf(context, tx, user_nid, [user_nid]);
   });
 }
 
@@ -172,6 +174,12 @@ function rightSignatures(signer: Owner, known: JsonObject, object: JsonObject, k
   return wrong ? invalidSignature("Invalid signature") : signatures.map(([key_id, signature]) => ({ key_id, signature }));
 }
 
+/** With what users have verified others, and whom, is told to nobody but themselves. */
+function concernsOnlySelf(context: EncryptionContext, tx: Tx, user_nid: number, users: readonly number[]): void {
+  noteSigned(tx, user_nid, users);
+  appendToLog(context, tx, [{ kind: "key", user_nid }]);
+}
+
 async function keep(context: EncryptionContext, signer: Owner, me: ShownUser | undefined, accepted: readonly KeySignature[]): Promise<void> {
   const names = new Set<string>((me?.devices ?? []).map(({ device_id }) => device_id));
   await context.database.transaction(async (tx) => {
@@ -182,11 +190,7 @@ async function keep(context: EncryptionContext, signer: Owner, me: ShownUser | u
     if (devices.length > 0) devicesChanged(context, tx, devices.map((device_id) => ({ user_nid: signer.user_nid, device_id })));
     else if (mine.size > 0) ownKeysChanged(context, tx, signer.user_nid);
     if (devices.length > 0 && devices.length < mine.size) appendToLog(context, tx, [{ kind: "device_list", user_nid: signer.user_nid }]);
-    if (others.length > 0) {
-      // Whom they have verified concerns nobody but themselves.
-      noteSigned(tx, signer.user_nid, others);
-      appendToLog(context, tx, [{ kind: "key", user_nid: signer.user_nid }]);
-    }
+    if (others.length > 0) concernsOnlySelf(context, tx, signer.user_nid, others);
   });
 }
 

@@ -2,6 +2,7 @@
 import { buffer } from "node:stream/consumers";
 import type { ServerName } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, ownString, parseJson } from "../protocol/json.js";
+import { type ListElement, ListSplitter } from "../protocol/json-lists.js";
 import { requestAuthorization } from "../protocol/request-signing.js";
 import type { SigningKey } from "../protocol/signing.js";
 import type { Discovery } from "./discovery.js";
@@ -69,6 +70,33 @@ export class FederationClient {
     return await this.#exchange(request, this.#authorization(request));
   }
 
+  /**
+   * As `request`, for long answers: the elements of the lists of some names are given to `take` as they come, and what is answered has
+   * empty lists in their places. What `take` throws ends the exchange.
+   */
+  async requestLists(request: FederationRequest, names: Iterable<string>, take: (elements: readonly ListElement[]) => Promise<void>): Promise<JsonObject> {
+    const { destination } = request;
+    const { body } = await this.open(request);
+    const splitter = new ListSplitter(names);
+    const chunks: AsyncIterator<Uint8Array> = body[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await chunks.next().catch((cause: unknown) => {
+          throw unreachable(destination, cause);
+        });
+        if (next.done === true) break;
+        const elements = splitter.push(next.value);
+        if (splitter.restBytes > MAX_BYTES) throw new FederationError(destination, `${destination} answered more than was asked for`);
+        if (elements.length > 0) await take(elements);
+      }
+    } finally {
+      body.destroy();
+    }
+    const { answer, isJson } = readAnswer(splitter.rest());
+    if (!isJson) throw new FederationError(destination, `${destination} answered what is not JSON`);
+    return answer;
+  }
+
   /** What another server answers a signed request with, if its status is 200, as it comes. Throws FederationError. */
   async open(request: FederationRequest): Promise<OutgoingAnswer> {
     return await this.#open(request, this.#authorization(request));
@@ -108,19 +136,9 @@ export class FederationClient {
 
   /** The object in an answer; an empty one where there is none. */
   async #read(destination: ServerName, { body }: OutgoingAnswer): Promise<{ answer: JsonObject; isJson: boolean }> {
-    const bytes = await buffer(body).catch((cause: unknown) => {
-      throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(cause)}`, { cause });
-    });
-    let answer: JsonValue;
-    try {
-      answer = parseJson(bytes, { numbers: "lexemes" });
-    } catch {
-      return { answer: {}, isJson: false };
-    }
-    // Version 1 of some operations answers with `[200, {...}]`.
-    const [first, second] = Array.isArray(answer) ? answer : [];
-    if (first === 200 && isObject(second)) return { answer: second, isJson: true };
-    return { answer: isObject(answer) ? answer : {}, isJson: true };
+    return readAnswer(await buffer(body).catch((cause: unknown) => {
+      throw unreachable(destination, cause);
+    }));
   }
 
   async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
@@ -141,7 +159,7 @@ export class FederationClient {
         if (request.signal?.aborted === true || !neverSent(cause)) break;
       }
     }
-    throw new FederationError(destination, `${destination} could not be reached: ${reasonOf(failure)}`, { cause: failure });
+    throw unreachable(destination, failure);
   }
 
   async #sendTo(
@@ -166,6 +184,24 @@ export class FederationClient {
       ...(signal !== undefined && { signal }),
     });
   }
+}
+
+/** The object in the bytes of an answer. */
+function readAnswer(bytes: Uint8Array): { answer: JsonObject; isJson: boolean } {
+  let answer: JsonValue;
+  try {
+    answer = parseJson(bytes, { numbers: "lexemes" });
+  } catch {
+    return { answer: {}, isJson: false };
+  }
+  // Version 1 of some operations answers with `[200, {...}]`.
+  const [first, second] = Array.isArray(answer) ? answer : [];
+  if (first === 200 && isObject(second)) return { answer: second, isJson: true };
+  return { answer: isObject(answer) ? answer : {}, isJson: true };
+}
+
+function unreachable(server: ServerName, cause: unknown): FederationError {
+  return new FederationError(server, `${server} could not be reached: ${reasonOf(cause)}`, { cause });
 }
 
 function refused(server: ServerName, status: number, answer: JsonObject): FederationError {

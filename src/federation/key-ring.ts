@@ -80,14 +80,24 @@ export class KeyRing {
   async forEvents(
     wanted: readonly WantedKeys[],
   ): Promise<(server: ServerName, at: number | undefined) => ReadonlyMap<string, string>> {
+    const found = await this.untilWhen(wanted);
+    return (server, at) => keysAt(found.get(server), at);
+  }
+
+  /** As `forEvents`, without asking for a time: each key with the time until which it vouches for what it signed. */
+  async untilWhen(wanted: readonly WantedKeys[]): Promise<ReadonlyMap<ServerName, TimedKeys>> {
     const { ownKeys } = this.#options;
     const found = await this.#find(wanted.filter(({ server }) => ownKeys(server) === undefined));
-    return (server, at) => {
+    const timed = new Map<ServerName, TimedKeys>();
+    for (const { server } of wanted) {
+      if (timed.has(server)) continue;
       const own = ownKeys(server);
-      if (own !== undefined) return own;
-      const usable = [...(found.get(server)?.values() ?? [])].filter((key) => at === undefined || validAtTime(key, at));
-      return new Map(usable.map(({ key_id, public_key }) => [key_id, public_key]));
-    };
+      const theirs = [...(found.get(server)?.values() ?? [])].map(
+        ({ key_id, public_key, expired_ts, valid_until_ts }) => [key_id, { key: public_key, until: expired_ts ?? valid_until_ts }] as const,
+      );
+      timed.set(server, new Map(own === undefined ? theirs : [...own].map(([id, key]) => [id, { key, until: Infinity }])));
+    }
+    return timed;
   }
 
   /** The last statements of these servers about their keys; those that ended before `minimumValidUntil` are asked for again. */
@@ -205,9 +215,13 @@ export class KeyRing {
   }
 }
 
-/** Whether a key vouches for what was signed at a time (room versions, "Signing key validity period"). */
-function validAtTime({ valid_until_ts, expired_ts }: ServerKey, at: number): boolean {
-  return at <= (expired_ts ?? valid_until_ts);
+/** Keys by their ids, each with the time until which it vouches for what it signed (room versions, "Signing key validity period"). */
+export type TimedKeys = ReadonlyMap<string, { readonly key: string; readonly until: number }>;
+
+/** Those of a server's keys that vouch for what was signed at a time (undefined: at any). */
+export function keysAt(keys: TimedKeys | undefined, at: number | undefined): Map<string, string> {
+  const usable = [...(keys ?? [])].filter(([, { until }]) => at === undefined || at <= until);
+  return new Map(usable.map(([id, { key }]) => [id, key]));
 }
 
 /** The keys of a notary's answer. */

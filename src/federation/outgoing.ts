@@ -106,7 +106,7 @@ export class Outgoing implements AsyncDisposable {
 
   /** Sends a request and gives the answer as soon as its headers are there. Throws OutgoingError. */
   async request(url: URL, options: OutgoingRequest): Promise<OutgoingAnswer> {
-    const timeout = AbortSignal.timeout(options.milliseconds);
+    const timeout = AbortSignal.timeout(Math.ceil(options.milliseconds));
     const signal = options.signal === undefined ? timeout : AbortSignal.any([timeout, options.signal]);
     let next = url;
     for (let left = options.redirects ?? 0; ; left -= 1) {

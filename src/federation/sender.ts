@@ -289,10 +289,13 @@ export class FederationSender implements AsyncDisposable {
       const name = destination.server_name;
       const places = destination.has_failed ? this.#failed : this.#quick;
       places.add(name);
-      const sending = this.#sendTo(destination)
+      // It may be that the server was let go of a moment ago and whoever sent to it has not heard of it yet.
+      const before = this.#sending.get(name) ?? Promise.resolve();
+      const sending: Promise<void> = before
+        .then(() => this.#sendTo(destination))
         .finally(() => {
           places.delete(name);
-          this.#sending.delete(name);
+          if (this.#sending.get(name) === sending) this.#sending.delete(name);
         })
         .then(
           () => this.#claim(),
@@ -345,10 +348,14 @@ export class FederationSender implements AsyncDisposable {
     for (let turns = this.#turns.splice(0, NOTED_AT_ONCE); turns.length > 0; turns = this.#turns.splice(0, NOTED_AT_ONCE)) {
       try {
         const parcels = await this.#noteSome(turns);
-        for (const [index, { server, resolve }] of turns.entries()) {
-          resolve(parcels.get(server));
-          // To sign and to begin a request takes a while: others have their turn between some of them.
-          if (index % BEGUN_AT_ONCE === BEGUN_AT_ONCE - 1) await new Promise((goOn) => setImmediate(goOn));
+        for (const { server, resolve } of turns) if (!parcels.has(server)) resolve(undefined);
+        // To sign and to begin a request takes a while: others have their turn between some of them.
+        let begun = 0;
+        for (const { server, resolve } of turns) {
+          const parcel = parcels.get(server);
+          if (parcel === undefined) continue;
+          resolve(parcel);
+          if ((begun += 1) % BEGUN_AT_ONCE === 0) await new Promise((goOn) => setImmediate(goOn));
         }
       } catch (error) {
         for (const { reject } of turns) reject(error);

@@ -28,6 +28,9 @@ export function wireForm(version: RoomVersion, event: RoomEvent): JsonObject {
 export interface ParsedEvent {
   readonly event: RoomEvent;
   readonly redacted: boolean;
+  /** What its signatures cover, and itself as far as it has them. */
+  readonly essential: string;
+  readonly signed: JsonObject;
 }
 
 /**
@@ -42,12 +45,14 @@ export function parseEvent(version: RoomVersion, json: JsonValue): ParsedEvent |
     const { unsigned: _unsigned, ...signed } = json;
     const text = eventText(version, signed);
     if (Buffer.byteLength(text) > MAX_EVENT_BYTES) return { malformed: "the event is larger than 65536 bytes" };
-    const id = derivedEventId(version, essentialText(version, signed));
+    const essential = essentialText(version, signed);
+    const id = derivedEventId(version, essential);
     const event = read(version, id, signed, text);
     if ("malformed" in event) return event;
-    if (hasContentHash(signed, contentHash(version, signed))) return { event, redacted: false };
+    const checked = { essential, signed: { signatures: own(signed, "signatures") ?? {} } };
+    if (hasContentHash(signed, contentHash(version, signed))) return { event, redacted: false, ...checked };
     const redacted = readText(version, id, eventText(version, redact(version, signed)));
-    return "malformed" in redacted ? redacted : { event: redacted, redacted: true };
+    return "malformed" in redacted ? redacted : { event: redacted, redacted: true, ...checked };
   } catch (error) {
     if (error instanceof MatrixError) return { malformed: error.message };
     throw error;
@@ -198,26 +203,27 @@ export function requiredSigners(version: RoomVersion, event: RoomEvent): readonl
 
 /**
  * True if `server` signed the event: at least one of its signatures is by a key in `keys` (key id to public key, those that
- * were valid at the event's time), and every such signature is right. Checked on the thread pool.
+ * were valid at the event's time), and every such signature is right.
  */
-export async function isSignedBy(
-  version: RoomVersion,
-  event: RoomEvent,
-  server: ServerName,
-  keys: ReadonlyMap<string, string>,
-): Promise<boolean> {
-  const json = wireForm(version, event);
-  const essential = essentialText(version, json);
-  const checks: Promise<boolean>[] = [];
-  for (const [keyId, signature] of signaturesBy(json, server)) {
-    const key = keys.get(keyId);
-    if (key !== undefined) checks.push(verifyTextAsync(key, signature, essential));
-  }
-  const results = await Promise.all(checks);
+export function isSignedBy(event: ParsedEvent, server: ServerName, keys: ReadonlyMap<string, string>): boolean {
+  const results = signaturesWith(event, server, keys).map(({ key, signature }) => verifyText(key, signature, event.essential));
   return results.length > 0 && results.every(Boolean);
 }
 
+/** As `isSignedBy`, on the thread pool. */
+export async function isSignedByAsync(event: ParsedEvent, server: ServerName, keys: ReadonlyMap<string, string>): Promise<boolean> {
+  const results = await Promise.all(signaturesWith(event, server, keys).map(({ key, signature }) => verifyTextAsync(key, signature, event.essential)));
+  return results.length > 0 && results.every(Boolean);
+}
+
+function signaturesWith({ signed }: ParsedEvent, server: ServerName, keys: ReadonlyMap<string, string>): { readonly key: string; readonly signature: string }[] {
+  return [...signaturesBy(signed, server)].flatMap(([keyId, signature]) => {
+    const key = keys.get(keyId);
+    return key === undefined ? [] : [{ key, signature }];
+  });
+}
+
 /** The key ids with which `server` signed the event: those that a keyring has to find. */
-export function signingKeyIds(version: RoomVersion, event: RoomEvent, server: ServerName): readonly string[] {
-  return [...signaturesBy(wireForm(version, event), server).keys()];
+export function signingKeyIds({ signed }: ParsedEvent, server: ServerName): readonly string[] {
+  return [...signaturesBy(signed, server).keys()];
 }

@@ -1,7 +1,7 @@
 // The checks of events from other servers that need no room: format, hashes, signatures (server-server API, "Checks performed
 // on receipt of a PDU", 1 to 3).
 import type { KeyRing, WantedKeys } from "../federation/key-ring.js";
-import { isSignedBy, type ParsedEvent, parseEvent, requiredSigners, signingKeyIds } from "../protocol/event-format.js";
+import { isSignedByAsync, type ParsedEvent, parseEvent, requiredSigners, signingKeyIds } from "../protocol/event-format.js";
 import type { Malformed, RoomEvent } from "../protocol/event.js";
 import type { EventId, ServerName } from "../protocol/identifiers.js";
 import type { JsonValue } from "../protocol/json.js";
@@ -35,7 +35,7 @@ export async function checkSignatures(
     if (signers === undefined) continue;
     signersOf.set(event, signers);
     for (const server of signers) {
-      wanted.push({ server, keyIds: signingKeyIds(version, event, server), validAt: version.enforceKeyValidity ? event.origin_server_ts : 0 });
+      wanted.push({ server, keyIds: signingKeyIds(result, server), validAt: version.enforceKeyValidity ? event.origin_server_ts : 0 });
     }
   }
   const keys = await keyRing.forEvents(wanted);
@@ -46,7 +46,7 @@ export async function checkSignatures(
       const signers = signersOf.get(event);
       if (signers === undefined) return { event_id: event.event_id, refused: "who authorises the join is no user", because: "malformed" };
       const valid = await Promise.all(
-        signers.map((server) => isSignedBy(version, event, server, keys(server, version.enforceKeyValidity ? event.origin_server_ts : undefined))),
+        signers.map((server) => isSignedByAsync(result, server, keys(server, version.enforceKeyValidity ? event.origin_server_ts : undefined))),
       );
       const unsigned = signers.find((_, index) => valid[index] !== true);
       if (unsigned !== undefined) return { event_id: event.event_id, refused: `${unsigned} did not sign the event`, because: "unsigned" };

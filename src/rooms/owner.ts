@@ -120,15 +120,18 @@ export class RoomOwners {
     throw unknownError(503, "The room cannot be written to at the moment: try again.");
   }
 
-  /** Puts the whole state of a room of which a part was known, or gives that up: whether all that it takes is here. Throws as `submit`. */
-  async complete(roomId: RoomId, giveUp = false): Promise<boolean> {
+  /**
+   * Puts the whole state of a room of which a part was known, or gives that up: whether all that it takes is here. Of a room that has
+   * another number by now nothing is to be done. Throws as `submit`.
+   */
+  async complete(roomId: RoomId, roomNid: number, giveUp = false): Promise<boolean> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const complete = await this.#completeHere(roomId, giveUp);
+      const complete = await this.#completeHere(roomId, roomNid, giveUp);
       if (complete !== null) return complete;
       const owner = await roomOwner(this.#services.database, roomId);
       if (owner === undefined) throw notFound("There is no such room.");
       if (owner.address !== null && owner.owner !== this.#registration.nid) {
-        const answer = await this.#transport.call(owner.address, COMPLETE, { room_id: roomId, give_up: giveUp });
+        const answer = await this.#transport.call(owner.address, COMPLETE, { room_id: roomId, room_nid: roomNid, give_up: giveUp });
         if (typeof answer === "boolean") return answer;
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS * attempt));
@@ -138,14 +141,15 @@ export class RoomOwners {
 
   /** Another process's word that a room can be completed which it believes to be ours: null if it is not. */
   async #completed(payload: unknown): Promise<unknown> {
-    const { room_id, give_up } = payload as { readonly room_id: RoomId; readonly give_up: boolean };
-    return await this.#completeHere(room_id, give_up);
+    const { room_id, room_nid, give_up } = payload as { readonly room_id: RoomId; readonly room_nid: number; readonly give_up: boolean };
+    return await this.#completeHere(room_id, room_nid, give_up);
   }
 
   /** As `complete`; null if the room is not ours. */
-  async #completeHere(roomId: RoomId, giveUp: boolean): Promise<boolean | null> {
+  async #completeHere(roomId: RoomId, roomNid: number, giveUp: boolean): Promise<boolean | null> {
     const worker = await this.#worker(roomId);
     if (worker === undefined) return null;
+    if (worker.memory.nid !== roomNid) return true;
     try {
       return await worker.complete(giveUp);
     } catch (error) {
@@ -223,6 +227,11 @@ export class RoomOwners {
     this.#loaded.set(room_id, worker);
     this.#weigh(room_id, worker);
     return { room_id, room_nid, position };
+  }
+
+  /** The number of this process. */
+  get process(): number {
+    return this.#registration.nid;
   }
 
   /** Bytes in use, by estimate. */

@@ -1,9 +1,8 @@
 // Asks for the rest of the state of rooms that were joined with a part of it (server-server API, "Joining Rooms",
 // `members_omitted`). Whichever process takes a room up goes on where another one was interrupted.
-import { FederationError } from "../federation/client.js";
+import { FederationError, type FederationRequest } from "../federation/client.js";
 import { logger } from "../log.js";
-import type { ParsedEvent } from "../protocol/event-format.js";
-import { storedEvent } from "../protocol/event.js";
+import { type RoomEvent, storedEvent } from "../protocol/event.js";
 import { createEventIdOfRoom, type EventId, parseEventId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
@@ -15,8 +14,10 @@ import type { LogFollower } from "../storage/log.js";
 import { hasLocalMember } from "../storage/memberships.js";
 import { claimIncompleteRoom, type IncompleteRoom, knownState, postponeIncompleteRoom } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
-import { listOf, readInto, type Source, STATE_BYTES, STATE_MS, writeOutliers } from "./bulk-state.js";
+import { askForEvents, listOf, OutlierWriter } from "./bulk-state.js";
+import { checkEvents } from "./check-events.js";
 import type { RoomContext } from "./context.js";
+import { findRoom } from "./current-state.js";
 
 const log = logger("federation");
 
@@ -29,6 +30,7 @@ const MAX_TRIES = 10;
 /** Events before a join of ours. */
 const MAX_PREVIOUS = 20;
 const IDS_MS = 120_000;
+const IDS_BYTES = 64 * 1024 * 1024;
 const EVENT_MS = 30_000;
 /** State events that are asked for one by one; more are asked for as a whole. */
 const MAX_SINGLE = 50;
@@ -38,8 +40,6 @@ const LONGEST_PAUSE_MS = 10 * 60_000;
 
 export interface PartialJoinsContext extends RoomContext {
   readonly follower: LogFollower;
-  /** The number of this process. */
-  readonly process: () => number;
 }
 
 /** Completes the rooms of which only a part of the state is known. */
@@ -71,9 +71,9 @@ export class PartialJoins implements AsyncDisposable {
   }
 
   async #takeUp(): Promise<void> {
-    const { database, clock, process } = this.#context;
+    const { database, clock, owners } = this.#context;
     while (this.#underWay.size < AT_ONCE && !this.#stopping.signal.aborted) {
-      const room = await claimIncompleteRoom(database, process(), [...this.#underWay.keys()], clock.now());
+      const room = await claimIncompleteRoom(database, owners.process, [...this.#underWay.keys()], clock.now());
       if (room === undefined) return;
       const work = this.#complete(room)
         .catch((error: unknown) => log.warn({ room: room.room_id, err: error }, "a room could not be completed"))
@@ -93,7 +93,7 @@ export class PartialJoins implements AsyncDisposable {
     let reason = "something before a join of ours is missing";
     try {
       await this.#fetchAll(room);
-      if (await owners.complete(room_id)) {
+      if (await owners.complete(room_id, room_nid)) {
         log.info({ room: room_id, ms: Math.round(performance.now() - begun) }, "a room is complete");
         return;
       }
@@ -102,8 +102,12 @@ export class PartialJoins implements AsyncDisposable {
       log.info({ room: room_id, attempts, reason }, "a room cannot be completed yet");
     }
     if (this.#stopping.signal.aborted) return;
+    if ((await findRoom(database, room_id))?.nid !== room_nid) {
+      log.info({ room: room_id }, "a room that was known in part is gone");
+      return;
+    }
     if (!(await hasLocalMember(database, room_nid))) {
-      await owners.complete(room_id, true);
+      await owners.complete(room_id, room_nid, true);
       log.info({ room: room_id }, "a room that is known in part is given up: nobody of ours is there");
       return;
     }
@@ -154,16 +158,20 @@ export class PartialJoins implements AsyncDisposable {
     const all = [...new Set([...ids, ...chain, id])];
     const here = await knownState(database, all);
     const missing = all.filter((one) => !here.has(one));
-    const events = new Map<EventId, ParsedEvent>();
-    if (missing.length > MAX_SINGLE) {
-      const whole = await this.#ask(room, server, `state/${query}`, STATE_MS);
-      await readInto(events, version, roomId, listOf(whole, "auth_chain"));
-      await readInto(events, version, roomId, listOf(whole, "pdus"));
+    const create = createEventIdOfRoom(roomId);
+    const writer = new OutlierWriter(this.#context, { server, version, roomId, roomNid, create: version.hashedRoomIds ? create : undefined }, here.keys(), missing.length);
+    try {
+      const given = missing.length <= MAX_SINGLE ? undefined : await askForEvents(this.#context, this.#request(room, server, `state/${query}`), {
+        room: { version, roomId },
+        lists: ["auth_chain", "pdus"],
+        isKnown: (one) => here.has(one),
+        take: (events) => writer.add(events),
+      });
+      writer.add(await this.#fetchEach(room, version, server, missing.filter((one) => given?.isSigned(one) !== true).slice(0, MAX_SINGLE)));
+      await writer.end();
+    } finally {
+      await writer.settled();
     }
-    await this.#fetchEach(room, version, server, missing.filter((one) => !events.has(one)).slice(0, MAX_SINGLE), events);
-    for (const one of here.keys()) events.delete(one);
-    const source: Source = { server, version, roomId, roomNid, create: createEventIdOfRoom(roomId) };
-    await writeOutliers(this.#context, source, events);
 
     const found = await knownState(database, all);
     const state = new Map<StateTuple, EventId>();
@@ -187,30 +195,30 @@ export class PartialJoins implements AsyncDisposable {
     await owners.receive(version, roomId, [{ event, as: "history", stateBefore: state }]);
   }
 
-  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[], events: Map<EventId, ParsedEvent>): Promise<void> {
+  /** Those of some events that a server gives, one by one. */
+  async #fetchEach(room: IncompleteRoom, version: RoomVersion, server: ServerName, ids: readonly EventId[]): Promise<RoomEvent[]> {
+    const events: RoomEvent[] = [];
     for (let start = 0; start < ids.length; start += SINGLE_AT_ONCE) {
       await Promise.all(
         ids.slice(start, start + SINGLE_AT_ONCE).map(async (id) => {
           try {
             const answer = await this.#ask(room, server, `event/${encodeURIComponent(id)}`, EVENT_MS);
-            await readInto(events, version, room.room_id, listOf(answer, "pdus").slice(0, 1));
+            const [checked] = await checkEvents(this.#context.federation.keyRing, version, listOf(answer, "pdus").slice(0, 1));
+            if (checked !== undefined && "event" in checked && checked.event.room_id === room.room_id && checked.event.event_id === id) events.push(checked.event);
           } catch (error) {
             if (!(error instanceof FederationError)) throw error;
           }
         }),
       );
     }
+    return events;
   }
 
   async #ask(room: IncompleteRoom, destination: ServerName, path: string, timeoutMs: number): Promise<JsonObject> {
-    return await this.#context.federation.client.request({
-      origin: serverNameOf(room.user_id),
-      destination,
-      method: "GET",
-      uri: `/_matrix/federation/v1/${path}`,
-      timeoutMs,
-      maxBytes: STATE_BYTES,
-      signal: this.#stopping.signal,
-    });
+    return await this.#context.federation.client.request({ ...this.#request(room, destination, path), timeoutMs });
+  }
+
+  #request(room: IncompleteRoom, destination: ServerName, path: string): FederationRequest {
+    return { origin: serverNameOf(room.user_id), destination, method: "GET", uri: `/_matrix/federation/v1/${path}`, maxBytes: IDS_BYTES, signal: this.#stopping.signal };
   }
 }

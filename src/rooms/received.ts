@@ -10,11 +10,12 @@ import { splitStateTuple, stateTuple, type StateTuple } from "../protocol/state-
 import type { FetchEvents } from "../protocol/auth-chains.js";
 import { resolve } from "../protocol/state-resolution.js";
 import { type CommonState, resolveConflict } from "../protocol/state-resolution-v2.js";
+import { Turns } from "../protocol/turns.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventIds, eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong, missingBehind } from "../storage/gaps.js";
-import { beginPartialState, endPartialState } from "../storage/partial-state.js";
+import { beginPartialState, endPartialState, knownState } from "../storage/partial-state.js";
 import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
@@ -34,6 +35,8 @@ const COUNTED_STATE = [CREATE, POWER_LEVELS];
 
 /** Events that are read at once while states are resolved. */
 const READ_AT_ONCE = 200;
+/** Changes of a state that are named at once. */
+const NAMED_AT_ONCE = 500;
 
 const OUTCOME_FLAGS = {
   live: 0,
@@ -282,7 +285,9 @@ export async function persistReceived(
   };
   const outcomes = new Map<EventId, Outcome>();
   const isPartial = memory.partial || fresh.some(({ partial }) => partial !== undefined);
+  const turns = new Turns();
   for (const { event, as, entry, beside, partial, passOn, unjudged } of fresh) {
+    await turns.next();
     const outlier = promoted.delete(event.event_id) ? known.get(event.event_id) : undefined;
     if (outlier === undefined && known.has(event.event_id)) continue;
     // 4. Its auth events allow it. What they are has to be known before it can be judged.
@@ -515,7 +520,7 @@ async function givenStates(
   const given = new Map<EventId, Map<number, number> | undefined>();
   const states = received.flatMap(({ event, stateBefore }) => (stateBefore === undefined ? [] : [{ event, stateBefore }]));
   if (states.length === 0) return given;
-  const events = await eventsById(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
+  const events = await knownState(database, [...new Set(states.flatMap(({ stateBefore }) => [...stateBefore.values()]))]);
   const tuples = await interning.tuples(states.flatMap(({ stateBefore }) => [...stateBefore.keys()]));
   for (const { event, stateBefore } of states) {
     let state: Map<number, number> | undefined = new Map();
@@ -540,16 +545,23 @@ export async function namedChanges(
   inBatch: ReadonlyMap<number, Known>,
 ): Promise<StateChangeRow[]> {
   const before = foldChain(memory.chain);
-  const names = await interning.tupleNames(changes.keys());
-  const rows = await eventsByNid(database, [...changes.values()].filter((nid) => nid !== 0 && !inBatch.has(nid)));
-  return [...changes].map(([tupleNid, nid]) => {
-    const name = names.get(tupleNid);
-    if (name === undefined) throw new Error("a state key has no name");
-    const [type, state_key] = splitStateTuple(name);
-    const row = rows.get(nid);
-    const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
-    return { tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) };
-  });
+  const all = [...changes];
+  const named: StateChangeRow[] = [];
+  // There may be many of them: in between others have their turn.
+  for (let start = 0; start < all.length; start += NAMED_AT_ONCE) {
+    const some = all.slice(start, start + NAMED_AT_ONCE);
+    const names = await interning.tupleNames(some.map(([tupleNid]) => tupleNid));
+    const rows = await eventsByNid(database, some.map(([, nid]) => nid).filter((nid) => nid !== 0 && !inBatch.has(nid)));
+    for (const [tupleNid, nid] of some) {
+      const name = names.get(tupleNid);
+      if (name === undefined) throw new Error("a state key has no name");
+      const [type, state_key] = splitStateTuple(name);
+      const row = rows.get(nid);
+      const event = inBatch.get(nid)?.event ?? (row === undefined ? undefined : asEvent(memory, row));
+      named.push({ tupleNid, type, state_key, slot: event === undefined ? undefined : { nid, event }, previous: before.get(tupleNid) });
+    }
+  }
+  return named;
 }
 
 /**

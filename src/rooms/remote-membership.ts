@@ -3,7 +3,7 @@
 import { FederationError } from "../federation/client.js";
 import { MatrixError, notFound, unknownError } from "../errors.js";
 import { logger } from "../log.js";
-import { buildEvent, type ParsedEvent, parseEvent } from "../protocol/event-format.js";
+import { buildEvent, parseEvent } from "../protocol/event-format.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseEventId, parseServerName, type RoomId, type ServerName, serverNameOf } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
@@ -16,7 +16,7 @@ import { hasLocalMember } from "../storage/memberships.js";
 import { failEntry, startEntry } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { adoptRoom } from "../storage/rooms.js";
-import { listOf, readInto, STATE_BYTES, STATE_MS, writeOutliers } from "./bulk-state.js";
+import { askForEvents, type GivenState, listOf, OutlierWriter } from "./bulk-state.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { findRoom, requireRoom } from "./current-state.js";
 import { setOutside } from "./outside.js";
@@ -279,21 +279,15 @@ async function send({ federation }: RoomContext, server: ServerName, event: Room
 }
 
 /** As `send`, for a join; `omits`: a part of the state will do. */
-async function sendJoin({ federation }: RoomContext, { server, event }: Completed, roomId: RoomId, omits: boolean): Promise<JsonObject> {
+async function sendJoin(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, omits: boolean): Promise<GivenState> {
   const path = `send_join/${encodeURIComponent(roomId)}/${encodeURIComponent(event.event_id)}`;
-  const request = {
-    origin: serverNameOf(event.sender),
-    destination: server,
-    method: "PUT" as const,
-    body: wireOf(event),
-    timeoutMs: STATE_MS,
-    maxBytes: STATE_BYTES,
-  };
+  const request = { origin: serverNameOf(event.sender), destination: server, method: "PUT" as const, body: wireOf(event) };
+  const ask = (uri: string): Promise<GivenState> => askForEvents(context, { ...request, uri: `/_matrix/federation/${uri}` }, { room: { version, roomId }, lists: ["auth_chain", "state"] });
   try {
-    return await federation.client.request({ ...request, uri: `/_matrix/federation/v2/${path}${omits ? "?omit_members=true" : ""}` });
+    return await ask(`v2/${path}${omits ? "?omit_members=true" : ""}`);
   } catch (error) {
     if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
-    return await federation.client.request({ ...request, uri: `/_matrix/federation/v1/${path}` });
+    return await ask(`v1/${path}`);
   }
 }
 
@@ -307,14 +301,11 @@ function wireOf(event: RoomEvent): JsonObject {
  * Takes the state of a room over from the server that let us in, or the part of it that was given: the number of the room. Throws
  * FederationError for what does not fit together.
  */
-async function takeOver(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, answer: JsonObject): Promise<number> {
+async function takeOver(context: RoomContext, { server, version, event }: Completed, roomId: RoomId, { answer, ids, events }: GivenState): Promise<number> {
   const { database, numbers, owners, clock } = context;
   const unfit = (reason: string): FederationError => new FederationError(server, `the state of ${server} cannot be taken over: ${reason}`);
   const joined = signedBack(version, event, answer);
-  const events = new Map<EventId, ParsedEvent>();
-  await readInto(events, version, roomId, listOf(answer, "auth_chain"));
-  const stateIds = await readInto(events, version, roomId, listOf(answer, "state"));
-  const state = stateIds.flatMap((id) => events.get(id)?.event ?? []);
+  const state = ids("state").flatMap((id) => events.get(id) ?? []);
   const create = state.find(({ type, state_key }) => type === "m.room.create" && state_key === "");
   if (create === undefined) throw unfit("there is no create event");
   if ((ownString(create.content, "room_version") ?? "1") !== version.id) throw unfit("the room has another version than was said");
@@ -322,9 +313,11 @@ async function takeOver(context: RoomContext, { server, version, event }: Comple
 
   if ((await findRoom(database, roomId)) === undefined) await adoptRoom(database, (await numbers.allot("room_nids", 1)).take(), roomId, version.id);
   const { nid: roomNid } = await requireRoom(database, roomId);
-  await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size }, clock.now());
+  await startEntry(database, roomNid, { user_id: event.sender, asked: server, expected: events.size, process: owners.process }, clock.now());
   try {
-    await writeOutliers(context, { server, version, roomId, roomNid, create: create.event_id }, events);
+    const writer = new OutlierWriter(context, { server, version, roomId, roomNid, create: version.hashedRoomIds ? create.event_id : undefined }, [], events.size);
+    writer.add(events.values());
+    await writer.end();
     const beside = await hasLocalMember(database, roomNid);
     const partial = own(answer, "members_omitted") === true ? { partial: { servers: serversIn(context, server, answer) } } : {};
     // What the rules do not allow is no state, whoever says so.

@@ -162,7 +162,9 @@ const NEW_SERVERS: Statement<{ user_nid: number; server_name: ServerName }> = {
   text: `SELECT DISTINCT m.user_nid, j.server_name
     FROM unnest($1::bigint[], $2::bigint[]) AS came (user_nid, room_nid)
     JOIN accounts USING (user_nid)
-    JOIN joined_members m ON m.user_nid = came.user_nid AND m.room_nid = came.room_nid AND m.until IS NULL AND m.since = ANY ($3::bigint[])
+    -- By the key: where many have come to a room at once, a plan that goes by the room compares all with all.
+    CROSS JOIN LATERAL (SELECT * FROM joined_members WHERE user_nid = came.user_nid AND room_nid = came.room_nid AND until IS NULL
+      AND since = ANY ($3::bigint[]) LIMIT 1) m
     JOIN joined_servers j ON j.room_nid = m.room_nid AND j.members > 0 AND j.server_name <> ALL ($4::text[])
     JOIN rooms r ON r.nid = m.room_nid
     WHERE NOT EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.members > 0

@@ -59,9 +59,12 @@ const CHECKS: Readonly<Record<string, string>> = {
           WHERE p.prev = e.nid)) AS nids
       FROM rooms r)
     SELECT 'room ' || nid AS found FROM ends WHERE NOT stored <@ nids
-      -- Who has come back to a room has left the ends from before behind: they are older than an event that follows unknown ones.
+      -- Who has come back to a room has left the ends from before behind: they are older than an event that follows unknown ones, or
+      -- ones that became known as history.
       OR EXISTS (SELECT FROM unnest(nids) AS lone (nid) JOIN events e ON e.nid = lone.nid WHERE lone.nid <> ALL (stored || dropped)
         AND NOT EXISTS (SELECT FROM missing_events m JOIN events x ON x.nid = m.named_by
+          WHERE x.room_nid = e.room_nid AND x.ordinal > e.ordinal)
+        AND NOT EXISTS (SELECT FROM events x JOIN events p ON p.nid = ANY (x.prev_nids) AND p.ordinal IS NULL
           WHERE x.room_nid = e.room_nid AND x.ordinal > e.ordinal))`,
   "a snapshot is missing": `
     SELECT 'snapshot ' || wanted.nid AS found FROM (

@@ -53,25 +53,26 @@ export async function isInPartialRoom(reads: Reads, server: ServerName): Promise
 
 const START: Statement = {
   name: "partial_state_start", // room_entries_pkey; a room that is in use already stays so
-  text: `INSERT INTO room_entries AS e (room_nid, user_id, asked, phase, expected, started_ts) VALUES ($1, $2, $3, 'writing', $4, $5)
+  text: `INSERT INTO room_entries AS e (room_nid, user_id, asked, phase, expected, started_ts, claimed_by) VALUES ($1, $2, $3, 'writing', $4, $5, $6)
     ON CONFLICT (room_nid) DO UPDATE SET user_id = excluded.user_id, asked = excluded.asked, written = 0, expected = excluded.expected,
       started_ts = excluded.started_ts, usable_ts = CASE WHEN e.phase = 'incomplete' THEN e.usable_ts END, finished_ts = NULL,
-      phase = CASE WHEN e.phase = 'incomplete' THEN e.phase ELSE excluded.phase END`,
+      phase = CASE WHEN e.phase = 'incomplete' THEN e.phase ELSE excluded.phase END,
+      claimed_by = CASE WHEN e.phase = 'incomplete' THEN e.claimed_by ELSE excluded.claimed_by END`,
 };
 
-/** Notes that a room is being joined through a server, which gave so many events. `now` in milliseconds. */
+/** Notes that a room is being joined by a process through a server, which gave so many events. `now` in milliseconds. */
 export async function startEntry(
   database: Database,
   roomNid: number,
-  { user_id, asked, expected }: { readonly user_id: UserId; readonly asked: ServerName; readonly expected: number },
+  { user_id, asked, expected, process }: { readonly user_id: UserId; readonly asked: ServerName; readonly expected: number; readonly process: number },
   now: number,
 ): Promise<void> {
-  await database.write(START, [roomNid, toText(user_id), toText(asked), expected, now]);
+  await database.write(START, [roomNid, toText(user_id), toText(asked), expected, now, process]);
 }
 
 const FAIL: Statement = {
   name: "partial_state_fail", // room_entries_pkey
-  text: "UPDATE room_entries SET phase = 'given_up', error = $2, finished_ts = $3 WHERE room_nid = $1 AND phase = 'writing'",
+  text: "UPDATE room_entries SET phase = 'given_up', error = $2, finished_ts = $3, claimed_by = NULL WHERE room_nid = $1 AND phase = 'writing'",
 };
 
 /** Notes that a room could not be joined, unless it was before. `now` in milliseconds. */
@@ -183,6 +184,9 @@ export function rejudgeEvents(rows: readonly RejudgedRow[]): BoundStatement {
   return { statement: REJUDGE, values: columns };
 }
 
+/** Events that are looked up at once. */
+const READ_AT_ONCE = 2_000;
+
 /** A state event that we have in whatever way. */
 export interface KnownState {
   readonly event_id: EventId;
@@ -195,19 +199,22 @@ export interface KnownState {
 
 const KNOWN: Statement<KnownState> = {
   name: "partial_state_known", // events_event_id_key
-  text: `SELECT e.event_id, e.nid, e.room_nid, t.type, s.state_key, e.flags FROM events e JOIN event_types t ON t.nid = e.type_nid
-    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid WHERE e.event_id = ANY ($1)`,
+  text: `SELECT e.event_id, e.nid, e.room_nid, t.type, s.state_key, e.flags FROM unnest($1::text[]) AS wanted (id)
+    CROSS JOIN LATERAL (SELECT * FROM events WHERE event_id = wanted.id LIMIT 1) e JOIN event_types t ON t.nid = e.type_nid
+    LEFT JOIN state_tuples s ON s.nid = e.tuple_nid`,
 };
 
 /** Those of many events that we have, without their texts. */
 export async function knownState(reads: Reads, ids: readonly EventId[]): Promise<Map<EventId, KnownState>> {
-  const rows = ids.length === 0 ? [] : await reads.read(KNOWN, [ids.map(toText)]);
-  return new Map(
-    rows.map((row) => {
+  const known = new Map<EventId, KnownState>();
+  // In pieces: in between others have their turn.
+  for (let start = 0; start < ids.length; start += READ_AT_ONCE) {
+    for (const row of await reads.read(KNOWN, [ids.slice(start, start + READ_AT_ONCE).map(toText)])) {
       const event_id = fromText(row.event_id) as EventId;
-      return [event_id, { ...row, event_id, type: fromText(row.type), state_key: row.state_key === null ? null : fromText(row.state_key) }];
-    }),
-  );
+      known.set(event_id, { ...row, event_id, type: fromText(row.type), state_key: row.state_key === null ? null : fromText(row.state_key) });
+    }
+  }
+  return known;
 }
 
 /** A join through other servers, as administrators see it. Times in milliseconds. */
@@ -220,15 +227,21 @@ export interface EntryRow {
   readonly expected: number;
   readonly attempts: number;
   readonly error: string | null;
+  /** The number of the process that is at it. */
+  readonly process: number | null;
   readonly started_ts: number;
   readonly usable_ts: number | null;
   readonly finished_ts: number | null;
 }
 
 const LIST: Statement<EntryRow> = {
-  name: "partial_state_list", // room_entries_started
-  text: `SELECT r.room_id, e.user_id, e.asked, e.phase, e.written, e.expected, e.attempts, e.error, e.started_ts, e.usable_ts, e.finished_ts
-    FROM room_entries e JOIN rooms r ON r.nid = e.room_nid ORDER BY e.started_ts DESC, e.room_nid DESC LIMIT $1 OFFSET $2`,
+  name: "partial_state_list", // room_entries_started; who wrote the state of a room and is no more has told nobody that it failed
+  text: `SELECT r.room_id, e.user_id, e.asked, CASE WHEN gone THEN 'given_up' ELSE e.phase END AS phase, e.written, e.expected, e.attempts,
+      CASE WHEN gone THEN 'the process that was at it has ended' ELSE e.error END AS error,
+      CASE WHEN e.phase = 'incomplete' OR (e.phase = 'writing' AND NOT gone) THEN e.claimed_by END AS process, e.started_ts, e.usable_ts, e.finished_ts
+    FROM (SELECT * FROM room_entries ORDER BY started_ts DESC, room_nid DESC LIMIT $1 OFFSET $2) e JOIN rooms r ON r.nid = e.room_nid
+    CROSS JOIN LATERAL (SELECT e.phase = 'writing' AND ${isDeadProcess("e.claimed_by")} AS gone) g
+    ORDER BY e.started_ts DESC, e.room_nid DESC`,
 };
 
 /** Joins through other servers, the latest first. */

@@ -9,7 +9,7 @@ import { isIgnored } from "../rooms/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
-import { sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
+import { changesSummary, sideEvents, unreadText, type SyncAnswer, type SyncReader, type SyncRequest, type SyncServices } from "./read-sync.js";
 import { followsGap } from "./room-window.js";
 import { type SideEvent, type UnreadCounts, type UserRoom } from "../ephemeral/side-streams.js";
 import { encryptionText, namesInOrder, type KeysLeft } from "./device-lists.js";
@@ -180,9 +180,9 @@ async function roomText(
   };
   const reads = nids.map((nid) => loaded?.get(nid)).filter((read) => read !== undefined);
   if (reads.some(followsGap)) return undefined;
-  // Members change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
+  // Members and names change the summary, state that no event here brings has to be looked for, and so has the end of a thread.
   const states = reads.filter(({ event }) => isState(event));
-  if (states.some(({ event }) => event.type === "m.room.member") || states.length !== (news?.changes ?? 0)) return undefined;
+  if (states.some(changesSummary) || states.length !== (news?.changes ?? 0)) return undefined;
   const shown = reads.filter(
     (read) =>
       read.row.ordinal !== null &&

@@ -61,8 +61,10 @@ export interface EventsRequest {
 export async function eventsSince(context: OldSyncContext, user: RoomUser, request: EventsRequest, signal: AbortSignal): Promise<JsonObject> {
   const services = context.sync;
   const { room_id, timeout = 0 } = request;
-  const since = parseToken(request.from ?? presentToken(services));
-  if (since?.kind !== "sync") throw invalidParam('"from" is no token of /events, /initialSync or /sync.');
+  const given = request.from === undefined ? presentToken(services) : parseToken(request.from);
+  if (given === undefined) throw invalidParam('"from" is no token of /events, /initialSync or /sync.');
+  // The end of what a room's initialSync has is a place in its history.
+  const since: SyncToken = given.kind === "sync" ? given : { ...presentToken(services), position: given.position };
   const start = formatToken(since);
   if (room_id !== undefined) {
     const { joined, room } = await requireView(context, context.database, user, room_id);
@@ -86,9 +88,9 @@ export async function eventsSince(context: OldSyncContext, user: RoomUser, reque
   return { start, end: member(body, "next_batch") ?? start, chunk };
 }
 
-function presentToken({ follower, streams }: SyncDependencies): string {
+function presentToken({ follower, streams }: SyncDependencies): SyncToken {
   const epoch = follower.epochs.at(-1)?.epoch ?? 0;
-  return formatToken({ kind: "sync", epoch, position: follower.head, ephemeral: streams.typingSerial() });
+  return { kind: "sync", epoch, position: follower.head, ephemeral: streams.typingSerial() };
 }
 
 /** Waits for events of a room that the user is not in. */

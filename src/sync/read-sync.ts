@@ -4,7 +4,7 @@ import { completeEvent } from "../protocol/client-event.js";
 import type { EventTest } from "../protocol/filter.js";
 import { isState } from "../protocol/event.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
-import { isObject, type JsonValue } from "../protocol/json.js";
+import { isObject, type JsonObject, type JsonValue, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { aggregationsOf } from "../rooms/aggregations.js";
@@ -23,6 +23,7 @@ import {
   CHANGED_ROOMS,
   CURRENT_MEMBERS,
   CURRENT_STATE,
+  CURRENT_STATE_OF_TYPES,
   CURRENT_STATE_WITHOUT_MEMBERS,
   HEAD,
   MEMBERSHIPS_OF_USER,
@@ -90,6 +91,8 @@ export function readSync(services: SyncServices, reader: SyncReader, request: Sy
 }
 
 const MEMBER = "m.room.member";
+/** What a room is called by: without either clients call it after its heroes. */
+const NAMES = ["m.room.name", "m.room.canonical_alias"];
 /** Sticky events of one answer; the rest comes with the next, which does not wait. */
 const MOST_STICKY = 500;
 
@@ -561,7 +564,7 @@ class SyncRead {
     return await stickyByRoom(this.#services.events, this.#reads, this.#shownTo, rows.filter(({ event_nid }) => !timelines.has(event_nid)));
   }
 
-  /** Summaries of rooms that are new to the client or whose members changed. */
+  /** Summaries of rooms that are new to the client or whose members or names changed. */
   async #summaries(
     sections: readonly JoinedSection[],
   ): Promise<Map<number, { readonly text: string; readonly heroes: readonly number[] }>> {
@@ -572,19 +575,32 @@ class SyncRead {
       sections.filter(({ window }) => !window.fullState).map(({ state }) => state),
     );
     for (const { window, timeline, state } of sections) {
-      const isMember = (read: ReadEvent | undefined): boolean => read?.event.type === MEMBER;
       if (
         window.fullState ||
-        timeline.events.some(({ read }) => isMember(read)) ||
-        [...state.values()].some((nid) => isMember(contents.get(nid)))
+        timeline.events.some(({ read }) => changesSummary(read)) ||
+        [...state.values()].some((nid) => changesSummary(contents.get(nid)))
       ) {
         changed.push(window.room_nid);
       }
     }
     if (changed.length === 0) return new Map();
-    const rows = await this.#reads.read(SUMMARIES, [changed, this.#reader.user_nid]);
-    const names = await this.#services.interning.userIds(rows.flatMap(({ heroes }) => heroes));
-    return new Map(rows.map((row) => [row.room_nid, { text: summaryText(row, names), heroes: row.heroes }]));
+    const [summaries, named] = await Promise.all([this.#reads.read(SUMMARIES, [changed, this.#reader.user_nid]), this.#named(changed)]);
+    const unnamed = summaries.filter(({ room_nid }) => !named.has(room_nid));
+    const names = await this.#services.interning.userIds(unnamed.flatMap(({ heroes }) => heroes));
+    return new Map(
+      summaries.map((row) => {
+        const heroes = named.has(row.room_nid) ? undefined : row.heroes;
+        return [row.room_nid, { text: summaryText(row, heroes?.map((nid) => names.get(nid))), heroes: heroes ?? [] }];
+      }),
+    );
+  }
+
+  /** Those of some rooms that have a name or an alias to be called by. */
+  async #named(rooms: readonly number[]): Promise<Set<number>> {
+    const state = await this.#reads.read(CURRENT_STATE_OF_TYPES, [rooms, NAMES]);
+    const events = await this.#services.events.get(this.#reads, state.map(({ event_nid }) => event_nid));
+    const isName = (content: JsonObject): boolean => (ownString(content, "name") ?? ownString(content, "alias") ?? "") !== "";
+    return new Set(state.flatMap(({ room_nid, event_nid }) => (isName(events.get(event_nid)?.event.content ?? {}) ? [room_nid] : [])));
   }
 
   /** The states with what lazy loading adds: the members who sent the timeline's events, and the heroes. */
@@ -682,9 +698,17 @@ export function sideEvents(events: readonly SideEvent[], test: EventTest | undef
     .join(",");
 }
 
-function summaryText({ joined, invited, heroes }: SummaryRow, names: ReadonlyMap<number, string>): string {
-  const ids = heroes.map((nid) => names.get(nid)).filter((name) => name !== undefined);
-  return JSON.stringify({ "m.heroes": ids, "m.joined_member_count": joined, "m.invited_member_count": invited });
+/** Whether an event changes what a room's summary says. */
+export function changesSummary(read: ReadEvent | undefined): boolean {
+  return read !== undefined && (read.event.type === MEMBER || NAMES.includes(read.event.type));
+}
+
+function summaryText({ joined, invited }: SummaryRow, heroes: readonly (string | undefined)[] | undefined): string {
+  return JSON.stringify({
+    ...(heroes !== undefined && { "m.heroes": heroes.filter((name) => name !== undefined) }),
+    "m.joined_member_count": joined,
+    "m.invited_member_count": invited,
+  });
 }
 
 export function unreadText(counts: UnreadCounts | undefined, threads: boolean): string {

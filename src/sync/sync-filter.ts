@@ -5,7 +5,7 @@ import { compileEventFields, compileFilter, compileRooms, type EventTest } from 
 import type { JsonObject } from "../protocol/json.js";
 import type { RelatedFilter } from "../rooms/related-filter.js";
 
-const DEFAULT_TIMELINE = 20;
+const DEFAULT_TIMELINE = 10;
 const MAX_TIMELINE = 1_000;
 
 /** A filter ready for use. A test that is absent lets everything pass. */

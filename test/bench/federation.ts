@@ -1,9 +1,12 @@
 // Measures what a server does for other servers: many small servers of this process take part in a room of the target.
+import { generateKeyPairSync, sign, verify } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import type { EventId } from "../../src/protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../../src/protocol/json.js";
 import { eventually } from "../support/eventually.js";
+import { objectAt } from "../support/json-path.js";
 import { startPeer, TLS, type Peer } from "../support/peer.js";
 import { joinAsPeer } from "../support/peer-room.js";
 import { residentRoom } from "../support/resident-room.js";
@@ -24,7 +27,8 @@ const USAGE = `usage: node dist/test/bench/federation.js --target URL[,PID...] -
   --events N            events that come in (default 5000)
   --tls DIR             ca.crt, server.crt and server.key of the other servers, valid for localhost (default those of the tests)
 
-The server has to trust the authority, may ask 127.0.0.1, and has open registration and no rate limits.`;
+The server has to trust the authority, may ask 127.0.0.1, and has open registration and no rate limits.
+With metrics it tells the delays of its event loop.`;
 
 const { values: options } = parseArgs({
   options: {
@@ -41,6 +45,7 @@ const { values: options } = parseArgs({
 
 const IN_TRANSACTION = 50;
 const LATE_SHARE = 0.2;
+const CHECKS = 10_000;
 
 const server = { name: options.name, federationUrl: options["federation-url"] };
 const tls = options.tls === undefined ? TLS : { ca: `${options.tls}/ca.crt`, certificate: `${options.tls}/server.crt`, key: `${options.tls}/server.key` };
@@ -108,25 +113,82 @@ async function inbound(target: Target, origins: number): Promise<Numbers> {
   });
 }
 
-/** Somebody joins a room of another server that has many members; how long others wait for an answer meanwhile. */
-async function joining(target: Target, members: number): Promise<Numbers> {
-  const [joins, waits] = [await target.user(), await target.user()];
+/** Checks of signatures that this machine does in a second, on all of its cores. */
+async function checksPerSecond(): Promise<number> {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const text = Buffer.alloc(400, "{}");
+  const signature = sign(null, text, privateKey);
+  const check = promisify(verify);
+  let done = 0;
+  const begun = performance.now();
+  await inParallel(CHECKS, 4 * availableParallelism(), async () => {
+    if (await check(null, text, publicKey, signature)) done += 1;
+  });
+  return (done * 1_000) / (performance.now() - begun);
+}
+
+/** The 99th percentile of the delays of the server's event loop since it was last asked, where it tells. */
+async function loopDelay(target: Target): Promise<number | undefined> {
+  const answer = await fetch(`${target.url}/metrics`);
+  const seconds = /^nodejs_eventloop_lag_p99_seconds ([0-9.e-]+)$/m.exec(await answer.text())?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1_000;
+}
+
+/**
+ * Somebody joins a room of another server that has many members: how long it takes until that is answered, until something can be said
+ * there, until all members are known; how long others wait for an answer meanwhile.
+ */
+async function joining(target: Target, members: number, omits: boolean): Promise<Numbers> {
+  const [joins, waits] = await target.users(2);
+  if (joins === undefined || waits === undefined) throw new Error("no users");
   return await withPeers(1, async ([peer]) => {
     if (peer === undefined) throw new Error("no server");
-    const { roomId, events } = residentRoom(peer, members);
-    const path = `/_matrix/client/v3/join/${encodeURIComponent(roomId)}?server_name=${encodeURIComponent(peer.name)}`;
+    const room = residentRoom(peer, members, omits ? { omitted: [peer.name] } : {});
+    room.giveState(peer);
+    const limit = await checksPerSecond();
+    const path = `/_matrix/client/v3/rooms/${encodeURIComponent(room.roomId)}`;
+    const found = { joined: 0, usable: 0, complete: 0 };
+    await loopDelay(target);
+    const before = target.processes?.usage().cpu_seconds;
     const begun = performance.now();
-    let joined: number | undefined;
-    const join = target.client.request("POST", path, joins.token, {}).then(() => (joined = performance.now() - begun));
+    const join = (async () => {
+      await target.client.request("POST", `/_matrix/client/v3/join/${encodeURIComponent(room.roomId)}?server_name=${encodeURIComponent(peer.name)}`, joins.token, {});
+      found.joined = performance.now() - begun;
+      await target.client.send(joins, room.roomId, target.freshName(), "here I am");
+      found.usable = performance.now() - begun;
+      await target.client.request("GET", `${path}/state/m.room.member/${encodeURIComponent(`@member${members - 2}:${peer.name}`)}`, joins.token);
+      found.complete = performance.now() - begun;
+    })();
+    let ended = false;
+    const end = (): void => void (ended = true);
+    const underWay = join.then(end, end);
     const others: number[] = [];
-    while (joined === undefined) {
+    while (!ended) {
       const asked = performance.now();
-      await Promise.race([join, target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token)]);
+      await target.client.request("GET", "/_matrix/client/v3/account/whoami", waits.token);
       others.push(performance.now() - asked);
-      await sleep(5);
+      await Promise.race([underWay, sleep(5)]);
     }
     await join;
-    return { events, join_ms: joined, ...latencyOf(others) };
+    const after = target.processes?.usage().cpu_seconds;
+    const delay = await loopDelay(target);
+    const there = objectAt(await target.client.request("GET", `${path}/joined_members`, joins.token), "joined");
+    // The last was invited only, where the state is that before the last event.
+    if (Object.keys(there).length < members + 1) throw new WrongAnswer(`${Object.keys(there).length} of ${members} members are there`);
+    const { median_ms, p99_ms } = latencyOf(others);
+    return {
+      events: room.events,
+      joined_ms: found.joined,
+      usable_ms: found.usable,
+      complete_ms: found.complete,
+      checks_per_second: limit,
+      // What the checks alone would take on all cores, against what all of it took.
+      share_of_limit: room.events / (limit / 1_000) / found.complete,
+      ...(before !== undefined && after !== undefined && { cpu_seconds: after - before }),
+      others_median_ms: median_ms,
+      others_p99_ms: p99_ms,
+      ...(delay !== undefined && { loop_delay_p99_ms: delay }),
+    };
   });
 }
 
@@ -134,8 +196,10 @@ const setting: Setting = { server, tls, seconds: Number(options.seconds), withPe
 const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> = {
   "inbound, 1 origin": async (target) => await inbound(target, 1),
   "inbound, 20 origins": async (target) => await inbound(target, 20),
-  "join of a room with 1000 members": async (target) => await joining(target, 1_000),
-  "join of a room with 10000 members": async (target) => await joining(target, 10_000),
+  "join of a room with 1000 members, all given": async (target) => await joining(target, 1_000, false),
+  "join of a room with 1000 members, omitted": async (target) => await joining(target, 1_000, true),
+  "join of a room with 10000 members, all given": async (target) => await joining(target, 10_000, false),
+  "join of a room with 10000 members, omitted": async (target) => await joining(target, 10_000, true),
   "fork in a room with 10000 members, 1 change": async (target) => await fork(target, setting, 10_000, 1),
   "fork in a room with 10000 members, 2000 changes": async (target) => await fork(target, setting, 10_000, 2_000),
   [`outbound to ${DESTINATIONS} destinations`]: async (target) => await outbound(target, setting),

@@ -70,6 +70,7 @@ describe("joins with a part of the state", function () {
     await join(alice, roomId, peer);
     expect((await fsck(server.database)).problems).to.deep.equal([]);
     expect(await entry(roomId)).to.include({ phase: "incomplete", server: peer.name, user_id: alice.user_id });
+    await eventually("somebody is at it", async () => typeof (await entry(roomId))["process"] === "number");
 
     const lazy = await sectionOf(alice, roomId, `filter=${LAZY}`);
     expect(objectsAt(lazy, "state", "events").map(({ type }) => type)).to.include.members(["m.room.create", "m.room.join_rules"]);
@@ -102,7 +103,7 @@ describe("joins with a part of the state", function () {
     expect(complete).to.equal(false);
     open();
     expect(await waiting).to.have.length(1 + 100 + 1);
-    expect(await entry(roomId)).to.include({ phase: "complete", error: null });
+    expect(await entry(roomId)).to.include({ phase: "complete", error: null, process: null });
     for (const query of ["", `since=${since}`]) {
       const section = await sectionOf(alice, roomId, query);
       expect(objectsAt(section, "state", "events").filter(({ type }) => type === "m.room.member")).to.have.length.at.least(101);
@@ -174,6 +175,13 @@ describe("joins with a part of the state", function () {
     for (const { roomId } of rooms) await join(alice, roomId, peer);
     const there = second.client({ access_token: alice.access_token });
     for (const { roomId, members: count } of rooms) expect(await members(there, roomId)).to.have.length(count + 2);
+    // Either of them shows all joins, also those that ended with the process that was at them.
+    const [one] = rooms;
+    await server.database.write({ name: "interrupt", text: "UPDATE room_entries SET phase = 'writing', claimed_by = 999999 FROM rooms WHERE nid = room_nid AND room_id = $1 RETURNING 1 AS one" }, [one?.roomId]);
+    const [here, beside] = await Promise.all([alice, there].map(async (client) => objectsAt((await client.get("/_hansa/admin/v1/joins")).body, "joins")));
+    expect(here).to.deep.equal(beside);
+    expect(here?.filter(({ phase }) => phase === "complete")).to.have.length.at.least(rooms.length - 1);
+    expect(here?.find(({ room_id }) => room_id === one?.roomId)).to.include({ phase: "given_up", process: null, error: "the process that was at it has ended" });
     expect((await fsck(server.database)).problems).to.deep.equal([]);
   });
 
@@ -202,5 +210,52 @@ describe("joins with a part of the state", function () {
       return row?.phase === "given_up";
     });
     expect((await fsck(second.database)).problems).to.deep.equal([]);
+  });
+
+  it("end cleanly where everybody has left and forgotten the room while it is completed", async () => {
+    await using peer = await startPeer();
+    peer.answer("/_matrix/federation/v1/send/", () => ({ status: 200, body: { pdus: {} } }));
+    const { roomId, giveState } = residentRoom(peer, 300, { omitted: [peer.name] });
+    const { opened, open } = gate();
+    giveState(peer, opened);
+    await join(alice, roomId, peer);
+    await eventually("the question", () => peer.asked.some((path) => path.includes("/state_ids/")));
+    for (const action of ["leave", "forget"]) expect((await alice.post(`${V3}/rooms/${enc(roomId)}/${action}`)).status, action).to.equal(200);
+    open();
+    await eventually("the end", async () => ["complete", "given_up"].includes(stringAt(await entry(roomId), "phase") ?? ""));
+    expect((await alice.get(`${V3}/rooms/${enc(roomId)}/joined_members`)).status).to.equal(403);
+    expect((await fsck(server.database)).problems).to.deep.equal([]);
+    // Who comes back joins it once more.
+    await join(alice, roomId, peer);
+    expect(await members(alice, roomId)).to.have.length(302);
+    expect((await fsck(server.database)).problems).to.deep.equal([]);
+  });
+
+  it("end cleanly where an administrator purges the room while it is completed", async () => {
+    await using peer = await startPeer();
+    peer.answer("/_matrix/federation/v1/send/", () => ({ status: 200, body: { pdus: {} } }));
+    // Before the other server answers, and while what it gave is written.
+    for (const begun of [false, true]) {
+      const { roomId, giveState } = residentRoom(peer, begun ? 900 : 200, { omitted: [peer.name] });
+      const { opened, open } = gate();
+      giveState(peer, opened);
+      await join(alice, roomId, peer);
+      await eventually("the question", () => peer.asked.some((path) => path.includes(`/state_ids/${enc(roomId)}`)));
+      if (begun) {
+        open();
+        await eventually("some of it is written", async () => Number((await entry(roomId))["written"]) > 10);
+        // Of a room that nobody of ours is in nobody is told: it goes at once.
+        await alice.post(`${V3}/rooms/${enc(roomId)}/leave`);
+      }
+      const deletion = await alice.delete(`/_synapse/admin/v2/rooms/${enc(roomId)}`, { purge: true });
+      const path = `/_synapse/admin/v2/rooms/delete_status/${stringAt(deletion.body, "delete_id") ?? ""}`;
+      await eventually("the purge", async () => stringAt((await alice.get(path)).body, "status") === "complete", 60_000);
+      open();
+      expect(await entry(roomId)).to.deep.equal({});
+      expect((await fsck(server.database)).problems).to.deep.equal([]);
+      await join(alice, roomId, peer);
+      expect(await members(alice, roomId)).to.have.length((begun ? 900 : 200) + 2);
+      await eventually("nothing is left of what was before", async () => (await fsck(server.database)).problems.length === 0);
+    }
   });
 });

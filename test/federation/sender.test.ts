@@ -73,4 +73,16 @@ describe("sending to other servers", () => {
     expect(givenUp).to.equal(0);
     expect(heard).to.deep.equal(["first", "second", "third"]);
   });
+
+  it("tells everything once and in order, however often it begins and ends to send", async () => {
+    heard.length = 0;
+    const said = Array.from({ length: 100 }, (_, index) => `message${index}`);
+    for (const body of said) {
+      await say(body);
+      // Most often this is when the one before has just been told.
+      if (said.indexOf(body) % 3 === 0) await eventually("it is told", () => heard.includes(body));
+    }
+    await eventually("all is told", () => heard.includes(said.at(-1) ?? ""));
+    expect(heard).to.deep.equal(said);
+  });
 });

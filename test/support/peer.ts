@@ -26,7 +26,14 @@ export interface PeerAnswer {
   readonly body: JsonObject;
 }
 
-type Answerer = (request: { readonly method: string; readonly path: string; readonly body: JsonValue | undefined }) => PeerAnswer | Promise<PeerAnswer>;
+/** An answer that is long, and the same each time. */
+interface WrittenAnswer {
+  readonly status: number;
+  readonly bytes: Buffer;
+}
+
+type Given = PeerAnswer | WrittenAnswer;
+type Answerer = (request: { readonly method: string; readonly path: string; readonly body: JsonValue | undefined }) => Given | Promise<Given>;
 
 export interface Peer extends AsyncDisposable {
   readonly name: ServerName;
@@ -50,7 +57,7 @@ export async function startPeer(tls: Readonly<Record<keyof typeof TLS, string>> 
     void (async () => {
       asked.push(`${incoming.method} ${incoming.url}`);
       const answer = await answerTo(incoming);
-      response.writeHead(answer.status, { "content-type": "application/json" }).end(JSON.stringify(answer.body));
+      response.writeHead(answer.status, { "content-type": "application/json" }).end("bytes" in answer ? answer.bytes : JSON.stringify(answer.body));
     })();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -58,7 +65,7 @@ export async function startPeer(tls: Readonly<Record<keyof typeof TLS, string>> 
   if (name === undefined) throw new Error("no server name");
   answers.set("/_matrix/key/v2/server", () => ({ status: 200, body: keyDocument(name, key, [], Date.now() + 3_600_000) }));
 
-  async function answerTo(incoming: IncomingMessage): Promise<PeerAnswer> {
+  async function answerTo(incoming: IncomingMessage): Promise<Given> {
     const path = incoming.url ?? "";
     const [best] = [...answers.keys()].filter((beginning) => path.startsWith(beginning)).toSorted((a, b) => b.length - a.length);
     const answerer = best === undefined ? undefined : answers.get(best);

@@ -89,7 +89,14 @@ export function residentRoom(peer: Peer, members: number, { change = (event) => 
   // Before the last event its user was invited.
   const before = [...state.slice(0, -1), ...chain.slice(-1)];
   const wire = (event: RoomEvent): JsonValue => change(JSON.parse(event.json) as JsonObject);
-  const answer = { state: state.map(wire), auth_chain: chain.map(wire), origin: peer.name, servers_in_room: [peer.name], members_omitted: false };
+  const textOf = (event: RoomEvent): string => JSON.stringify(wire(event));
+  // What has all of the members is long: it is written before anybody asks for it.
+  const whole = {
+    state: state.map(textOf).join(),
+    before: before.map(textOf).join(),
+    chain: chain.map(textOf).join(),
+    ids: Buffer.from(JSON.stringify({ pdu_ids: before.map(({ event_id }) => event_id), auth_chain_ids: chain.map(({ event_id }) => event_id) })),
+  };
   peer.answer(`/_matrix/federation/v1/make_join/${encodeURIComponent(roomId)}`, ({ path }) => {
     const user = decodeURIComponent(path.split("?")[0]?.split("/").at(-1) ?? "");
     const event = {
@@ -106,9 +113,13 @@ export function residentRoom(peer: Peer, members: number, { change = (event) => 
     return { status: 200, body: { room_version: VERSION, event } };
   });
   peer.answer(`/_matrix/federation/v2/send_join/${encodeURIComponent(roomId)}`, ({ body, path }) => {
-    const omits = omitted !== undefined && path.includes("omit_members=true");
-    const without = { state: [create, levels, rules].map(wire), auth_chain: [joined].map(wire), members_omitted: true, servers_in_room: [...(omitted ?? [])] };
-    return { status: 200, body: { ...answer, ...(omits && without), event: body ?? null } };
+    const beside = { origin: peer.name, event: body ?? null };
+    if (omitted !== undefined && path.includes("omit_members=true")) {
+      const without = { state: [create, levels, rules].map(wire), auth_chain: [joined].map(wire), members_omitted: true, servers_in_room: [...omitted] };
+      return { status: 200, body: { ...beside, ...without } };
+    }
+    const rest = JSON.stringify({ ...beside, servers_in_room: [peer.name], members_omitted: false }).slice(1);
+    return { status: 200, bytes: Buffer.from(`{"state":[${whole.state}],"auth_chain":[${whole.chain}],${rest}`) };
   });
   const find = (id: string): JsonValue | undefined => {
     const event = all.get(decodeURIComponent(id) as EventId);
@@ -130,9 +141,9 @@ export function residentRoom(peer: Peer, members: number, { change = (event) => 
     giveState: (server, ready) => {
       server.answer(`/_matrix/federation/v1/state_ids/${encodeURIComponent(roomId)}`, async () => {
         await ready;
-        return { status: 200, body: { pdu_ids: before.map(({ event_id }) => event_id), auth_chain_ids: chain.map(({ event_id }) => event_id) } };
+        return { status: 200, bytes: whole.ids };
       });
-      server.answer(`/_matrix/federation/v1/state/${encodeURIComponent(roomId)}`, () => ({ status: 200, body: { pdus: before.map(wire), auth_chain: chain.map(wire) } }));
+      server.answer(`/_matrix/federation/v1/state/${encodeURIComponent(roomId)}`, () => ({ status: 200, bytes: Buffer.from(`{"pdus":[${whole.before}],"auth_chain":[${whole.chain}]}`) }));
       server.answer("/_matrix/federation/v1/event/", ({ path }) => {
         const event = find(path.split("/").at(-1) ?? "");
         return event === undefined ? { status: 404, body: { errcode: "M_NOT_FOUND" } } : { status: 200, body: { origin: peer.name, pdus: [event] } };

@@ -53,7 +53,7 @@ export const getPublicRooms: Handler<typeof spec.getPublicRooms> = async (servic
 
 export const queryPublicRooms: Handler<typeof spec.queryPublicRooms> = async (services, { auth, query, body }) => {
   const page = isOurs(services, query.server) ? directory.directoryPage : remoteDirectoryPage;
-  return await page(services, serverNameOf(auth.user_id), { ...body, server: query.server });
+  return await page(services, serverNameOf(auth.user_id), { ...body, since: body.since ?? undefined, server: query.server });
 };
 
 const isOurs = ({ servers }: Services, server: string | undefined): boolean => server === undefined || servers.isLocal(server);

@@ -9,4 +9,4 @@ export const getFederationPublicRooms: Handler<typeof spec.getFederationPublicRo
   await directoryPage(services, auth.destination, query);
 
 export const queryFederationPublicRooms: Handler<typeof spec.queryFederationPublicRooms> = async (services, { auth, body }) =>
-  await directoryPage(services, auth.destination, body);
+  await directoryPage(services, auth.destination, { ...body, since: body.since ?? undefined });
