@@ -43,13 +43,19 @@ export async function killPostgres(dataFolder: string, whenReady: () => Promise<
   for (const victim of [...children, pid]) signal(victim, "SIGKILL");
 }
 
+/** A connection of one's own, which the caller ends. */
+export async function connectTo(dataFolder: string): Promise<Client> {
+  const client = new Client({ host: (await pidFile(dataFolder))[SOCKET_LINE] ?? "", user: "hansa", database: "postgres" });
+  await client.connect();
+  return client;
+}
+
 /**
  * Lets PostgreSQL answer a COMMIT before it is on disk. Hansa asks for synchronous_commit on each of its connections, so
  * that a setting of the server would change nothing: each transaction that writes the log is told otherwise from inside.
  */
 export async function answerBeforeDisk(dataFolder: string): Promise<void> {
-  const client = new Client({ host: (await pidFile(dataFolder))[SOCKET_LINE] ?? "", user: "hansa", database: "postgres" });
-  await client.connect();
+  const client = await connectTo(dataFolder);
   await client.query(`CREATE FUNCTION carelessly() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN PERFORM set_config('synchronous_commit', 'off', true); RETURN NULL; END $$`);
   await client.query("CREATE TRIGGER careless AFTER INSERT ON log FOR EACH STATEMENT EXECUTE FUNCTION carelessly()");
