@@ -48,6 +48,11 @@ export class FederationError extends Error {
   get isOutage(): boolean {
     return this.status === undefined || this.status >= 500 || this.status === 429;
   }
+
+  /** Whether the server does not know the path or its method; older ones do not say so by an error code. */
+  get isUnknownPath(): boolean {
+    return this.errcode === "M_UNRECOGNIZED" || (this.errcode === undefined && (this.status === 404 || this.status === 405));
+  }
 }
 
 export interface FederationClientOptions {

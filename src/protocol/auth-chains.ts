@@ -10,8 +10,8 @@ export type FetchEvents = (ids: readonly EventId[]) => Promise<ReadonlyMap<Event
 export interface CommonEvents {
   /** Whether an event that was fetched is one of them. */
   has(id: EventId): boolean;
-  /** All of them, in pieces. */
-  pieces(): Iterable<readonly EventId[]> | AsyncIterable<readonly EventId[]>;
+  /** Those of some events that are in the auth chains of any of them. */
+  reached(ids: ReadonlySet<EventId>): Promise<ReadonlySet<EventId>>;
 }
 
 /**
@@ -19,8 +19,8 @@ export interface CommonEvents {
  * chains of some states but not of all. `sides` holds of each state the events that not all states have under their key. Chains
  * here include the events that they start from.
  *
- * What states have in common is in all of their chains with all before it, so that the walk ends there. Only if it found something
- * apart from the conflict that not all sides lead to, the chains of what they have in common are walked too, until all of that is found.
+ * What states have in common is in all of their chains with all before it, so that the walk ends there; only of what it found apart
+ * from the conflict, and that not all sides lead to, it has to be asked whether it is in the chains of what they have in common.
  */
 export async function authDifference(sides: readonly ReadonlySet<EventId>[], common: CommonEvents, fetch: FetchEvents): Promise<ReadonlySet<EventId>> {
   const walk = new Walk(fetch);
@@ -31,12 +31,13 @@ export async function authDifference(sides: readonly ReadonlySet<EventId>[], com
   for (const chain of chains) {
     for (const id of chain) if (!conflicted.has(id) && !common.has(id) && !chains.every((other) => other.has(id))) difference.add(id);
   }
-  const seen = new Set<EventId>();
-  for await (const piece of common.pieces()) {
-    if (difference.size === 0) break;
-    for (const id of await walk.reach(piece, () => false, seen)) difference.delete(id);
-  }
+  if (difference.size > 0) for (const id of await common.reached(difference)) difference.delete(id);
   return difference;
+}
+
+/** Everything in the full auth chains of events. */
+export async function authChainOf(ids: Iterable<EventId>, fetch: FetchEvents): Promise<ReadonlySet<EventId>> {
+  return await new Walk(fetch).reach(ids, () => false);
 }
 
 /** The events on paths between conflicted events, those included ("Conflicted state subgraph"). */
@@ -78,8 +79,8 @@ class Walk {
     return this.#parents.get(id) ?? [];
   }
 
-  /** Everything that leads back from the start, the start included, none twice; nothing is followed beyond events that end the walk. */
-  async reach(start: Iterable<EventId>, isEnd: (id: EventId) => boolean, seen = new Set<EventId>()): Promise<Set<EventId>> {
+  /** Everything that leads back from the start, the start included; nothing is followed beyond events that end the walk. */
+  async reach(start: Iterable<EventId>, isEnd: (id: EventId) => boolean): Promise<Set<EventId>> {
     const reached = new Set<EventId>();
     let generation = new Set(start);
     while (generation.size > 0) {
@@ -89,11 +90,9 @@ class Walk {
       const next = new Set<EventId>();
       for (const id of generation) {
         await this.#turns.next();
-        if (seen.has(id)) continue;
-        seen.add(id);
         reached.add(id);
         if (isEnd(id)) continue;
-        for (const parent of this.parents(id)) if (!seen.has(parent)) next.add(parent);
+        for (const parent of this.parents(id)) if (!reached.has(parent)) next.add(parent);
       }
       generation = next;
     }

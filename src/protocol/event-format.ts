@@ -54,7 +54,7 @@ export function parseEvent(version: RoomVersion, json: JsonValue): ParsedEvent |
     const redacted = readText(version, id, eventText(version, redact(version, signed)));
     return "malformed" in redacted ? redacted : { event: redacted, redacted: true, ...checked };
   } catch (error) {
-    if (error instanceof MatrixError) return { malformed: error.message };
+    if (error instanceof MatrixError) return { malformed: error.message, badJson: error.errcode === "M_BAD_JSON" };
     throw error;
   }
 }

@@ -54,6 +54,8 @@ export function requireOneRoom(events: Iterable<RoomEvent>): void {
 /** Why something is no event of its room version. */
 export interface Malformed {
   readonly malformed: string;
+  /** It breaks the rules of JSON that its version has ("Canonical JSON"), not only the format of events. */
+  readonly badJson?: boolean;
 }
 
 export const MAX_PREV_EVENTS = 20;

@@ -1,5 +1,5 @@
 // State resolution of room versions 2 to 11 (v2) and of version 12 (v2.1).
-import { authDifference, type CommonEvents, conflictedSubgraph, type FetchEvents } from "./auth-chains.js";
+import { authChainOf, authDifference, type CommonEvents, conflictedSubgraph, type FetchEvents } from "./auth-chains.js";
 import { authorisingTuples } from "./auth-events.js";
 import { type AuthEvent, authorise } from "./authorisation.js";
 import { requireOneRoom, type RoomEvent } from "./event.js";
@@ -28,7 +28,7 @@ export async function resolveV2(version: RoomVersion, sets: readonly StateMap<Ev
     sides,
     {
       has: (id) => ids.has(id),
-      pieces: () => [[...ids]],
+      reached: async () => await authChainOf(ids, fetch),
       at: async (tuples) => {
         const found = new Map<StateTuple, EventId>();
         for (const tuple of tuples) {

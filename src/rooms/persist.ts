@@ -32,7 +32,7 @@ import {
 } from "../storage/room-rows.js";
 import { addLateLinks } from "../storage/auth-chains.js";
 import { addPendingRedactions } from "../storage/pending-redactions.js";
-import { addStickyEvents, type StickyRow } from "../storage/sticky-events.js";
+import { addSoftFailedSticky, addStickyEvents, type StickyRow } from "../storage/sticky-events.js";
 import { toText } from "../storage/text.js";
 import { relationshipOf } from "./relation.js";
 import type { Extremity, RoomMemory, StateSlot } from "./room-memory.js";
@@ -149,6 +149,7 @@ export class RoomChange {
   readonly #missing: MissingEventRow[] = [];
   readonly #relationships: RelationshipRow[] = [];
   readonly #sticky: StickyRow[] = [];
+  readonly #softFailedSticky: StickyRow[] = [];
   readonly #pendingRedactions: { readonly event_id: EventId; readonly by: number }[] = [];
   readonly #promoted: number[] = [];
   readonly #found = new Map<EventId, number>();
@@ -250,6 +251,7 @@ export class RoomChange {
       ...(this.#pendingRedactions.length > 0 ? [addPendingRedactions(memory.nid, this.#pendingRedactions)] : []),
       ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),
       ...(this.#sticky.length > 0 ? [addStickyEvents(memory.nid, this.#sticky)] : []),
+      ...(this.#softFailedSticky.length > 0 ? [addSoftFailedSticky(memory.nid, this.#softFailedSticky)] : []),
     ];
     return {
       rows: {
@@ -307,17 +309,21 @@ export class RoomChange {
     });
     const relationship = relationshipOf(event.content);
     if (relationship !== undefined) this.#relationships.push({ child_nid: nid, parent_id: relationship.event_id, rel_type: relationship.rel_type });
-    if (live && flags === 0) this.#noteSticky(event, nid);
+    if (live && flags === 0) this.#noteSticky(this.#sticky, event, nid);
+    if (flags === FLAGS.soft_failed) {
+      this.#noteSticky(this.#softFailedSticky, event, nid);
+      if (this.#softFailedSticky.length > 0) memory.hasSoftFailedSticky = true;
+    }
     if (outlier === undefined) (tupleNid === null ? this.#messageJson : this.#stateJson).push({ nid, json: event.json });
     memory.known.set(event.event_id, { nid, thread_root: threadRoot, relates_to: relation?.relates_to ?? null });
     return { nid, tupleNid, threadRoot };
   }
 
   /** Notes until when an event is sticky: whoever says that it happens later than now does not gain by it. */
-  #noteSticky({ origin_server_ts, sticky_duration_ms }: RoomEvent, event_nid: number): void {
+  #noteSticky(rows: StickyRow[], { origin_server_ts, sticky_duration_ms }: RoomEvent, event_nid: number): void {
     if (sticky_duration_ms === undefined) return;
     const expires_ts = Math.min(this.#now, origin_server_ts) + sticky_duration_ms;
-    if (expires_ts > this.#now) this.#sticky.push({ event_nid, expires_ts });
+    if (expires_ts > this.#now) rows.push({ event_nid, expires_ts });
   }
 
   #nextInThread(root: number): number {

@@ -11,7 +11,7 @@ import type { FetchEvents } from "../protocol/auth-chains.js";
 import { resolve } from "../protocol/state-resolution.js";
 import { type CommonState, resolveConflict } from "../protocol/state-resolution-v2.js";
 import { Turns } from "../protocol/turns.js";
-import { chainPlaces } from "../storage/auth-chains.js";
+import { amongAuthChain, chainPlaces } from "../storage/auth-chains.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { eventIds, eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { missingAmong, missingBehind } from "../storage/gaps.js";
@@ -500,9 +500,24 @@ export async function resolveStates(
         const [found = new Map<StateTuple, EventId>()] = await named([wanted]);
         return found;
       },
-      async *pieces() {
-        const all = [...nids];
-        for (let start = 0; start < all.length; start += READ_AT_ONCE) yield [...(await idsOf(all.slice(start, start + READ_AT_ONCE))).values()];
+      async reached(ids) {
+        // What is not in the tables yet is walked, the rest the index answers.
+        const walked = new Set<EventId>();
+        const left = new Set<EventId>();
+        const own = [...nids].flatMap((nid) => inBatch.get(nid) ?? []);
+        for (const { event } of own) {
+          for (const id of event.auth_events) {
+            if (walked.has(id)) continue;
+            walked.add(id);
+            const known = batch.get(id);
+            if (known === undefined) left.add(id);
+            else own.push(known); // and so visited in turn
+          }
+        }
+        const before = [...(await eventsById(database, [...left])).values()].map(({ nid }) => nid);
+        const wanted = new Map([...ids].flatMap((id) => (walked.has(id) || !numbers.has(id) ? [] : [[numbers.get(id) ?? 0, id] as const])));
+        const found = await amongAuthChain(database, [...[...nids].filter((nid) => !inBatch.has(nid)), ...before], [...wanted.keys()]);
+        return new Set([...[...ids].filter((id) => walked.has(id)), ...[...found].flatMap((nid) => wanted.get(nid) ?? [])]);
       },
     };
   }

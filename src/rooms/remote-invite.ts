@@ -8,7 +8,7 @@ import { type EventId, parseUserId, type RoomId, serverNameOf, type UserId } fro
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { membershipIn } from "../protocol/membership.js";
 import { roomVersion, type RoomVersion } from "../protocol/room-version.js";
-import { checkEvents } from "./check-events.js";
+import { checkEvents, refusalOf } from "./check-events.js";
 import type { RoomContext } from "./context.js";
 import { findRoom, memberTuple, requireRoom, stateEventsOf } from "./current-state.js";
 import { hasLocalMember } from "../storage/memberships.js";
@@ -68,7 +68,7 @@ async function askToSign(
       body: { event: wire, room_version: version.id, invite_room_state: whole },
     }).catch((error: unknown) => {
       // Older servers know rooms of the first two versions only.
-      if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED" || version.eventIds !== "chosen") throw error;
+      if (!(error instanceof FederationError) || !error.isUnknownPath || version.eventIds !== "chosen") throw error;
       const body = { ...wire, unsigned: { invite_room_state: strippedObjects(shown) } };
       return federation.client.request({ ...request, uri: `/_matrix/federation/v1/invite/${path}`, body });
     });
@@ -110,7 +110,8 @@ export async function takeInvitation(
   const version = roomVersion(room_version);
   if (version === undefined) throw new MatrixError(400, "M_INCOMPATIBLE_ROOM_VERSION", "This server does not know this room version.", { extra: { room_version } });
   const [checked] = await checkEvents(federation.keyRing, version, [wire]);
-  if (checked === undefined || !("event" in checked)) throw invalidParam(`The invitation is not sound: ${checked?.refused ?? "there is none"}.`);
+  if (checked === undefined) throw invalidParam("There is no event.");
+  if ("refused" in checked) throw refusalOf(`The invitation is not sound: ${checked.refused}.`, checked.because);
   const { event } = checked;
   const target = parseUserId(event.state_key);
   if (event.type !== "m.room.member" || membershipIn(event.content) !== "invite") throw invalidParam("This is no invitation.");

@@ -64,7 +64,9 @@ async function tryServers<Result>(servers: readonly ServerName[], act: (server: 
       log.info({ server, reason: error.message }, "a server did not help with a membership");
       const { status, errcode, answer } = error;
       if (!error.isOutage && status !== undefined && errcode !== undefined && !errcode.startsWith("M_UNABLE") && !OURS.includes(errcode)) {
-        refusal ??= new MatrixError(status, errcode, ownString(answer, "error") ?? "Another server refused this.");
+        const room_version = ownString(answer, "room_version");
+        const extra = errcode === "M_INCOMPATIBLE_ROOM_VERSION" && room_version !== undefined ? { extra: { room_version } } : {};
+        refusal ??= new MatrixError(status, errcode, ownString(answer, "error") ?? "Another server refused this.", extra);
       }
     }
   }
@@ -223,7 +225,7 @@ export async function leaveElsewhere(
       try {
         await send(context, server, event, "v2", "send_leave");
       } catch (error) {
-        if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
+        if (!(error instanceof FederationError) || !error.isUnknownPath) throw error;
         await send(context, server, event, "v1", "send_leave");
       }
       await setOutside(context, version, roomId, event, undefined);
@@ -286,7 +288,7 @@ async function sendJoin(context: RoomContext, { server, version, event }: Comple
   try {
     return await ask(`v2/${path}${omits ? "?omit_members=true" : ""}`);
   } catch (error) {
-    if (!(error instanceof FederationError) || error.errcode !== "M_UNRECOGNIZED") throw error;
+    if (!(error instanceof FederationError) || !error.isUnknownPath) throw error;
     return await ask(`v1/${path}`);
   }
 }

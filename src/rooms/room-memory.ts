@@ -70,6 +70,8 @@ export interface RoomMemory {
   rulesVersion: number;
   /** Only a part of its state is known: what an event names as authorising it counts for who is not in that part. */
   partial: boolean;
+  /** Whether sticky events wait for another state in which they are allowed; undefined until it was looked. */
+  hasSoftFailedSticky: boolean | undefined;
 }
 
 /** Bytes of one entry of the parts of a room's memory, by what heaps were seen to grow. */
@@ -107,6 +109,7 @@ export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion,
     counting: undefined,
     rulesVersion: 0,
     partial: false,
+    hasSoftFailedSticky: undefined,
   };
 }
 

@@ -5,6 +5,7 @@ import { authEventTuples, authorisingTuples } from "../protocol/auth-events.js";
 import { authorise, mayRedact } from "../protocol/authorisation.js";
 import { buildEvent, referenceHashOf } from "../protocol/event-format.js";
 import { MAX_PREV_EVENTS, type RoomEvent, storedEvent } from "../protocol/event.js";
+import { logger } from "../log.js";
 import { type EventId, parseEventId, parseUserId, type ServerName, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
 import { type Membership, membershipIn } from "../protocol/membership.js";
@@ -25,6 +26,7 @@ import type { Received, ReceivedEvent } from "./received-event.js";
 import { relationOf } from "./relation.js";
 import { eventsOf, loadCounting, loadScopes, loadState, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
+import { judgeSoftFailedSticky } from "./soft-failed-sticky.js";
 import type { RoomCounting } from "./unread-counts.js";
 
 /** The room's memory can no longer be trusted: it must be loaded again before anything is tried again. */
@@ -63,6 +65,8 @@ interface Prepared {
   /** Other servers may have events of the room that we do not have. */
   readonly shared: boolean;
 }
+
+const log = logger("rooms");
 
 /** The result of a draft before its position is known. */
 type Outcome = { readonly event_id: EventId } | DraftResult;
@@ -112,9 +116,16 @@ export class RoomWorker {
     await this.#alone(async () => {
       received = await persistReceived(this.memory, this.#services, signed);
     });
+    if (events.some(({ event, as }) => as === "live" && event.state_key !== undefined)) this.#stateChanged();
     const ends = this.memory.extremities.length;
     if (ends > MANY_ENDS) this.#services.noteEnds(this.memory.roomId, ends);
     return received;
+  }
+
+  /** Sticky events that were not allowed may be now. Nobody waits for that. */
+  #stateChanged(): void {
+    if (this.memory.hasSoftFailedSticky === false || this.#lost) return;
+    this.#alone(() => judgeSoftFailedSticky(this.memory, this.#services)).catch((error: unknown) => log.warn({ err: error, room: this.memory.roomId }, "sticky events could not be judged again"));
   }
 
   async #alone(alone: () => Promise<void>): Promise<void> {
@@ -224,6 +235,7 @@ export class RoomWorker {
     }
     if (change.isEmpty) return outcomes.map((outcome) => settled(outcome, 0));
     const position = await this.#services.committer.submit(change.item());
+    if (drafts.some(({ state_key }) => state_key !== undefined)) this.#stateChanged();
     for (const [key, outcome] of underKey) {
       if (!("error" in outcome)) remember(this.#sent, key, { event_id: outcome.event_id, position });
     }

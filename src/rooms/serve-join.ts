@@ -12,7 +12,7 @@ import { serversOfRoom } from "../storage/room-directory.js";
 import { heroesOf, stateAtSnapshot, stateWithoutMembers } from "../storage/state.js";
 import type { Reads } from "../storage/statement.js";
 import type { RoomContext } from "./context.js";
-import { checkEvents } from "./check-events.js";
+import { checkEvents, refusalOf } from "./check-events.js";
 import { CREATE, JOIN_RULES, memberTuple, POWER_LEVELS, requireRoom, type Room, stateEventsOf } from "./current-state.js";
 import { memberTemplate, requireKnownVersion } from "./event-template.js";
 import type { Sender } from "./receive.js";
@@ -67,10 +67,7 @@ export async function requireMemberEvent(
 ): Promise<RoomEvent> {
   const [checked] = await checkEvents(context.federation.keyRing, room.rules, [wire]);
   if (checked === undefined) throw invalidParam("There is no event.");
-  if ("refused" in checked) {
-    const reason = `The event cannot be taken: ${checked.refused}.`;
-    throw checked.because === "unsigned" ? forbidden(reason) : invalidParam(reason);
-  }
+  if ("refused" in checked) throw refusalOf(`The event cannot be taken: ${checked.refused}.`, checked.because);
   const { event } = checked;
   if (event.event_id !== eventId) throw invalidParam("The event has another id than the path.");
   if (event.room_id !== room.room_id) throw invalidParam("The event is of another room.");

@@ -146,7 +146,7 @@ export async function stateForServer(context: RoomContext, server: ServerName, r
   return await context.database.snapshot(async (reads) => {
     const { view, rows } = await requireViewOf(context, reads, server, roomId, [eventId]);
     const row = rows.get(eventId);
-    if (row === undefined || (row.flags & FLAGS.outlier) !== 0) throw notFound("This server does not have this event, or does not know the state before it.");
+    if (row === undefined || (row.flags & (FLAGS.outlier | FLAGS.rejected)) !== 0) throw notFound("This server does not have this event, or does not know the state before it.");
     if (view.room.whole_since === null) {
       throw new MatrixError(403, "M_UNABLE_DUE_TO_PARTIAL_STATE", "This server does not know the whole state of the room yet.");
     }

@@ -43,6 +43,18 @@ export async function authChain(database: Reads, nids: readonly number[]): Promi
   return new Set(rows.map((row) => row.event_nid));
 }
 
+const AMONG: Statement<{ event_nid: number }> = {
+  name: "auth_chains_among", // as above, auth_chains_pkey
+  text: `WITH ${REACHED.replace("reached (", "start AS (SELECT 0 AS set_number, unnest($1::bigint[]) AS event_nid), reached (")}
+    SELECT c.event_nid FROM auth_chains c JOIN furthest f ON f.chain = c.chain AND c.sequence <= f.sequence WHERE c.event_nid = ANY ($2)`,
+};
+
+/** Those of some events that are in the full auth chains of others. */
+export async function amongAuthChain(database: Reads, of: readonly number[], nids: readonly number[]): Promise<Set<number>> {
+  const rows = of.length === 0 || nids.length === 0 ? [] : await database.read(AMONG, [of, nids]);
+  return new Set(rows.map((row) => row.event_nid));
+}
+
 const ADD_LATE: Statement = {
   name: "auth_chains_add_late", // auth_chain_links_pkey
   text: `INSERT INTO auth_chain_links AS l (chain, sequence, target_chain, target_sequence)

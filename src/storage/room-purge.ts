@@ -10,7 +10,7 @@ const TABLES = [
   "room_aliases", "published_rooms", "open_rooms", "server_notice_rooms", "room_upgrades", "reports", "memberships", "account_data",
   "receipts", "search_index", "push_outbox", "push_mail_pauses", "appservice_members", "offered_state",
   "thread_subscriptions", "counted_events", "counted_scopes", "count_exceptions", "threads", "current_state", "joined_servers", "joined_members", "missing_events",
-  "event_relationships", "pending_redactions", "room_entries", "receipts_ahead", "sticky_events",
+  "event_relationships", "pending_redactions", "room_entries", "receipts_ahead", "sticky_events", "soft_failed_sticky",
 ] as const;
 
 const FORGET: Statement = { name: "room_purge_forget", text: "DELETE FROM rooms WHERE nid = $1 RETURNING nid" };

@@ -2,7 +2,7 @@
 // of their texts to see.
 import type { ServerName } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
-import type { BoundStatement } from "./room-rows.js";
+import { type BoundStatement, FLAGS } from "./room-rows.js";
 import type { Queryable, Reads, Statement } from "./statement.js";
 
 /** A sticky event, with the time at which it no longer is, in milliseconds since 1970. */
@@ -42,6 +42,25 @@ const EXPIRIES: Statement<StickyRow> = {
   name: "sticky_events_expiries", // sticky_events_pkey
   text: "SELECT event_nid, expires_ts FROM sticky_events WHERE event_nid = ANY ($1::bigint[])",
 };
+const ADD_SOFT_FAILED: Statement = {
+  name: "sticky_events_add_soft_failed",
+  text: `INSERT INTO soft_failed_sticky (event_nid, room_nid, expires_ts)
+    SELECT event_nid, $1, expires_ts FROM unnest($2::bigint[], $3::bigint[]) AS added (event_nid, expires_ts) ON CONFLICT DO NOTHING`,
+};
+const SOFT_FAILED: Statement<StickyRow> = {
+  name: "sticky_events_soft_failed", // soft_failed_sticky_room
+  text: "SELECT event_nid, expires_ts FROM soft_failed_sticky WHERE room_nid = $1 AND expires_ts > $2 ORDER BY event_nid DESC LIMIT $3",
+};
+const NO_LONGER_SOFT_FAILED: Statement = {
+  name: "sticky_events_no_longer_soft_failed", // events_pkey, soft_failed_sticky_pkey
+  text: `WITH gone AS (DELETE FROM soft_failed_sticky WHERE event_nid = ANY ($1::bigint[]))
+    UPDATE events SET flags = flags & ~${FLAGS.soft_failed} WHERE nid = ANY ($1::bigint[])`,
+};
+const EXPIRE_SOFT_FAILED: Statement = {
+  name: "sticky_events_expire_soft_failed", // soft_failed_sticky_expires
+  text: `DELETE FROM soft_failed_sticky WHERE event_nid = ANY (ARRAY (
+      SELECT event_nid FROM soft_failed_sticky WHERE expires_ts <= $1 LIMIT 10000))`,
+};
 const EXPIRE: Statement<{ count: number }> = {
   name: "sticky_events_expire", // sticky_events_expires
   text: `WITH gone AS (DELETE FROM sticky_events WHERE event_nid = ANY (ARRAY (
@@ -74,6 +93,21 @@ export function addStickyEvents(roomNid: number, rows: readonly StickyRow[]): Bo
   return { statement: ADD, values, atPosition: true };
 }
 
+/** What notes sticky events that are soft-failed, for the committer. */
+export function addSoftFailedSticky(roomNid: number, rows: readonly StickyRow[]): BoundStatement {
+  return { statement: ADD_SOFT_FAILED, values: [roomNid, rows.map(({ event_nid }) => event_nid), rows.map(({ expires_ts }) => expires_ts)] };
+}
+
+/** The latest soft-failed sticky events of a room that have not expired `now`. */
+export async function softFailedSticky(reads: Reads, roomNid: number, now: number, limit: number): Promise<StickyRow[]> {
+  return await reads.read(SOFT_FAILED, [roomNid, now, limit]);
+}
+
+/** What takes the mark of a soft failure from events, for the committer. */
+export function noLongerSoftFailed(nids: readonly number[]): BoundStatement {
+  return { statement: NO_LONGER_SOFT_FAILED, values: [nids] };
+}
+
 /** The first sticky events of rooms, each behind a place in it, up to a position, that have not expired `now`, in their order. */
 export async function stickyEventsInRooms(
   reads: Reads,
@@ -93,6 +127,7 @@ export async function stickyExpiries(reads: Reads, nids: readonly number[]): Pro
 
 /** Forgets events that are no longer sticky: how many, at most 10,000 at a time. */
 export async function expireStickyEvents(database: Database, now: number): Promise<number> {
+  await database.write(EXPIRE_SOFT_FAILED, [now]);
   return (await database.write(EXPIRE, [now]))[0]?.count ?? 0;
 }
 

@@ -201,6 +201,7 @@ const SCENARIOS: Readonly<Record<string, (target: Target) => Promise<Numbers>>> 
   "join of a room with 10000 members, all given": async (target) => await joining(target, 10_000, false),
   "join of a room with 10000 members, omitted": async (target) => await joining(target, 10_000, true),
   "fork in a room with 10000 members, 1 change": async (target) => await fork(target, setting, 10_000, 1),
+  "fork in a room with 10000 members, a newcomer": async (target) => await fork(target, setting, 10_000, 0),
   "fork in a room with 10000 members, 2000 changes": async (target) => await fork(target, setting, 10_000, 2_000),
   [`outbound to ${DESTINATIONS} destinations`]: async (target) => await outbound(target, setting),
   [`${DEAD} dead destinations`]: async (target) => await dead(target, setting),

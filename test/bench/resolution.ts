@@ -1,7 +1,7 @@
 // Measures what the meeting of two branches of a large room costs, and how long others wait for an answer meanwhile.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RoomEvent } from "../../src/protocol/event.js";
-import type { EventId } from "../../src/protocol/identifiers.js";
+import { type EventId, parseUserId } from "../../src/protocol/identifiers.js";
 import type { JsonObject } from "../../src/protocol/json.js";
 import { objectsAt, stringAt } from "../support/json-path.js";
 import { residentRoom } from "../support/resident-room.js";
@@ -14,8 +14,8 @@ import type { Target } from "./target.js";
 const IN_TRANSACTION = 50;
 
 /**
- * In a room of another server with many members some of them change their names on one branch, and on another branch the owner does
- * something: then both branches are ends, and their states are resolved.
+ * In a room of another server with many members some of them change their names on one branch, or somebody new comes, and on another
+ * branch the owner does something: then both branches are ends, and their states are resolved.
  */
 export async function fork(target: Target, { server, withPeers }: Setting, members: number, changes: number): Promise<Numbers> {
   const [joins, waits] = await target.users(2);
@@ -38,6 +38,13 @@ export async function fork(target: Target, { server, withPeers }: Setting, membe
     for (const join of room.joins.slice(0, changes)) {
       const content = { membership: "join", displayname: `changed ${first.length}` };
       first.push(room.event({ type: "m.room.member", state_key: join.sender, sender: join.sender, content }, [first.at(-1)?.event_id ?? end], [created, levels, rules, join]));
+    }
+    if (changes === 0) {
+      // Somebody new: the invitation is in the state of neither branch.
+      const user = parseUserId(`@newcomer:${peer.name}`);
+      if (user === undefined) throw new Error("no user");
+      const invited = room.event({ type: "m.room.member", state_key: user, sender: created.sender, content: { membership: "invite" } }, [end], [created, levels, rules, owner]);
+      first.push(invited, room.event({ type: "m.room.member", state_key: user, sender: user, content: { membership: "join" } }, [invited.event_id], [created, levels, rules, invited]));
     }
     const topic = room.event({ type: "m.room.topic", state_key: "", sender: created.sender, content: { topic: "other" } }, [end], [created, levels, owner]);
     let serial = 0;

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { type AuthEvent, authorise } from "../../src/protocol/authorisation.js";
-import { authDifference, conflictedSubgraph, type FetchEvents } from "../../src/protocol/auth-chains.js";
+import { authChainOf, authDifference, conflictedSubgraph, type FetchEvents } from "../../src/protocol/auth-chains.js";
 import type { RoomEvent } from "../../src/protocol/event.js";
 import type { EventId } from "../../src/protocol/identifiers.js";
 import type { JsonObject } from "../../src/protocol/json.js";
@@ -311,7 +311,7 @@ describe("state resolution by hand", () => {
     const id = (text: string): EventId => [...events.keys()].find((key) => key === text) ?? room.create.event_id;
     const fetch: FetchEvents = (ids) => Promise.resolve(new Map([...events].filter(([key]) => ids.includes(key))));
     const set = (text: string): ReadonlySet<EventId> => new Set(text.split(" ").map(id));
-    const common = (text?: string) => ({ has: (one: EventId) => one === text, pieces: () => (text === undefined ? [] : [[id(text)]]) });
+    const common = (text?: string) => ({ has: (one: EventId) => one === text, reached: async () => await authChainOf(text === undefined ? [] : [id(text)], fetch) });
     const sorted = (ids: ReadonlySet<EventId>): string => [...ids].toSorted().join(" ");
     expect(sorted(await authDifference([set("$e"), set("$f")], common(), fetch))).to.equal("$b $c $d");
     expect(sorted(await authDifference([set("$e"), set("$c $f")], common(), fetch))).to.equal("$d");

@@ -17,8 +17,11 @@ import type { Received, ReceivedEvent } from "../../src/rooms/received-event.js"
 import { unreadByScope } from "../../src/storage/counts.js";
 import { eventsById, timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";
-import { readLog } from "../../src/storage/log.js";
+import { logHead, readLog } from "../../src/storage/log.js";
+import { FLAGS } from "../../src/storage/room-rows.js";
 import { currentState, stateChanges } from "../../src/storage/state.js";
+import { stickyEventsInRooms } from "../../src/storage/sticky-events.js";
+import { eventually } from "../support/eventually.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, seeded, serverName, startProcess, state, type TestProcess, user } from "../support/rooms.js";
 
@@ -280,6 +283,42 @@ describe("received events", () => {
     const backdated = await room.build(room_id, state(remote, "m.room.member", { membership: "join", displayname: "back" }, remote), [join.event_id], 6);
     expect(await add(backdated)).to.equal("soft_failed");
     expect(await stateNow(room_nid)).to.deep.equal(banned);
+    expect((await fsck(process.database)).problems).to.deep.equal([]);
+  });
+
+  it("judges sticky events that were not allowed again when the state changes", async () => {
+    const { room_id, room_nid } = await createRoom(process, ALICE);
+    const room = await model(room_nid, DEFAULT_ROOM_VERSION);
+    const [head] = [...room.events.keys()].slice(-1);
+    const remote = user("someone", REMOTE);
+    const join = head === undefined ? undefined : await room.build(room_id, member(remote, remote, "join"), [head], time);
+    if (join === undefined) throw new Error("the join was refused");
+    await room.add(join);
+    await receive(DEFAULT_ROOM_VERSION, room_id, [{ event: join, as: "live" }]);
+    const levels = (events_default: number): RoomDraft => state(ALICE, "m.room.power_levels", { events_default });
+    accepted((await process.owners.submit(room_id, [levels(50)]))[0]);
+    const ids: EventId[] = [];
+    for (const draft of [{ ...message(remote, "sticky"), sticky_duration_ms: 3_600_000 }, message(remote, "plain")]) {
+      // By its own account from before the levels.
+      const event = await room.build(room_id, draft, [join.event_id], time);
+      if (event === undefined) throw new Error("the message was refused");
+      expect((await receive(DEFAULT_ROOM_VERSION, room_id, [{ event, as: "live" }])).outcomes.get(event.event_id)).to.equal("soft_failed");
+      ids.push(event.event_id);
+    }
+    const flags = async (): Promise<unknown[]> => {
+      const rows = await eventsById(process.database, ids);
+      return ids.map((id) => rows.get(id)?.flags);
+    };
+    const places = [{ room_nid, after: { position: 0, event_nid: 0 } }];
+    const told = async (): Promise<number> => (await stickyEventsInRooms(process.database, places, { upTo: Number.MAX_SAFE_INTEGER, now: time, limit: 10 })).length;
+    for (let n = 0; n < 2; n += 1) accepted((await process.owners.submit(room_id, [state(ALICE, "m.room.topic", { topic: `has nothing to do with it ${n}` })]))[0]);
+    expect([await flags(), await told()]).to.deep.equal([[FLAGS.soft_failed, FLAGS.soft_failed], 0]);
+    const before = await logHead(process.database);
+    accepted((await process.owners.submit(room_id, [levels(0)]))[0]);
+    await eventually("it is told", async () => (await told()) === 1);
+    expect(await flags()).to.deep.equal([0, FLAGS.soft_failed]);
+    const entries = await readLog(process.database, { after: before, upTo: await logHead(process.database) }, { kinds: ["event", "invalidation"], rooms: [room_nid] });
+    expect(entries.map(({ kind }) => kind)).to.deep.equal(["event", "invalidation", "event"]);
     expect((await fsck(process.database)).problems).to.deep.equal([]);
   });
 });

@@ -8,8 +8,8 @@ describe("tokens", () => {
   it("come back as they were written", () => {
     fc.assert(
       fc.property(number, number, number, fc.option(number, { nil: undefined }), (a, b, c, d) => {
-        const sync = { kind: "sync", epoch: a, position: b, ephemeral: c, ...(d !== undefined && { toDevice: d }) } as const;
-        const history = { kind: "history", depth: a, nid: b, position: c } as const;
+        const sync = { kind: "sync", epoch: a, position: b, ephemeral: c, ...(d !== undefined && { toDevice: d, sticky: { position: a, event_nid: d } }) } as const;
+        const history = { kind: "history", depth: a, nid: b, position: c, ...(d !== undefined && { upTo: d }) } as const;
         expect(parseToken(formatToken(sync))).to.deep.equal(sync);
         expect(parseToken(formatToken(history))).to.deep.equal(history);
       }),
@@ -17,7 +17,7 @@ describe("tokens", () => {
   });
 
   it("anything else is no token", () => {
-    for (const text of ["", "s1", "s1_2", "x1_2_3", "s1_2_3_4_5", "t1_2_3_4", "s-1_2_3", "s1_2_3 ", "t1_2_9007199254740993", "s1_2_3\n"]) {
+    for (const text of ["", "s1", "s1_2", "x1_2_3", "s1_2_3_4_5", "t1_2_3_4_5", "t1_2_3k1_2", "s1_2_3k1", "s-1_2_3", "s1_2_3 ", "t1_2_9007199254740993", "s1_2_3\n"]) {
       expect(parseToken(text), text).to.equal(undefined);
     }
     fc.assert(fc.property(fc.string(), (text) => parseToken(text) === undefined || /^[st]\d/.test(text)));
