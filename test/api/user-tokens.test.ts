@@ -67,7 +67,7 @@ describe("user tokens", () => {
     expect((await server.anonymous.get(`${USERINFO}?access_token=${token}`)).status).to.equal(200);
     expect(refusal(await server.client({ access_token: token }).get(`${V3}/account/whoami`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
     expect(refusal(await server.anonymous.get(`${USERINFO}?access_token=${alice.access_token}`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
-    expect(refusal(await server.anonymous.get(USERINFO))).to.deep.equal([400, "M_MISSING_PARAM"]);
+    expect(refusal(await server.anonymous.get(USERINFO))).to.deep.equal([401, "M_MISSING_TOKEN"]);
     expect(refusal(await alice.post(`${V3}/user/@bob:localhost/openid/request_token`, {}))).to.deep.equal([403, "M_FORBIDDEN"]);
     await expire();
     expect(refusal(await server.anonymous.get(`${USERINFO}?access_token=${token}`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
