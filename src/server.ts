@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import { AccessTokens } from "./accounts/access-tokens.js";
 import { LastSeen } from "./accounts/last-seen.js";
 import { checkDirectory } from "./accounts/directory-check.js";
+import { wholeBody } from "./accounts/interactive-authentication.js";
 import { Directory } from "./accounts/ldap.js";
 import { Outbox } from "./accounts/outbox.js";
 import { Passwords } from "./accounts/passwords.js";
@@ -381,6 +382,7 @@ async function start(config: Config, options: StartOptions, started: AsyncDispos
       const appservice = appservices.ofToken(token);
       return appservice === undefined ? tokens.authenticate(token) : actingUser(database, appservice, asserted);
     },
+    wholeBody: (operation, asker, body) => wholeBody(accounts, operation, asker, body),
     isAppService: (token) => appservices.ofToken(token) !== undefined,
     authenticateServer: async (request, addressed) => {
       const remote = await authenticateServer({ ...federation, servers }, request, addressed);

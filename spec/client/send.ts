@@ -46,6 +46,21 @@ export const sendMessage = operation({
   response: sentOrDelayed,
 });
 
+// Not specified: old clients and bots, which do not try again, send without a transaction id.
+export const sendMessageOnce = operation({
+  operationId: "sendMessageOnce",
+  method: "POST",
+  paths: clientPaths("/rooms/{roomId}/send/{eventType}"),
+  auth: "user",
+  guests: true,
+  limit: "message",
+  summary: "Sends a message event; each call gives another.",
+  params: Type.Object({ roomId: RoomId, eventType: Type.String() }),
+  query: timestamp,
+  body: JsonObject,
+  response: sentOrDelayed,
+});
+
 export const redactEvent = operation({
   operationId: "redactEvent",
   method: "PUT",
@@ -55,5 +70,18 @@ export const redactEvent = operation({
   summary: "Takes the content of an event away.",
   params: Type.Object({ roomId: RoomId, eventId: EventId, txnId: Type.String({ minLength: 1 }) }),
   body: Type.Object({ reason: Type.Optional(Type.String()) }),
+  response: sent,
+});
+
+// Not specified, as `sendMessageOnce`.
+export const redactEventOnce = operation({
+  operationId: "redactEventOnce",
+  method: "POST",
+  paths: clientPaths("/rooms/{roomId}/redact/{eventId}"),
+  auth: "user",
+  limit: "message",
+  summary: "Takes the content of an event away, without a transaction id.",
+  params: Type.Object({ roomId: RoomId, eventId: EventId }),
+  body: redactEvent.body,
   response: sent,
 });

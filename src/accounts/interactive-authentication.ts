@@ -2,15 +2,23 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Static } from "typebox";
 import type { AuthenticationData } from "../../spec/types/authentication.js";
-import { MatrixError } from "../errors.js";
-import type { JsonObject } from "../protocol/json.js";
+import { forbidden, MatrixError } from "../errors.js";
+import { isObject, parseJson, type JsonObject, type JsonValue } from "../protocol/json.js";
 import {
   findAuthenticationSession,
+  keepAuthenticationSession,
   putAuthenticationSession,
   takeAuthenticationSession,
   type AuthenticationSession,
 } from "../storage/authentication-sessions.js";
+import { seal, unseal } from "../storage/sealing.js";
 import type { AccountContext } from "./context.js";
+
+/** A larger body is not kept: its client has to send it again, as all should. */
+const MAX_KEPT_BYTES = 65_536;
+
+/** Operations of the contract that have another name here. */
+const OPERATIONS: ReadonlyMap<string, string> = new Map([["resetPassword", "changePassword"]]);
 
 type Submitted = Static<typeof AuthenticationData>;
 
@@ -30,6 +38,8 @@ export interface Challenge {
   /** Lists of stages; one of them has to be completed. */
   readonly flows: readonly (readonly string[])[];
   readonly stages: Readonly<Record<string, Stage>>;
+  /** The completed session is kept until it expires, for `outcomeOf`. */
+  readonly kept?: boolean;
 }
 
 /** Somebody else than who asks proved who they are: that ends the operation, there is nothing to try again. */
@@ -57,8 +67,8 @@ class AuthenticationRequired extends MatrixError {
  * Returns when one of the flows is complete: what each stage left to know. Throws status 401 with the flows otherwise,
  * M_FORBIDDEN where there is none.
  *
- * A session belongs to one user, operation and body: used for anything else it counts as unknown and a new one begins. It
- * can be completed once. A client may complete a flow of one stage without asking for a session first.
+ * A session belongs to one user, operation and body: M_FORBIDDEN for anything else. It can be completed once; after that, or
+ * where it is not known, a new one begins. A client may complete a flow of one stage without asking for a session first.
  */
 export async function requireAuthentication(context: AccountContext, challenge: Challenge): Promise<ReadonlyMap<string, string>> {
   if (challenge.flows.length === 0) throw new MatrixError(403, "M_FORBIDDEN", "This cannot be confirmed here: use the account page.");
@@ -70,6 +80,7 @@ export async function requireAuthentication(context: AccountContext, challenge: 
     operation: challenge.operation,
     asker: challenge.user ?? "",
     completed: new Map<string, string>(),
+    body: sealed(context, challenge.body),
   };
   const isNew = session.id !== submitted?.session;
   const passed = new Map<string, string>();
@@ -86,7 +97,8 @@ export async function requireAuthentication(context: AccountContext, challenge: 
   }
   const completed = new Map([...session.completed, ...passed]);
   if (failure === undefined && challenge.flows.some((flow) => flow.every((stage) => completed.has(stage)))) {
-    if (isNew || (await context.database.transaction((tx) => takeAuthenticationSession(tx, session.id)))) return completed;
+    const end = challenge.kept === true ? keepAuthenticationSession : takeAuthenticationSession;
+    if (isNew || (await context.database.transaction((tx) => end(tx, session.id)))) return completed;
     throw new MatrixError(403, "M_FORBIDDEN", "This authentication session has been used: begin again.");
   }
   if (isNew || passed.size > 0) await store(context, { ...session, completed: passed });
@@ -96,6 +108,35 @@ export async function requireAuthentication(context: AccountContext, challenge: 
     params: paramsOf(challenge, session.id),
     completed: [...completed.keys()],
   });
+}
+
+/**
+ * The body of a request that has nothing but `auth` with a session ("User-interactive API in the REST API": old clients leave
+ * out what they sent before): with what the session began with, if the same operation was asked for by the same. Any other
+ * body is given back as it is.
+ */
+export async function wholeBody({ clock, database, secret }: AccountContext, operation: string, asker: string, body: JsonValue): Promise<JsonValue> {
+  if (!isObject(body) || !isObject(body["auth"]) || Object.keys(body).length > 1) return body;
+  const { session: id } = body["auth"];
+  if (typeof id !== "string") return body;
+  const session = await findAuthenticationSession(database, id, clock.now());
+  if (session?.body === undefined || session.asker !== asker || (OPERATIONS.get(session.operation) ?? session.operation) !== operation) return body;
+  const opened = unseal(secret, session.body);
+  const first = opened === undefined ? undefined : parseJson(opened);
+  return isObject(first) ? { ...first, ...body } : body;
+}
+
+/** What came of a session that was completed for the same before and kept: the same request may come twice. Undefined if nothing did. */
+export async function outcomeOf(context: AccountContext, challenge: Challenge): Promise<string | undefined> {
+  const id = challenge.body.auth?.session;
+  const session = typeof id === "string" ? await findAuthenticationSession(context.database, id, context.clock.now()) : undefined;
+  const isSame = session !== undefined && timingSafeEqual(session.purpose, purposeOf(context, challenge));
+  return isSame && session.outcome !== "" ? session.outcome : undefined;
+}
+
+function sealed({ secret }: AccountContext, { auth: _auth, ...rest }: Challenge["body"]): Buffer | undefined {
+  const bytes = Buffer.from(JSON.stringify(rest));
+  return bytes.length > MAX_KEPT_BYTES ? undefined : seal(secret, bytes);
 }
 
 /** A session that a page of ours is shown for ("Fallback"). Throws M_FORBIDDEN for one that is not known. */
@@ -117,7 +158,9 @@ async function resume(
 ): Promise<AuthenticationSession | undefined> {
   if (id === undefined) return undefined;
   const session = await findAuthenticationSession(database, id, clock.now());
-  return session !== undefined && timingSafeEqual(session.purpose, purpose) ? session : undefined;
+  if (session === undefined) return undefined;
+  if (!timingSafeEqual(session.purpose, purpose)) throw forbidden("This authentication session was begun for something else.");
+  return session.outcome === undefined ? session : undefined;
 }
 
 async function pass({ flows, stages }: Challenge, type: string, submitted: Submitted): Promise<string> {

@@ -5,8 +5,10 @@ import type { register } from "../../spec/client/registration.js";
 import { registrationOpen } from "../config.js";
 import { MatrixError, forbidden, guestsForbidden, invalidUsername, missingParam, unknownError, userInUse } from "../errors.js";
 import { logger } from "../log.js";
-import { localpartOf, newUserId, serverNameOf, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
+import { localpartOf, newUserId, parseUserId, serverNameOf, type DeviceId, type ServerName, type UserId } from "../protocol/identifiers.js";
 import { canonicalAddress } from "../protocol/third-party-ids.js";
+import { setAuthenticationOutcome } from "../storage/authentication-sessions.js";
+import type { Tx } from "../storage/database.js";
 import { createAccount, findAccount, upgradeGuest } from "../storage/accounts.js";
 import {
   isRegistrationTokenValid,
@@ -20,10 +22,11 @@ import { addThirdPartyId } from "../storage/third-party-ids.js";
 import { type CaptchaContext, requireCaptcha } from "./captcha.js";
 import { nameOfLocalpart } from "./claims.js";
 import type { AccountContext } from "./context.js";
-import { requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
+import { outcomeOf, requireAuthentication, type Challenge, type Stage } from "./interactive-authentication.js";
 import type { Requester } from "./requester.js";
 import { openSession, tokensChanged, type Tokens } from "./sessions.js";
 import { addValidated, thirdPartyChecks, thirdPartyStages, validationsIn } from "./third-party-ids.js";
+import { requireUsable } from "./usable.js";
 
 const log = logger("accounts");
 
@@ -112,10 +115,13 @@ export async function registerUser(
   address: string,
 ): Promise<Registered> {
   requireOpen(context, server);
+  const challenge = registrationChallenge(context, server, body);
+  const earlier = await outcomeOf(context, challenge);
+  if (earlier !== undefined) return await registeredAgain(context, earlier, body, address);
   const guest = await upgradedGuest(context, server, body);
   if (body.username !== undefined && guest === undefined) await requireAvailableToAll(context, body.username, server);
   if (body.password !== undefined) context.passwords.requireAcceptable(body.password);
-  const completed = await requireAuthentication(context, registrationChallenge(context, server, body));
+  const completed = await requireAuthentication(context, challenge);
   if (body.password === undefined) throw missingParam('"password" is missing.');
   return create(context, {
     user_id: body.username === undefined ? randomUserId(server) : userIdOf(body.username, server),
@@ -125,7 +131,30 @@ export async function registerUser(
     token: completed.get("m.login.registration_token"),
     validations: validationsIn(completed),
     session: sessionOf(body, address),
+    authentication: body.auth?.session ?? undefined,
   });
+}
+
+/**
+ * The answer to a registration that was done before, to a client that did not hear it: another login of the same user. Throws
+ * M_FORBIDDEN if the password was changed since, M_USER_DEACTIVATED, M_USER_LOCKED, ORG_MATRIX_EXPIRED_ACCOUNT.
+ */
+async function registeredAgain(
+  context: AccountContext,
+  name: string,
+  body: Static<(typeof register)["body"]>,
+  address: string,
+): Promise<Registered> {
+  const user_id = parseUserId(name);
+  const account = user_id && (await findAccount(context.database, user_id));
+  if (account === undefined || !(await context.passwords.verify(body.password ?? "", account.password_hash))) {
+    throw forbidden("This account was registered already, and has another password by now: log in.");
+  }
+  requireUsable(account, context.clock.now());
+  const session = sessionOf(body, address);
+  if (session === undefined) return { user_id: account.user_id };
+  const opened = await context.database.transaction((tx) => openNewSession(context, tx, account.user_nid, session));
+  return { user_id: account.user_id, ...opened };
 }
 
 /** The id of a user that an application service registers. Throws M_MISSING_PARAM, M_INVALID_USERNAME. */
@@ -172,6 +201,8 @@ interface NewAccount {
   readonly token?: string | undefined;
   /** Sessions that proved addresses of the user. */
   readonly validations?: readonly string[];
+  /** The session of user-interactive authentication that it was confirmed in, if there was one. */
+  readonly authentication?: string | undefined;
   /** The session to open with it, if any. */
   readonly session?: NewSession | undefined;
 }
@@ -182,7 +213,7 @@ interface NewAccount {
  */
 export async function create(context: AccountContext, account: NewAccount): Promise<Registered> {
   const { database, clock, passwords } = context;
-  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, external, email } = account;
+  const { user_id, is_admin, is_guest = false, guest, token, validations = [], session, external, email, authentication } = account;
   // As other servers do: clients show it, and library code counts on there being one. A guest who stays keeps what they have.
   const displayname = account.displayname ?? (is_guest || guest !== undefined ? undefined : localpartOf(user_id));
   const password_hash = account.password === undefined ? null : await passwords.hash(account.password);
@@ -202,19 +233,24 @@ export async function create(context: AccountContext, account: NewAccount): Prom
     const address = email === undefined ? undefined : canonicalAddress("email", email);
     if (address !== undefined) await addThirdPartyId(tx, { user_nid, server: serverNameOf(user_id) }, { ...address, validated_at: now, added_at: now });
     for (const sid of validations) await addValidated(context, tx, { user_id, user_nid }, sid);
+    if (authentication !== undefined) await setAuthenticationOutcome(tx, authentication, user_id);
     if (session === undefined) return { user_id };
-    const opened = await openSession(context, tx, {
-      user_nid,
-      device_id: session.device_id,
-      display_name: session.initial_device_display_name,
-      address: session.address,
-      refresh: session.refresh_token === true,
-      first: guest === undefined,
-    });
+    const opened = await openNewSession(context, tx, user_nid, session, guest === undefined);
     return { user_id, ...opened };
   });
   log.info({ user: user_id, admin: is_admin, guest: is_guest }, "an account was made");
   return registered;
+}
+
+function openNewSession(context: AccountContext, tx: Tx, user_nid: number, session: NewSession, first = false): ReturnType<typeof openSession> {
+  return openSession(context, tx, {
+    user_nid,
+    device_id: session.device_id,
+    display_name: session.initial_device_display_name,
+    address: session.address,
+    refresh: session.refresh_token === true,
+    first,
+  });
 }
 
 function randomUserId(server: ServerName): UserId {
@@ -266,7 +302,7 @@ function registrationChallenge(
   const plain = flow.length === 0 ? ["m.login.dummy"] : flow;
   const proving = thirdPartyStages(context).map((stage) => [stage, ...flow]);
   const flows = require_email ? [["m.login.email.identity", ...flow]] : [plain, ...proving];
-  return { operation: "register", user: server, body, flows, stages };
+  return { operation: "register", user: server, body, flows, stages, kept: true };
 }
 
 /** Throws M_FORBIDDEN for a registration token that cannot be used. */

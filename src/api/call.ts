@@ -10,6 +10,7 @@ import { OutgoingError } from "../federation/outgoing.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
+import type { JsonValue } from "../protocol/json.js";
 import { isDatabaseAway, sqlState } from "../storage/database.js";
 import { networkOf } from "./address.js";
 import { Reply, type Request } from "./handler.js";
@@ -25,6 +26,8 @@ export interface Edge {
   readonly limiter: RateLimiter;
   /** The owner of an access token, or the user as whom an application service acts. Throws M_UNKNOWN_TOKEN, M_FORBIDDEN. */
   readonly authenticate: (token: string, asserted: Asserted) => Promise<Requester>;
+  /** The body of a call with what its session of user-interactive authentication began with, where it has nothing but that. */
+  readonly wholeBody: (operation: string, asker: string, body: JsonValue) => Promise<JsonValue>;
   /** Whether a token is that of an application service, whose own calls are not limited. */
   readonly isAppService: (token: string | undefined) => boolean;
   /** The server that signed a request. Throws M_UNAUTHORIZED, M_FORBIDDEN. */
@@ -96,6 +99,17 @@ export function checkedParts(operation: Operation, given: { readonly [Part in ke
     query: (operation.query ? check(operation.query, "query", given.query) : {}) as Record<never, never>,
     headers: (operation.headers ? check(operation.headers, "headers", given.headers) : {}) as Record<never, never>,
   };
+}
+
+/** The JSON body of a call, whole and checked; undefined for an operation that has none. Throws M_BAD_JSON, M_MISSING_PARAM. */
+export async function checkedBody(
+  edge: Edge,
+  { operationId, body }: Operation,
+  asker: { readonly auth: Requester | undefined; readonly server: ServerName },
+  given: JsonValue,
+): Promise<unknown> {
+  if (body === undefined || body === "bytes") return undefined;
+  return check(body, "body", await edge.wholeBody(operationId, asker.auth?.user_id ?? asker.server, given));
 }
 
 /** What a handler gave, as a reply; in tests, checked against the contract. */

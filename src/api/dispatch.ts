@@ -12,11 +12,11 @@ import type { Config } from "../config.js";
 import { unrecognized, type MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import { requestStarted } from "../metrics.js";
-import { parseJson } from "../protocol/json.js";
+import { parseJson, type JsonValue } from "../protocol/json.js";
 import { callerAddress } from "./address.js";
 import { audit } from "./audit.js";
 import { bodyStream, drop, readBody } from "./body.js";
-import { checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Edge } from "./call.js";
+import { checkedBody, checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Edge } from "./call.js";
 import type { Request } from "./handler.js";
 import { TrieRouter } from "./router.js";
 import { check } from "./validation.js";
@@ -154,12 +154,13 @@ async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): 
   const auth = await requesterOf(edge, operation, caller);
   ctx.state["requester"] = auth;
   await countCall(edge, operation, caller, auth);
+  const server = edge.servers.forHost(ctx.get("host"));
   return {
     ...partsOf(edge, operation, ctx),
-    body: (await bodyOf(operation, ctx, edge.config)) as undefined,
+    body: (await bodyOf(edge, operation, { auth, server }, ctx)) as undefined,
     auth: auth as Requester,
     token,
-    server: edge.servers.forHost(ctx.get("host")),
+    server,
   };
 }
 
@@ -218,11 +219,11 @@ function assertedBy({ query }: Context): Asserted {
   return { user_id: query["user_id"], device_id: query["device_id"] ?? query["org.matrix.msc3202.device_id"] };
 }
 
-async function bodyOf(operation: Operation, ctx: Context, { limits, media }: Config): Promise<unknown> {
-  const { body } = operation;
-  if (body === undefined) return undefined;
-  if (body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
-  return check(body, "body", await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
+async function bodyOf(edge: Edge, operation: Operation, asker: Parameters<typeof checkedBody>[2], ctx: Context): Promise<unknown> {
+  const { limits, media } = edge.config;
+  if (operation.body === undefined) return undefined;
+  if (operation.body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
+  return checkedBody(edge, operation, asker, await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
 }
 
 function isForm(operation: Operation, ctx: Context): boolean {
@@ -230,13 +231,13 @@ function isForm(operation: Operation, ctx: Context): boolean {
 }
 
 /** The fields of a web form. */
-async function readForm(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+async function readForm(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   return Object.fromEntries(new URLSearchParams(bytes.toString()));
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */
-async function readJson(ctx: Context, limits: Config["limits"]): Promise<unknown> {
+async function readJson(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   if (bytes.length === 0) return {};
   return parseJson(bytes, { maxDepth: limits.json_depth });

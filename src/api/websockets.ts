@@ -5,7 +5,6 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocketServer, type RawData, type WebSocket } from "ws";
-import type { Operation } from "../../spec/operation.js";
 import { websocketSync } from "../../spec/client/websocket.js";
 import { CLIENT_FRAMES, CLOSE_CODES, SOCKET_OPERATIONS, type ClientFrame, type RequestFrame } from "../../spec/types/websocket.js";
 import type { Requester } from "../accounts/requester.js";
@@ -13,10 +12,10 @@ import { badJson, limitExceeded, missingToken, type MatrixError } from "../error
 import { logger } from "../log.js";
 import { requestStarted, socketOpened } from "../metrics.js";
 import type { ServerName } from "../protocol/identifiers.js";
-import { isObject, ownString, parseJson } from "../protocol/json.js";
+import { isObject, ownString, parseJson, type JsonValue } from "../protocol/json.js";
 import type { LogFollower } from "../storage/log.js";
 import { callerAddress, type CallerAddress } from "./address.js";
-import { checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Caller, type Edge } from "./call.js";
+import { checkedBody, checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Caller, type Edge } from "./call.js";
 import type { Upgrades } from "./listener.js";
 import { check } from "./validation.js";
 
@@ -339,7 +338,7 @@ class Socket {
   /** What HTTP does with a request, from the token to the answer. */
   async #call(
     { operation, answer }: Answerer,
-    given: { readonly params: unknown; readonly query?: unknown; readonly body?: unknown },
+    given: { readonly params: unknown; readonly query?: unknown; readonly body?: JsonValue },
   ): Promise<{ status: number; text: string }> {
     const { edge } = this.#shared;
     const { token, address, acceptedLanguages, server } = this.#opening;
@@ -347,7 +346,7 @@ class Socket {
     await countCall(edge, operation, this.#opening, auth);
     const result = await answer({
       ...checkedParts(operation, { params: given.params, query: given.query ?? {}, headers: {} }),
-      body: bodyOf(operation, given.body) as undefined,
+      body: (await checkedBody(edge, operation, { auth, server }, given.body ?? {})) as undefined,
       auth: auth as Requester,
       token,
       server,
@@ -359,10 +358,6 @@ class Socket {
     if (typeof body !== "string") throw new TypeError(`${operation.operationId} does not answer with JSON.`);
     return { status, text: body };
   }
-}
-
-function bodyOf({ body }: Operation, given: unknown): unknown {
-  return body === undefined || body === "bytes" ? undefined : check(body, "body", given ?? {});
 }
 
 /** A client's frame. Throws M_NOT_JSON, M_BAD_JSON. */

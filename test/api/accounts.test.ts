@@ -48,7 +48,7 @@ describe("accounts", () => {
         device_id: second.body["device_id"],
         is_guest: false,
       });
-      const again = await anonymous.post(`${V3}/register`, { ...body, auth });
+      const again = await anonymous.post(`${V3}/register`, body);
       expect(refusal(again)).to.deep.equal([400, "M_USER_IN_USE"]);
     });
 
@@ -175,11 +175,13 @@ describe("accounts", () => {
         new_password: "mallory's choice",
         auth: { session },
       });
-      expect([otherBody.status, otherBody.body["session"] === session]).to.deep.equal([401, false]);
+      expect(refusal(otherBody)).to.deep.equal([403, "M_FORBIDDEN"]);
       const otherUser = await mallory.post(`${V3}/account/password`, { ...change, auth: { session } });
-      expect([otherUser.status, otherUser.body["session"] === session]).to.deep.equal([401, false]);
+      expect(refusal(otherUser)).to.deep.equal([403, "M_FORBIDDEN"]);
+      const withoutBody = await mallory.post(`${V3}/account/password`, { auth: { session } });
+      expect(refusal(withoutBody)).to.deep.equal([400, "M_BAD_JSON"]);
       const otherOperation = await alice.post(`${V3}/account/deactivate`, { auth: { session } });
-      expect([otherOperation.status, otherOperation.body["session"] === session]).to.deep.equal([401, false]);
+      expect(refusal(otherOperation)).to.deep.equal([403, "M_FORBIDDEN"]);
       const otherPassword = await alice.post(`${V3}/account/password`, {
         ...change,
         auth: passwordAuth("uia_mallory", session),
@@ -189,6 +191,42 @@ describe("accounts", () => {
       expect(done.status).to.equal(200);
       const again = await alice.post(`${V3}/account/password`, { ...change, auth: { session } });
       expect(again.status).to.equal(401);
+    });
+
+    it("remembers the first body for a client that sends nothing but `auth` after it", async () => {
+      const body = { username: "uia_short", password: "übers3kr1t", device_id: "SHORT", initial_device_display_name: "phone" };
+      const first = await anonymous.post(`${V3}/register`, body);
+      const auth = { type: "m.login.dummy", session: first.body["session"] };
+      const made = await anonymous.post(`${V3}/register`, { auth });
+      expect(made.body).to.include({ user_id: "@uia_short:localhost", device_id: "SHORT" });
+      const client = server.client({ access_token: stringAt(made.body, "access_token") ?? "" });
+      expect((await client.get(`${V3}/devices/SHORT`)).body).to.include({ display_name: "phone" });
+
+      const challenge = await client.post(`${V3}/account/password`, { new_password: "another long one" });
+      const confirmed = { ...passwordAuth("uia_short", stringAt(challenge.body, "session")), password: body.password };
+      expect((await client.post(`${V3}/account/password`, { auth: confirmed })).status).to.equal(200);
+      expect((await server.anonymous.post(`${V3}/login`, { ...passwordAuth("uia_short"), password: "another long one" })).status).to.equal(200);
+      const silent = await anonymous.post(`${V3}/register`, { username: "uia_silent", password: "long enough", inhibit_login: true });
+      const quiet = await anonymous.post(`${V3}/register`, { auth: { type: "m.login.dummy", session: silent.body["session"] } });
+      expect(quiet.body).to.have.all.keys("user_id", "home_server");
+    });
+
+    it("gives the same user again to who registers again in the same session, while the password is the same", async () => {
+      for (const username of ["uia_twice", undefined]) {
+        const body = { ...(username !== undefined && { username }), password: "long enough" };
+        const first = await anonymous.post(`${V3}/register`, body);
+        const again = { ...body, auth: { type: "m.login.dummy", session: first.body["session"] } };
+        const [one, two] = [await anonymous.post(`${V3}/register`, again), await anonymous.post(`${V3}/register`, again)];
+        expect([one.status, two.status]).to.deep.equal([200, 200]);
+        expect(two.body["user_id"]).to.equal(one.body["user_id"]);
+        expect(two.body["access_token"]).to.not.equal(one.body["access_token"]);
+        const client = server.client({ access_token: stringAt(two.body, "access_token") ?? "" });
+        const identifier = { type: "m.id.user", user: one.body["user_id"] };
+        const auth = { type: "m.login.password", identifier, password: "long enough" };
+        expect((await client.post(`${V3}/account/password`, { new_password: "another long one", auth })).status).to.equal(200);
+        expect(refusal(await anonymous.post(`${V3}/register`, again))).to.deep.equal([403, "M_FORBIDDEN"]);
+        expect(refusal(await anonymous.post(`${V3}/register`, { ...again, username: "uia_other" }))).to.deep.equal([403, "M_FORBIDDEN"]);
+      }
     });
 
     it("goes on in another process", async () => {
@@ -467,7 +505,7 @@ describe("accounts", () => {
       const wrong = await one.delete(path, { auth: passwordAuth("dev_a", session, "wrong") });
       expect(refusal(wrong)).to.deep.equal([401, "M_FORBIDDEN"]);
       const asOther = await one.delete(`${V3}/devices/${one.device_id}`, { auth: { session } });
-      expect(asOther.body["session"]).to.not.equal(session);
+      expect(refusal(asOther)).to.deep.equal([403, "M_FORBIDDEN"]);
       expect((await one.delete(path, { auth: passwordAuth("dev_a", session) })).body).to.deep.equal({});
       expect(refusal(await two.get(`${V3}/account/whoami`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
       expect(refusal(await one.get(path))).to.deep.equal([404, "M_NOT_FOUND"]);

@@ -51,6 +51,7 @@ async function startEdge(settings: Record<string, unknown> = {}): Promise<Edge> 
       limiter: new RateLimiter(config.rate_limits, systemClock),
       authenticate: () => Promise.reject(unknownToken("not known")),
       isAppService: () => false,
+      wholeBody: (_operation, _asker, body) => Promise.resolve(body),
       authenticateServer: () => Promise.reject(unknownToken("not known")),
       seen: () => undefined,
       validateAnswers: true,

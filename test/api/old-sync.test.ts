@@ -112,4 +112,18 @@ describe("what came before /sync", () => {
     expect(refusal(await bob.get(`${V3}/events/${event}`))).to.deep.equal([404, "M_NOT_FOUND"]);
     expect(refusal(await alice.get(`${V3}/events/$none`))).to.deep.equal([404, "M_NOT_FOUND"]);
   });
+
+  it("takes events without a transaction id, each one a new one", async () => {
+    const room = await roomOf(alice);
+    const content = { msgtype: "m.text", body: "the same" };
+    const [one, two] = [await alice.post(path(room, "send/m.room.message"), content), await alice.post(path(room, "send/m.room.message"), content)];
+    expect([one.status, two.status]).to.deep.equal([200, 200]);
+    const event = stringAt(one.body, "event_id") ?? "";
+    expect(event).to.not.equal(two.body["event_id"]);
+    expect(refusal(await bob.post(path(room, "send/m.room.message"), content))).to.deep.equal([403, "M_FORBIDDEN"]);
+    const redacted = await alice.post(path(room, `redact/${encodeURIComponent(event)}`), { reason: "old" });
+    expect(redacted.status).to.equal(200);
+    const shown = await alice.get(path(room, `event/${encodeURIComponent(event)}`));
+    expect([shown.body["content"], stringAt(shown.body, "unsigned", "redacted_because", "event_id")]).to.deep.equal([{}, redacted.body["event_id"]]);
+  });
 });

@@ -1,4 +1,5 @@
 // Client-server API, "Sending events to a room" and "Redactions".
+import { randomUUID } from "node:crypto";
 import type * as spec from "../../../spec/client/send.js";
 import type { Requester } from "../../accounts/requester.js";
 import { userSuspended } from "../../errors.js";
@@ -64,8 +65,14 @@ export const sendMessage: Handler<typeof spec.sendMessage> = async (services, { 
   return { event_id: await send.sendMessage(services, auth, roomId, eventType, txnId, body, asked(auth, query)) };
 };
 
+export const sendMessageOnce: Handler<typeof spec.sendMessageOnce> = (services, request) =>
+  sendMessage(services, { ...request, params: { ...request.params, txnId: randomUUID() } });
+
 export const redactEvent: Handler<typeof spec.redactEvent> = async (services, { auth, params, body }) => {
   await requireOwnEvent(services, auth, params.eventId);
   if (auth.shadow_banned === true) return { event_id: unheardEventId(auth, params.roomId, params.eventId, params.txnId) };
   return { event_id: await send.redactEvent(services, auth, params.roomId, params.eventId, params.txnId, body) };
 };
+
+export const redactEventOnce: Handler<typeof spec.redactEventOnce> = (services, request) =>
+  redactEvent(services, { ...request, params: { ...request.params, txnId: randomUUID() } });
