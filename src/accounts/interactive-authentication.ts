@@ -67,14 +67,15 @@ class AuthenticationRequired extends MatrixError {
  * Returns when one of the flows is complete: what each stage left to know. Throws status 401 with the flows otherwise,
  * M_FORBIDDEN where there is none.
  *
- * A session belongs to one user, operation and body: M_FORBIDDEN for anything else. It can be completed once; after that, or
- * where it is not known, a new one begins. A client may complete a flow of one stage without asking for a session first.
+ * A session belongs to one user and operation: M_FORBIDDEN for others. It can be completed once; after that, with another body
+ * (clients ask for the flows with an empty one) or where it is not known, a new one begins. A client may complete a flow of one
+ * stage without asking for a session first.
  */
 export async function requireAuthentication(context: AccountContext, challenge: Challenge): Promise<ReadonlyMap<string, string>> {
   if (challenge.flows.length === 0) throw new MatrixError(403, "M_FORBIDDEN", "This cannot be confirmed here: use the account page.");
   const submitted = challenge.body.auth;
   const purpose = purposeOf(context, challenge);
-  const session = (await resume(context, submitted?.session ?? undefined, purpose)) ?? {
+  const session = (await resume(context, submitted?.session ?? undefined, challenge, purpose)) ?? {
     id: randomBytes(18).toString("base64url"),
     purpose,
     operation: challenge.operation,
@@ -154,13 +155,14 @@ export async function completeStage(context: AccountContext, session: Authentica
 async function resume(
   { database, clock }: AccountContext,
   id: string | undefined,
+  { operation, user }: Challenge,
   purpose: Buffer,
 ): Promise<AuthenticationSession | undefined> {
   if (id === undefined) return undefined;
   const session = await findAuthenticationSession(database, id, clock.now());
   if (session === undefined) return undefined;
-  if (!timingSafeEqual(session.purpose, purpose)) throw forbidden("This authentication session was begun for something else.");
-  return session.outcome === undefined ? session : undefined;
+  if (session.operation !== operation || session.asker !== (user ?? "")) throw forbidden("This authentication session was begun for something else.");
+  return session.outcome === undefined && timingSafeEqual(session.purpose, purpose) ? session : undefined;
 }
 
 async function pass({ flows, stages }: Challenge, type: string, submitted: Submitted): Promise<string> {
