@@ -41,7 +41,7 @@ export const initialSync = operation({
   limit: "history",
   summary: "All rooms of the caller with their latest messages.",
   query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 0 })), archived: Type.Optional(Type.Boolean()) }),
-  response: Type.Object({ end: Type.String(), rooms: Type.Array(room), presence: simple, account_data: Type.Optional(simple) }),
+  response: Type.Object({ end: Type.String(), rooms: Type.Array(room), presence: simple, receipts: Type.Optional(simple), account_data: Type.Optional(simple) }),
 });
 
 export const roomInitialSync = operation({
@@ -53,6 +53,8 @@ export const roomInitialSync = operation({
   limit: "history",
   summary: "A room with its latest messages.",
   params: Type.Object({ roomId: RoomId }),
+  // Not specified for one room, but sent as for all of them.
+  query: Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 0 })) }),
   response: room,
 });
 

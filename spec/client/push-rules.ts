@@ -61,6 +61,17 @@ export const getPushRulesGlobal = operation({
   response: Ruleset,
 });
 
+// Not specified any more: all rules of a kind.
+export const getPushRulesOfKind = operation({
+  operationId: "getPushRulesOfKind",
+  method: "GET",
+  paths: clientPaths("/pushrules/global/{kind}/"),
+  auth: "user",
+  summary: "The push rules of one kind.",
+  params: Type.Object({ kind: rule.properties.kind }),
+  response: Type.Array(PushRule),
+});
+
 export const getPushRule = operation({
   operationId: "getPushRule",
   method: "GET",

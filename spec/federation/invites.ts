@@ -68,3 +68,10 @@ export const onBindThirdPartyIdentifier = operation({
   }),
   response: Type.Object({}),
 });
+
+// Not specified: what identity servers do, and other servers answer.
+export const onBindThirdPartyIdentifierByPost = operation({
+  ...onBindThirdPartyIdentifier,
+  operationId: "onBindThirdPartyIdentifierByPost",
+  method: "POST",
+});

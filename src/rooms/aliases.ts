@@ -76,17 +76,18 @@ async function askForAlias({ federation, servers }: RoomContext, server: ServerN
 }
 
 /**
- * Lets a new alias of the user's server point to a room that the user is in. Throws M_INVALID_PARAM, M_UNKNOWN 409 if it
- * exists, M_NOT_FOUND for an unknown room, M_FORBIDDEN.
+ * Lets a new alias of the user's server point to a room that the user is in, or to any room where the alias is `reserved` for
+ * the user's application service. Throws M_INVALID_PARAM, M_UNKNOWN 409 if it exists, M_NOT_FOUND for an unknown room,
+ * M_FORBIDDEN.
  */
-export async function createAlias(context: RoomContext, user: RoomUser, text: string, roomId: RoomId): Promise<void> {
+export async function createAlias(context: RoomContext, user: RoomUser, text: string, roomId: RoomId, reserved = false): Promise<void> {
   const alias = requireGrantable(text);
   if (serverNameOf(alias) !== serverNameOf(user.user_id)) throw invalidParam("Aliases are made on their own server only.");
   const { database, committer } = context;
   await requireOpenRoom(context, roomId);
   const room = await requireRoom(database, roomId);
   const state = await stateEventsOf(context, database, room.nid, [memberTuple(user.user_id)]);
-  if (membershipAmong(state, user.user_id) !== "join" && !user.is_admin) throw forbidden("You are not in this room.");
+  if (membershipAmong(state, user.user_id) !== "join" && !user.is_admin && !reserved) throw forbidden("You are not in this room.");
   if ((await findAliases(database, [alias])).size > 0) throw taken(alias);
   try {
     await committer.submit({ statements: [aliasInsert(alias, room.nid, user.user_nid)], entries: [] });

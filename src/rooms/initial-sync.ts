@@ -11,17 +11,18 @@ import { tokenOf } from "./place.js";
 import { requireView, type RoomView, viewedState } from "./room-view.js";
 
 const MESSAGES = 20;
+const MOST_MESSAGES = 1_000;
 const EVER = { after: 0, upTo: Number.MAX_SAFE_INTEGER };
 
 /**
  * A room's latest messages, its state and what the user keeps for it, for its members, for who has left it (as of then), and
  * for anybody if the world may read it: JSON text. Throws M_FORBIDDEN.
  */
-export async function roomInitialSync(context: RoomContext, user: RoomUser, roomId: RoomId): Promise<string> {
+export async function roomInitialSync(context: RoomContext, user: RoomUser, roomId: RoomId, limit = MESSAGES): Promise<string> {
   return await context.database.snapshot(async (reads) => {
     const view = await requireView(context, reads, user, roomId);
     const from = await firstPlace(reads, view, { dir: "b", filter: {} });
-    const page = await historyPage(context, reads, view, { dir: "b", from, limit: MESSAGES }, {});
+    const page = await historyPage(context, reads, view, { dir: "b", from, limit: Math.min(limit, MOST_MESSAGES) }, {});
     const state = await context.events.get(reads, (await viewedState(context, reads, view)).values());
     const shown = page.shown.toReversed();
     const texts = await eventTexts(context, reads, view, [

@@ -32,6 +32,7 @@ export async function initialSync(
   const body: JsonValue = JSON.parse(text);
   const end = member(body, "next_batch") ?? "";
   const rooms: JsonObject[] = [];
+  const receipts: JsonObject[] = [];
   for (const membership of ["join", "leave"]) {
     for (const [room_id, room] of members(member(member(body, "rooms"), membership))) {
       const start = ownString(objectIn(member(room, "timeline")), "prev_batch");
@@ -43,10 +44,11 @@ export async function initialSync(
         state: eventsIn(room, "state_after", room_id),
         account_data: eventsIn(room, "account_data"),
       });
+      receipts.push(...eventsIn(room, "ephemeral", room_id).filter(({ type }) => type === "m.receipt"));
     }
   }
   for (const [room_id] of members(member(member(body, "rooms"), "invite"))) rooms.push({ room_id, membership: "invite" });
-  return { end, rooms, presence: eventsIn(body, "presence"), account_data: eventsIn(body, "account_data") };
+  return { end, rooms, presence: eventsIn(body, "presence"), receipts, account_data: eventsIn(body, "account_data") };
 }
 
 export interface EventsRequest {
@@ -77,14 +79,14 @@ export async function eventsSince(context: OldSyncContext, user: RoomUser, reque
   const chunk: JsonValue[] = [];
   for (const section of ["join", "leave"]) {
     for (const [id, room] of members(member(rooms, section))) {
-      chunk.push(...eventsIn(room, "timeline", id), ...eventsIn(room, "ephemeral", id));
+      chunk.push(...eventsIn(room, "timeline", id), ...eventsIn(room, "ephemeral", id), ...eventsIn(room, "account_data", id));
     }
   }
   for (const [id, room] of members(member(rooms, "invite"))) {
     const own_member = (event: JsonObject): boolean => event["type"] === "m.room.member" && event["state_key"] === user.user_id;
     chunk.push(...eventsIn(room, "invite_state", id).filter(own_member));
   }
-  if (room_id === undefined) chunk.push(...eventsIn(body, "presence"));
+  if (room_id === undefined) chunk.push(...eventsIn(body, "presence"), ...eventsIn(body, "account_data"));
   return { start, end: member(body, "next_batch") ?? start, chunk };
 }
 

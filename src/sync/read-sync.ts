@@ -231,14 +231,17 @@ class SyncRead {
       } else if (membership === MEMBERSHIPS.leave || membership === MEMBERSHIPS.ban) {
         const isNews = incremental && position > this.#after;
         if (!isNews && !resync && (incremental || !filter.includeLeave)) continue;
+        // Who came and went since the token sees the room for the first time.
+        const join = isNews ? joins.get(room_nid) : undefined;
+        const isNew = join?.isNew === true;
         windows.push({
           room_nid,
           room_id,
           section: "leave",
-          after: incremental ? this.#after : 0,
+          after: incremental ? (join?.after ?? this.#after) : 0,
           upTo: position,
-          fullState: !incremental || fullState,
-          isNew: resync,
+          fullState: !incremental || isNew || fullState,
+          isNew: isNew || resync,
           joinedThroughout: false,
         });
       }
@@ -262,9 +265,9 @@ class SyncRead {
     return this.#after + 1 >= this.#oldest;
   }
 
-  /** The joined rooms in which the user was at some time since the token not joined. */
+  /** The rooms in which the user was joined and not joined, each at some time since the token. */
   async #joins(rooms: readonly MembershipNow[]): Promise<Map<number, Join>> {
-    const moved = rooms.filter(({ membership, position }) => membership === MEMBERSHIPS.join && position > this.#after);
+    const moved = rooms.filter(({ membership, position }) => position > this.#after && membership !== MEMBERSHIPS.invite && membership !== MEMBERSHIPS.knock);
     const joins = new Map<number, Join>();
     if (moved.length === 0) return joins;
     if (!this.#logReachesBack()) {
@@ -282,12 +285,13 @@ class SyncRead {
     const membership = (nid: number | null): string | undefined =>
       nid === null ? undefined : membershipIn(events.get(nid)?.event.content ?? {});
     const firsts = new Map<number, number | null>();
-    const away = new Set<number>();
+    const [there, away] = [new Set<number>(), new Set<number>()];
     for (const { room_nid, reference, previous } of changes) {
       if (!firsts.has(room_nid)) firsts.set(room_nid, previous);
-      if (membership(reference) !== "join" || membership(previous) !== "join") away.add(room_nid);
+      for (const nid of [reference, previous]) (membership(nid) === "join" ? there : away).add(room_nid);
     }
     for (const room of away) {
+      if (!there.has(room)) continue;
       const first = firsts.get(room) ?? null;
       const before = membership(first);
       // Who was joined at the token and came back knows the room up to there; who had left it, up to the leaving.
@@ -378,11 +382,22 @@ class SyncRead {
           const senders = timelineOf(window).events.map(({ read }) => read.row.sender_nid);
           return [...new Set([this.#reader.user_nid, ...senders])].map((user) => [window.room_nid, user] as const);
         });
-        (await this.#members(pairs)).forEach(put);
+        const members = await this.#members(pairs);
+        members.forEach(put);
+        this.#noteSent(members);
       }
     }
     await this.#leftStates(windows, states);
     return states;
+  }
+
+  /** Notes that the device has these members with this answer: in the state, or where they changed in the timeline. */
+  #noteSent(members: readonly StateRow[]): void {
+    const { user_id, device_id } = this.#reader;
+    if (device_id === undefined) return;
+    for (const { room_nid, user_nid, event_nid } of members) {
+      if (user_nid !== null) this.#services.sentMembers.add(`${user_id} ${device_id}`, room_nid, user_nid, event_nid, this.#upTo);
+    }
   }
 
   #members(pairs: readonly (readonly [room: number, user: number])[]): Promise<StateRow[]> {
@@ -531,8 +546,9 @@ class SyncRead {
         parts.push(`"${name}":{"events":[${stateText}]}`);
       }
       const summary = summaries.get(room_nid);
+      // Who is told of all members needs no summary where the filter leaves nothing of what happened.
+      if (parts.length === 0 && !window.fullState && (summary === undefined || !filter.lazyLoadMembers)) continue;
       if (summary !== undefined) parts.push(`"summary":${summary.text}`);
-      if (parts.length === 0 && !window.fullState) continue;
       parts.push(unreadText(unread.get(unreadKey(this.#pair(room_nid))), filter.threadNotifications));
       join.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
     }

@@ -57,6 +57,13 @@ describe("what came before /sync", () => {
     expect(objectsAt(events, "chunk")[0]).to.include({ room_id: room });
     const next = await carol.get(`${V3}/events?timeout=0&from=${String(events["end"])}`);
     expect(bodies(objectsAt(next.body, "chunk"))).to.deep.equal([]);
+    await carol.put(`${V3}/user/${carol.user_id}/account_data/org.example.kept`, { a: 1 });
+    await carol.put(`${V3}/user/${carol.user_id}/rooms/${encodeURIComponent(room)}/tags/u.work`, {});
+    const kept = objectsAt((await carol.get(`${V3}/events?timeout=0&from=${String(next.body["end"])}`)).body, "chunk");
+    expect(kept.map(({ type, room_id }) => [type, room_id])).to.have.deep.members([["org.example.kept", undefined], ["m.tag", room]]);
+    await carol.post(path(room, `receipt/m.read/${encodeURIComponent(await say(carol, room, "last"))}`), {});
+    const receipts = objectsAt((await carol.get(`${V3}/initialSync`)).body, "receipts");
+    expect(receipts.map(({ type, room_id }) => [type, room_id])).to.deep.equal([["m.receipt", room]]);
     expect(refusal(await carol.get(`${V3}/events?from=nonsense`))).to.deep.equal([400, "M_INVALID_PARAM"]);
   });
 
@@ -66,6 +73,8 @@ describe("what came before /sync", () => {
     const seen = (await bob.get(path(open, "initialSync"))).body;
     expect(bodies(objectsAt(seen, "messages", "chunk"))).to.deep.equal(["one", "two"]);
     expect(seen).to.include({ room_id: open, visibility: "public" });
+    expect(bodies(objectsAt((await bob.get(path(open, "initialSync?limit=1"))).body, "messages", "chunk"))).to.deep.equal(["two"]);
+    expect(objectsAt((await bob.get(path(open, "initialSync?limit=0"))).body, "messages", "chunk")).to.deep.equal([]);
     expect(seen).not.to.have.property("membership");
     expect(objectsAt(seen, "state").map(({ type }) => type)).to.include("m.room.create");
     expect((await alice.get(path(open, "initialSync"))).body).to.include({ membership: "join" });

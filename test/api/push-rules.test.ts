@@ -61,6 +61,8 @@ describe("push rules of a user", () => {
       expect((await alice.get(`${path}/enabled`)).body).to.deep.equal({ enabled: false });
       await alice.put(`${path}/actions`, { actions: ["dont_notify"] });
       expect((await alice.get(`${path}/actions`)).body).to.deep.equal({ actions: ["dont_notify"] });
+      const { headers } = await alice.get(`${RULES}/${kind}/`);
+      expect(Number(headers.get("content-length"))).to.be.greaterThan(JSON.stringify((await alice.get(path)).body).length);
       expect((await alice.delete(path)).status).to.equal(200);
       for (const gone of [alice.get(path), alice.get(`${RULES}/postcontent/unheard`), alice.delete(path), alice.get(`${path}/enabled`), alice.get(`${path}/actions`), alice.put(`${path}/enabled`, { enabled: true }), alice.put(`${path}/actions`, { actions: [] })]) {
         expect(refusal(await gone)).to.deep.equal([404, "M_NOT_FOUND"]);

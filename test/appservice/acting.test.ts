@@ -124,6 +124,15 @@ describe("what application services do", () => {
     expect(created.status).to.equal(200);
     expectError(await alice.delete(`${V3}/directory/room/%23_bridge_b:localhost`), 400, "M_EXCLUSIVE");
     expectError(await bridge.request(server, "POST", `${V3}/createRoom`, { room_alias_name: "plain" }), 400, "M_EXCLUSIVE");
+    // Of its own aliases it makes those of rooms that it is not in, too.
+    expect((await bridge.request(server, "PUT", `${V3}/directory/room/%23_bridge_c:localhost`, { room_id: mine })).status).to.equal(200);
+    expectError(await bridge.request(server, "PUT", `${V3}/directory/room/%23plain:localhost`, { room_id: mine }), 400, "M_EXCLUSIVE");
+  });
+
+  it("deactivates its users without asking for a password", async () => {
+    const user = await registerOwn(bridge, server, "_bridge_ended");
+    expect((await bridge.request(server, "POST", `${V3}/account/deactivate`, {}, user)).status).to.equal(200);
+    expectError(await whoami(user), 403, "M_USER_DEACTIVATED");
   });
 
   it("makes, names and deletes devices without asking for a password, and acts as them", async () => {

@@ -244,6 +244,38 @@ describe("sync", () => {
     expect(members(await ask(ALICE, { since: before, filter }))).to.deep.equal([BOB]);
     await submit(room_id, message(BOB, "c"));
     expect(members(await ask(ALICE, { since: stringAt(body, "next_batch"), filter }))).to.deep.equal([]);
+    // Who wrote what the first answer has came with it.
+    const first = await ask(ALICE, { filter }, "SECOND");
+    await submit(room_id, message(BOB, "d"));
+    expect(members(await ask(ALICE, { since: stringAt(first, "next_batch"), filter }, "SECOND"))).to.deep.equal([]);
+  });
+
+  it("a room that was joined and left since the token is told whole; one that was only offered is not", async () => {
+    const { room_id } = await createRoom(process, ALICE);
+    const topic = await submit(room_id, state(ALICE, "m.room.topic", { topic: "one" }));
+    const offered = await createRoom(process, ALICE, undefined, "invite");
+    await submit(offered.room_id, member(ALICE, BOB, "invite"));
+    const filter = compileSyncFilter({ room: { timeline: { types: [] } } });
+    const since = stringAt(await ask(BOB), "next_batch");
+    await submit(room_id, member(BOB, BOB, "join"), member(BOB, BOB, "leave"));
+    await submit(offered.room_id, member(BOB, BOB, "leave"));
+    const body = await ask(BOB, { since, filter });
+    expect(ids(room(body, "leave", room_id), "state")).to.include.members(topic);
+    expect(objectsAt(room(body, "leave", offered.room_id), "state", "events").map(({ type }) => type)).to.deep.equal(["m.room.member"]);
+    // Who has seen it until they left is told of what came after.
+    const later = stringAt(body, "next_batch");
+    const again = await submit(room_id, member(BOB, BOB, "join"), message(ALICE, "hello"), member(BOB, BOB, "leave"));
+    expect(ids(room(await ask(BOB, { since: later }), "leave", room_id), "timeline")).to.deep.equal(again);
+  });
+
+  it("a room of which the filter leaves nothing is not shown", async () => {
+    const { room_id } = await createRoom(process, ALICE);
+    const room_filter = { timeline: { types: [] }, state: { types: ["m.room.topic"] }, ephemeral: { types: [] } };
+    const since = stringAt(await ask(ALICE), "next_batch");
+    await submit(room_id, member(BOB, BOB, "join"));
+    expect(await ask(ALICE, { since, filter: compileSyncFilter({ room: room_filter }) })).not.to.have.property("rooms");
+    const lazy = compileSyncFilter({ room: { ...room_filter, state: { ...room_filter.state, lazy_load_members: true } } });
+    expect(room(await ask(ALICE, { since, filter: lazy }), "join", room_id)).to.have.nested.property("summary.m\\.joined_member_count", 2);
   });
 
   it("whatever happens: nothing missed, nothing twice, state adds up, memory and database agree", async function () {

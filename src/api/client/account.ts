@@ -33,7 +33,8 @@ export const changePassword: Handler<typeof spec.changePassword> = async (servic
 };
 
 export const deactivateAccount: Handler<typeof spec.deactivateAccount> = async (services, { auth, body }) => {
-  await requireAuthentication(services, passwordChallenge(services, "deactivateAccount", auth.user_id, body));
+  // Users of application services have no password.
+  if (auth.appservice === undefined) await requireAuthentication(services, passwordChallenge(services, "deactivateAccount", auth.user_id, body));
   await account.deactivate(services, auth.user_nid, body.erase ?? false);
   // Nothing was ever bound to an identity server that would have to be told.
   return { id_server_unbind_result: "success" };

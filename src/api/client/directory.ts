@@ -12,7 +12,7 @@ import type { Services } from "../services.js";
 
 export const setRoomAlias: Handler<typeof spec.setRoomAlias> = async (services, { auth, params, body }) => {
   requireAliasFree(services.appservices, params.roomAlias, auth);
-  await aliases.createAlias(services, auth, params.roomAlias, body.room_id);
+  await aliases.createAlias(services, auth, params.roomAlias, body.room_id, auth.appservice !== undefined);
   return {};
 };
 

@@ -11,8 +11,8 @@ export const getEvents: Handler<typeof spec.getEvents> = async (services, { auth
 export const initialSync: Handler<typeof spec.initialSync> = async (services, { auth, query, signal }) =>
   new Reply(200, await oldSync.initialSync(services, auth, query, signal));
 
-export const roomInitialSync: Handler<typeof spec.roomInitialSync> = async (services, { auth, params }) =>
-  new Reply(200, await rooms.roomInitialSync(services, auth, params.roomId));
+export const roomInitialSync: Handler<typeof spec.roomInitialSync> = async (services, { auth, params, query }) =>
+  new Reply(200, await rooms.roomInitialSync(services, auth, params.roomId, query.limit));
 
 export const getOneEvent: Handler<typeof spec.getOneEvent> = async (services, { auth, params }) =>
   new Reply(200, await history.eventOfAnyRoom(services, auth, params.eventId));

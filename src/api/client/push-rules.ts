@@ -9,6 +9,9 @@ export const getPushRules: Handler<typeof spec.getPushRules> = async ({ database
 export const getPushRulesGlobal: Handler<typeof spec.getPushRulesGlobal> = async ({ database }, { auth }) =>
   new Reply(200, { ...(await readRules(database, auth)) });
 
+export const getPushRulesOfKind: Handler<typeof spec.getPushRulesOfKind> = async ({ database }, { auth, params }) =>
+  new Reply(200, JSON.stringify((await readRules(database, auth))[params.kind]));
+
 export const getPushRule: Handler<typeof spec.getPushRule> = async ({ database }, { auth, params }) =>
   new Reply(200, { ...(await readRule(database, auth, params.kind, params.ruleId)) });
 

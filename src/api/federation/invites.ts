@@ -27,3 +27,5 @@ export const onBindThirdPartyIdentifier: Handler<typeof spec.onBindThirdPartyIde
   await inviteBoundUser(services, body.mxid, body.invites);
   return {};
 };
+
+export const onBindThirdPartyIdentifierByPost: Handler<typeof spec.onBindThirdPartyIdentifierByPost> = onBindThirdPartyIdentifier;
