@@ -5,6 +5,7 @@ import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import {
   countPublishedRooms,
   type DirectoryName,
+  type ListedRooms,
   type DirectoryPlace,
   isPublished,
   publication,
@@ -78,6 +79,8 @@ export interface DirectoryRequest {
   readonly since?: string | undefined;
   readonly filter?: { readonly generic_search_term?: string; readonly room_types?: readonly (string | null)[] } | undefined;
   readonly third_party_instance_id?: string | undefined;
+  /** Also the rooms of all networks of application services. */
+  readonly include_all_networks?: boolean | undefined;
 }
 
 export interface DirectoryPage {
@@ -96,12 +99,13 @@ export async function directoryPage(context: RoomContext, asked: ServerName, req
   if (server === undefined) throw notFound(`The server ${String(request.server)} cannot be reached.`);
   const directory = request.third_party_instance_id === undefined ? server : networkDirectory(request.third_party_instance_id);
   if (directory === undefined) return { chunk: [] };
+  const listed = { directory, allNetworks: request.include_all_networks === true && request.third_party_instance_id === undefined };
   const { direction, place } = parsePlace(request.since);
   const asks = request.limit ?? 0;
   const limit = Math.min(asks > 0 ? asks : DEFAULT_LIMIT, MAX_LIMIT);
   return await database.snapshot(async (reads) => {
-    const { rooms, more } = await walk(context, reads, directory, direction, place, limit, wanted(request.filter));
-    const total = request.filter === undefined ? await countPublishedRooms(reads, directory) : undefined;
+    const { rooms, more } = await walk(context, reads, listed, direction, place, limit, wanted(request.filter));
+    const total = request.filter === undefined ? await countPublishedRooms(reads, listed) : undefined;
     if (direction === "before") rooms.reverse();
     const hasNext = direction === "before" || more;
     const hasPrevious = direction === "before" ? more : request.since !== undefined;
@@ -125,7 +129,7 @@ interface Found {
 async function walk(
   context: RoomContext,
   reads: Reads,
-  name: DirectoryName,
+  listed: ListedRooms,
   direction: "after" | "before",
   from: DirectoryPlace,
   limit: number,
@@ -136,7 +140,7 @@ async function walk(
   for (let step = 0; step < STEPS; step++) {
     // One more than wanted tells whether anything follows.
     const size = test === undefined ? limit + 1 : STEP;
-    const published = await publishedRooms(reads, name, place, direction, size);
+    const published = await publishedRooms(reads, listed, place, direction, size);
     const shown = await directoryRooms(context, reads, published);
     for (const [index, room] of published.entries()) {
       const description = shown[index];

@@ -41,38 +41,50 @@ export interface DirectoryPlace {
   readonly room_nid: number;
 }
 
-const LIST = `SELECT p.room_nid, r.room_id, p.joined FROM (
-    SELECT room_nid, (SELECT count(*) FROM current_state s WHERE s.room_nid = published_rooms.room_nid AND s.membership = 1) AS joined
-    FROM published_rooms WHERE server_name = $1) p
+/** The rooms of the directory $1, or also of those of all networks; a room is in several of them once. */
+const ROOMS = {
+  one: "SELECT room_nid FROM published_rooms WHERE server_name = $1",
+  all: "SELECT DISTINCT room_nid FROM published_rooms WHERE server_name = $1 OR position('|' in server_name) > 0",
+} as const;
+
+const listOf = (rooms: string): string => `SELECT p.room_nid, r.room_id, p.joined FROM (
+    SELECT room_nid, (SELECT count(*) FROM current_state s WHERE s.room_nid = listed.room_nid AND s.membership = 1) AS joined
+    FROM (${rooms}) listed) p
   JOIN rooms r ON r.nid = p.room_nid`;
 // current_state_membership, once per published room
-const AFTER: Statement<PublishedRoom> = {
-  name: "room_directory_after",
-  text: `${LIST} WHERE (-p.joined, p.room_nid) > (-$2::bigint, $3::bigint) ORDER BY p.joined DESC, p.room_nid LIMIT $4`,
-};
-const BEFORE: Statement<PublishedRoom> = {
-  name: "room_directory_before",
-  text: `${LIST} WHERE (-p.joined, p.room_nid) < (-$2::bigint, $3::bigint) ORDER BY p.joined, p.room_nid DESC LIMIT $4`,
-};
-const COUNT: Statement<{ count: number }> = {
-  name: "room_directory_count",
-  text: "SELECT count(*) AS count FROM published_rooms WHERE server_name = $1",
-};
+const statements = (which: keyof typeof ROOMS): { readonly after: Statement<PublishedRoom>; readonly before: Statement<PublishedRoom>; readonly count: Statement<{ count: number }> } => ({
+  after: {
+    name: `room_directory_after_${which}`,
+    text: `${listOf(ROOMS[which])} WHERE (-p.joined, p.room_nid) > (-$2::bigint, $3::bigint) ORDER BY p.joined DESC, p.room_nid LIMIT $4`,
+  },
+  before: {
+    name: `room_directory_before_${which}`,
+    text: `${listOf(ROOMS[which])} WHERE (-p.joined, p.room_nid) < (-$2::bigint, $3::bigint) ORDER BY p.joined, p.room_nid DESC LIMIT $4`,
+  },
+  count: { name: `room_directory_count_${which}`, text: `SELECT count(*) AS count FROM (${ROOMS[which]}) listed` },
+});
+const STATEMENTS = { one: statements("one"), all: statements("all") };
+
+/** Which rooms are asked for: those of a directory, and also those of the networks of application services. */
+export interface ListedRooms {
+  readonly directory: DirectoryName;
+  readonly allNetworks: boolean;
+}
 
 /** Published rooms next to a place, the nearest first: largest rooms come first in the whole list. */
 export async function publishedRooms(
   reads: Reads,
-  directory: DirectoryName,
+  { directory, allNetworks }: ListedRooms,
   place: DirectoryPlace,
   direction: "after" | "before",
   limit: number,
 ): Promise<PublishedRoom[]> {
-  return await reads.read(direction === "after" ? AFTER : BEFORE, [directory, place.joined, place.room_nid, limit]);
+  return await reads.read(STATEMENTS[allNetworks ? "all" : "one"][direction], [directory, place.joined, place.room_nid, limit]);
 }
 
-/** How many rooms a directory has. */
-export async function countPublishedRooms(reads: Reads, directory: DirectoryName): Promise<number> {
-  const [row] = await reads.read(COUNT, [directory]);
+/** How many rooms there are in the whole list. */
+export async function countPublishedRooms(reads: Reads, { directory, allNetworks }: ListedRooms): Promise<number> {
+  const [row] = await reads.read(STATEMENTS[allNetworks ? "all" : "one"].count, [directory]);
   return row?.count ?? 0;
 }
 

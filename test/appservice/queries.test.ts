@@ -128,11 +128,15 @@ describe("what application services are asked", () => {
   it("publishes rooms of a network in a list of their own", async () => {
     const room = stringAt((await alice.post(`${V3}/createRoom`, { name: "bridged" })).body, "room_id") ?? "";
     const path = `${V3}/directory/list/appservice/net/${room}`;
-    const listed = async (): Promise<unknown[]> =>
-      objectsAt((await alice.post(`${V3}/publicRooms`, { third_party_instance_id: "bridge|net" })).body, "chunk").map(({ room_id }) => room_id);
+    const listed = async (body: Record<string, unknown> = { third_party_instance_id: "bridge|net" }): Promise<unknown[]> =>
+      objectsAt((await alice.post(`${V3}/publicRooms`, body)).body, "chunk").map(({ room_id }) => room_id);
+    const plain = stringAt((await alice.post(`${V3}/createRoom`, { visibility: "public" })).body, "room_id");
     expect((await bridge.request(server, "PUT", path, { visibility: "public" })).status).to.equal(200);
     expect(await listed()).to.deep.equal([room]);
     expect(objectsAt((await alice.get(`${V3}/publicRooms`)).body, "chunk").map(({ room_id }) => room_id)).not.to.include(room);
+    expect((await bridge.request(server, "PUT", path.replace("/net/", "/other/"), { visibility: "public" })).status).to.equal(200);
+    expect(await listed({ include_all_networks: true })).to.have.members([room, plain]);
+    expect(await listed({ include_all_networks: false })).to.deep.equal([plain]);
     expect((await bridge.request(server, "PUT", path, { visibility: "private" })).status).to.equal(200);
     expect(await listed()).to.deep.equal([]);
     expectError(await alice.put(path, { visibility: "public" }), 403, "M_FORBIDDEN");
