@@ -298,9 +298,14 @@ function authoriseThirdPartyInvite(
   const invite = state.get(stateTuple("m.room.third_party_invite", token));
   if (invite === undefined) return refuse(version, "invite.thirdParty.unknown");
   if (invite.sender !== event.sender) return refuse(version, "invite.thirdParty.sender");
-  return isSignedByAny(version, signed, thirdPartyKeys(invite.content))
+  return isSignedForInvite(version, signed, invite.content)
     ? ALLOWED
     : refuse(version, "invite.thirdParty.signature");
+}
+
+/** Whether a key of a third-party invite event, of whose content that is, signed what is to turn it into an invite. */
+export function isSignedForInvite(version: RoomVersion, signed: JsonObject, content: JsonObject): boolean {
+  return isSignedByAny(version, signed, thirdPartyKeys(content));
 }
 
 /** The public keys of a third-party invite event: the single one and those of the list. */

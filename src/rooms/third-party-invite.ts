@@ -4,6 +4,7 @@ import { FederationError } from "../federation/client.js";
 import { lookUpThirdPartyId, storeInvitation } from "../federation/identity-server.js";
 import type { Outgoing } from "../federation/outgoing.js";
 import { logger } from "../log.js";
+import { isSignedForInvite } from "../protocol/authorisation.js";
 import { parseServerName, parseUserId, type RoomId, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import { namedLevel, userLevel } from "../protocol/power-levels.js";
@@ -130,21 +131,22 @@ export async function claimThirdPartyInvite(context: RoomContext, user: RoomUser
 }
 
 /** What an identity server has signed: that the invitation under a token is a user's. */
-interface Proof extends JsonObject {
-  readonly mxid: UserId;
+interface Proof {
   readonly token: string;
-  readonly signatures: JsonObject;
+  /** As it came; and without what it may have got besides. Some sign more than the user and the token, others no more. */
+  readonly forms: readonly [whole: JsonObject, bare: JsonObject];
 }
 
 const noInvitation = (): MatrixError => forbidden("There is no such invitation to this room.");
 
-/** Of what an identity server signed that which counts. Throws M_INVALID_PARAM where it is not for this user. */
+/** What an identity server signed. Throws M_INVALID_PARAM where it is not for this user. */
 function proofFor(userId: UserId, signed: JsonValue | undefined): Proof {
   const [token, signatures] = isObject(signed) ? [ownString(signed, "token"), own(signed, "signatures")] : [];
   if (!isObject(signed) || token === undefined || ownString(signed, "mxid") !== userId || !isObject(signatures)) {
     throw invalidParam("This is not signed for the invited user.");
   }
-  return { mxid: userId, token, signatures };
+  const { unsigned: _unsigned, ...whole } = signed;
+  return { token, forms: [whole, { mxid: userId, token, signatures }] };
 }
 
 /**
@@ -159,7 +161,9 @@ async function inviteByProof(context: RoomContext, room: Room, userId: UserId, p
   const invite = state.get(tuple);
   const sender = parseUserId(invite?.sender);
   if (invite === undefined || sender === undefined || (by !== undefined && by !== sender)) throw noInvitation();
-  const third_party_invite = { display_name: ownString(invite.content, "display_name") ?? "", signed: proof };
+  const [whole, bare] = proof.forms;
+  const signed = isSignedForInvite(room.rules, whole, invite.content) ? whole : bare;
+  const third_party_invite = { display_name: ownString(invite.content, "display_name") ?? "", signed };
   const server = serverNameOf(userId);
   if (!context.servers.isLocal(server)) {
     if (!context.servers.isLocal(serverNameOf(sender))) throw noInvitation();
@@ -231,7 +235,7 @@ export async function inviteBoundUser(context: RoomContext, userId: UserId, invi
       }
       const destination = serverNameOf(sender);
       if (servers.isLocal(destination)) continue;
-      const third_party_invite = { display_name: userId, signed: proof };
+      const third_party_invite = { display_name: userId, signed: proof.forms[0] };
       const body = { type: "m.room.member", room_id, sender, state_key: userId, content: { membership: "invite", third_party_invite } };
       const uri = `/_matrix/federation/v1/exchange_third_party_invite/${encodeURIComponent(room_id)}`;
       await federation.client.request({ origin, destination, method: "PUT", uri, body, timeoutMs: EXCHANGE_MS });

@@ -135,6 +135,9 @@ describe("third-party invites", () => {
     expect(await membership(room, carol)).to.equal("join");
     const members = objectsAt((await alice.get(path(room, "messages?dir=b&limit=10"))).body, "chunk").filter(({ state_key }) => state_key === carol.user_id);
     expect(members.map((member) => stringAt(member, "content", "membership"))).to.deep.equal(["join", "invite"]);
+    // Some identity servers sign the inviter with it.
+    const more = signJson({ mxid: mallory.user_id, token, sender: alice.user_id }, identity.name, KEY);
+    expect((await join(mallory, { ...more, unsigned: {} })).body).to.deep.equal({ room_id: room });
     expect(stringAt(members[1], "content", "third_party_invite", "signed", "token")).to.equal(token);
   });
 
