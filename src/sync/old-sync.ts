@@ -48,7 +48,7 @@ export async function initialSync(
     }
   }
   for (const [room_id] of members(member(member(body, "rooms"), "invite"))) rooms.push({ room_id, membership: "invite" });
-  return { end, rooms, presence: eventsIn(body, "presence"), receipts, account_data: eventsIn(body, "account_data") };
+  return { end, rooms, presence: presenceIn(body), receipts, account_data: eventsIn(body, "account_data") };
 }
 
 export interface EventsRequest {
@@ -87,7 +87,7 @@ export async function eventsSince(context: OldSyncContext, user: RoomUser, reque
     const own_member = (event: JsonObject): boolean => event["type"] === "m.room.member" && event["state_key"] === user.user_id;
     chunk.push(...eventsIn(room, "invite_state", id).filter(own_member));
   }
-  if (room_id === undefined) chunk.push(...eventsIn(body, "presence"), ...eventsIn(body, "account_data"));
+  if (room_id === undefined) chunk.push(...presenceIn(body), ...eventsIn(body, "account_data"));
   return { start, end: member(body, "next_batch") ?? start, chunk };
 }
 
@@ -162,6 +162,11 @@ function member(value: JsonValue | undefined, name: string): JsonValue | undefin
 
 function members(value: JsonValue | undefined): [string, JsonValue][] {
   return Object.entries(objectIn(value));
+}
+
+/** The presence of users, who are named in it as well: there clients of these operations look for them. */
+function presenceIn(body: JsonValue): JsonObject[] {
+  return eventsIn(body, "presence").map((event) => ({ ...event, content: { ...objectIn(event["content"]), user_id: event["sender"] ?? null } }));
 }
 
 /** The events of a section, with the room that /sync leaves out of them. */

@@ -1,5 +1,6 @@
 // What old clients call instead of /sync, and rooms that are looked at without joining them.
 import { expect } from "chai";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { type Answer, refusal, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -121,6 +122,15 @@ describe("what came before /sync", () => {
     expect((await alice.get(`${V3}/events/${event}`)).body).to.deep.include({ event_id: event, room_id: room });
     expect(refusal(await bob.get(`${V3}/events/${event}`))).to.deep.equal([404, "M_NOT_FOUND"]);
     expect(refusal(await alice.get(`${V3}/events/$none`))).to.deep.equal([404, "M_NOT_FOUND"]);
+  });
+
+  it("has users online who ask it", async () => {
+    const dora = await server.register("dora");
+    const own = async (ask: string, key: string): Promise<unknown[]> =>
+      objectsAt((await dora.get(`${V3}/${ask}`)).body, key).filter(({ type }) => type === "m.presence").map(({ sender, content }) => [sender, stringAt(content, "user_id"), stringAt(content, "presence")]);
+    await eventually("dora is told to be online", async () => (await own("initialSync", "presence")).length > 0);
+    expect(await own("initialSync", "presence")).to.deep.equal([[dora.user_id, dora.user_id, "online"]]);
+    expect((await dora.get(`${V3}/presence/${dora.user_id}/status`)).body).to.include({ presence: "online" });
   });
 
   it("takes events without a transaction id, each one a new one", async () => {
