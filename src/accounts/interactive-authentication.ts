@@ -117,14 +117,18 @@ export async function requireAuthentication(context: AccountContext, challenge: 
  * body is given back as it is.
  */
 export async function wholeBody({ clock, database, secret }: AccountContext, operation: string, asker: string, body: JsonValue): Promise<JsonValue> {
-  if (!isObject(body) || !isObject(body["auth"]) || Object.keys(body).length > 1) return body;
-  const { session: id } = body["auth"];
-  if (typeof id !== "string") return body;
+  if (!isOnlyAuth(body)) return body;
+  const { session: id } = body.auth;
   const session = await findAuthenticationSession(database, id, clock.now());
   if (session?.body === undefined || session.asker !== asker || (OPERATIONS.get(session.operation) ?? session.operation) !== operation) return body;
   const opened = unseal(secret, session.body);
   const first = opened === undefined ? undefined : parseJson(opened);
   return isObject(first) ? { ...first, ...body } : body;
+}
+
+/** Whether a body has nothing but `auth` with a session. */
+export function isOnlyAuth(body: JsonValue): body is { readonly auth: { readonly session: string } } {
+  return isObject(body) && isObject(body["auth"]) && typeof body["auth"]["session"] === "string" && Object.keys(body).length === 1;
 }
 
 /** What came of a session that was completed for the same before and kept: the same request may come twice. Undefined if nothing did. */
