@@ -52,7 +52,7 @@ export async function initialSync(
 }
 
 export interface EventsRequest {
-  /** Where the last answer ended; the present if absent or empty. */
+  /** Where the last answer ended; the present if absent. */
   readonly from?: string | undefined;
   readonly timeout?: number | undefined;
   /** A room that anybody may read, to be watched without joining it; or one of the user's. */
@@ -63,8 +63,7 @@ export interface EventsRequest {
 export async function eventsSince(context: OldSyncContext, user: RoomUser, request: EventsRequest, signal: AbortSignal): Promise<JsonObject> {
   const services = context.sync;
   const { room_id, timeout = 0 } = request;
-  const { from = "" } = request;
-  const given = from === "" ? presentToken(services) : parseToken(from);
+  const given = request.from === undefined ? presentToken(services) : parseToken(request.from);
   if (given === undefined) throw invalidParam('"from" is no token of /events, /initialSync or /sync.');
   // The end of what a room's initialSync has is a place in its history.
   const since: SyncToken = given.kind === "sync" ? given : { ...presentToken(services), position: given.position };
