@@ -26,3 +26,15 @@ export const updateAppserviceRoomDirectoryVisibility = operation({
   body: Type.Object({ visibility: Type.Union([Type.Literal("public"), Type.Literal("private")]) }),
   response: Type.Object({}),
 });
+
+// Not specified: bridges that take a room out without a body.
+export const removeAppserviceRoomFromDirectory = operation({
+  operationId: "removeAppserviceRoomFromDirectory",
+  method: "DELETE",
+  paths: clientPaths("/directory/list/appservice/{networkId}/{roomId}"),
+  auth: "user",
+  limit: "account",
+  summary: "Takes a room out of those of a network.",
+  params: updateAppserviceRoomDirectoryVisibility.params,
+  response: Type.Object({}),
+});

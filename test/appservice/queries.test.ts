@@ -140,6 +140,10 @@ describe("what application services are asked", () => {
     expect((await bridge.request(server, "PUT", path, { visibility: "private" })).status).to.equal(200);
     expect(await listed()).to.deep.equal([]);
     expectError(await alice.put(path, { visibility: "public" }), 403, "M_FORBIDDEN");
+    expect((await bridge.request(server, "PUT", path, { visibility: "public" })).status).to.equal(200);
+    expectError(await alice.delete(path), 403, "M_FORBIDDEN");
+    expect((await bridge.request(server, "DELETE", path)).status).to.equal(200);
+    expect(await listed()).to.deep.equal([]);
     expectError(await bridge.request(server, "PUT", `${V3}/directory/list/appservice/net/!no:localhost`, { visibility: "public" }), 404, "M_NOT_FOUND");
   });
 

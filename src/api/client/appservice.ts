@@ -21,3 +21,6 @@ export const updateAppserviceRoomDirectoryVisibility: Handler<typeof spec.update
   await directory.setNetworkVisibility(services, instanceId(caller, params.networkId), params.roomId, body.visibility);
   return {};
 };
+
+export const removeAppserviceRoomFromDirectory: Handler<typeof spec.removeAppserviceRoomFromDirectory> = async (services, request) =>
+  await updateAppserviceRoomDirectoryVisibility(services, { ...request, body: { visibility: "private" } });
