@@ -38,8 +38,13 @@ export async function placeOf(reads: Reads, roomNid: number, text: string, name:
   if (token.kind === "history") return token;
   const recent = await timelineBackwards(reads, roomNid, { after: -1, upTo: token.position }, RECENT);
   if (recent.length === 0) return { ...START, position: token.position };
-  const { depth, nid } = recent.reduce((a, b) => (b.depth > a.depth || (b.depth === a.depth && b.nid > a.nid) ? b : a));
+  const { depth, nid } = recent.reduce((a, b) => (isDeeper(b, a) ? b : a));
   return { depth, nid: nid + 1, position: token.position, upTo: token.position };
+}
+
+/** Whether one event comes after another in a room's history. */
+export function isDeeper(a: HistoryKey, b: HistoryKey): boolean {
+  return a.depth > b.depth || (a.depth === b.depth && a.nid > b.nid);
 }
 
 /** The place just before an event. */
@@ -65,6 +70,6 @@ export function isLater({ row }: ReadEvent, { upTo }: Place): boolean {
 /** Whether an event lies on the other side of the place where reading stops. */
 export function isBeyond(key: HistoryKey, dir: Direction, to: HistoryKey | undefined): boolean {
   if (to === undefined) return false;
-  const isBefore = key.depth < to.depth || (key.depth === to.depth && key.nid < to.nid);
+  const isBefore = isDeeper(to, key);
   return dir === "b" ? isBefore : !isBefore;
 }

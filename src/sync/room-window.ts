@@ -4,10 +4,9 @@ import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
 import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
 import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
-import { RECENT } from "../rooms/place.js";
+import { isDeeper, RECENT } from "../rooms/place.js";
 import { formatToken } from "../rooms/token.js";
 import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
-import type { HistoryKey } from "../storage/events.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { DEEPEST_BEFORE, HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";
@@ -212,10 +211,6 @@ function shownOf(
   const events = shown.slice(0, limit).toReversed();
   const limited = shown.length > limit || !exhausted || gap || window.isNew;
   return { events, limited, boundary: events[0]?.read ?? (limit === 0 || !limited ? undefined : oldest) };
-}
-
-function isDeeper(a: HistoryKey, b: HistoryKey): boolean {
-  return a.depth > b.depth || (a.depth === b.depth && a.nid > b.nid);
 }
 
 /** Tuple to event, by number. */
