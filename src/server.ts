@@ -171,6 +171,7 @@ async function startEngine(
       if (later.policyServers === undefined) throw unknownError(503, "This server is starting: try again.");
       return await later.policyServers.sign(question);
     },
+    noteElsewhere: (position) => follower.tell(position),
     noteEnds: (roomId, ends) => later.branches?.note(roomId, ends),
     signingKey: (server) => (servers.isLocal(server) ? signingKeys.current(server) : undefined),
   };

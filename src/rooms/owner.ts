@@ -334,7 +334,10 @@ export class RoomOwners {
   async #ask(address: string, roomId: RoomId, drafts: readonly RoomDraft[]): Promise<DraftResult[] | undefined> {
     try {
       const answer = await inTime(this.#transport.call(address, SUBMIT, { room_id: roomId, drafts }));
-      return answer === null ? undefined : resultsFromJson(answer);
+      if (answer === null) return undefined;
+      const results = resultsFromJson(answer);
+      for (const result of results) if ("position" in result) this.#services.noteElsewhere(result.position);
+      return results;
     } catch (error) {
       // A refusal is the room's; of a fault of the owner nobody knows what it did before.
       if (error instanceof MatrixError && error.status < 500) throw error;

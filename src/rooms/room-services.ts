@@ -20,6 +20,8 @@ export interface RoomServices {
   readonly askPolicyServer: AskPolicyServer;
   /** Hears of a room whose history has many ends after something was received. */
   readonly noteEnds: (roomId: RoomId, ends: number) => void;
+  /** Hears of the position of what another process wrote for this one. */
+  readonly noteElsewhere: (position: number) => void;
   /** The key with which one of our servers signs; undefined for servers that are not ours. */
   readonly signingKey: (server: ServerName) => SigningKey | undefined;
 }

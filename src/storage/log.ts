@@ -149,6 +149,8 @@ export class LogFollower {
   readonly #clock: Clock;
   readonly #unsubscribe: () => void;
   #head: number;
+  /** The largest position that this process was told of. */
+  #told: number;
   #epochs: readonly Epoch[];
   #losses: number;
   #current: number;
@@ -169,13 +171,12 @@ export class LogFollower {
     this.#database = database;
     this.#clock = clock;
     this.#head = head;
+    this.#told = head;
     this.#epochs = all;
     this.#losses = losses;
     this.#tailStart = head;
     this.#current = clock.monotonic();
-    this.#unsubscribe = bus.subscribe(LOG_CHANNEL, (position) => {
-      if (!(Number(position) <= this.#head)) this.hurry();
-    });
+    this.#unsubscribe = bus.subscribe(LOG_CHANNEL, (position) => this.tell(Number(position)));
     this.#timer = setInterval(() => this.hurry(), FOLLOW_EVERY_MS).unref();
   }
 
@@ -206,6 +207,13 @@ export class LogFollower {
   /** False if this process may not know what happened in the last seconds: then it must not answer. */
   get healthy(): boolean {
     return this.#clock.monotonic() - this.#current < BEHIND_MS;
+  }
+
+  /** Notes that a position was committed, here or elsewhere. */
+  tell(position: number): void {
+    if (position <= this.#head) return;
+    this.#told = Math.max(this.#told, position || 0);
+    this.hurry();
   }
 
   /** Reads as soon as possible. */
@@ -284,6 +292,15 @@ export class LogFollower {
     return this.#entries(this.#tail, range);
   }
 
+  /**
+   * Waits until what this process was told of by now has been read, be it by its own writers: what a client was told is done, its next
+   * request is to find.
+   */
+  async caughtUp(): Promise<void> {
+    // A reading that is under way may have begun before what was told last; the one behind it has not.
+    for (let readings = 0; readings < 2 && this.#told > this.#head; readings += 1) await this.#reading;
+  }
+
   /** Waits until the head has reached a position that another process gave out: false if it did not in time. */
   async reached(position: number, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#head >= position) return true;
@@ -348,6 +365,7 @@ export class LogFollower {
     if (changed) {
       log.warn({ epoch: all.at(-1) }, "the database has another history than before: all that was read from it is forgotten");
       this.#head = await logHead(this.#database);
+      this.#told = this.#head;
       this.#tailStart = this.#head;
       this.#tail = [];
       this.#byRoom = new Map();

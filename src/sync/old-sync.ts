@@ -63,6 +63,7 @@ export interface EventsRequest {
 export async function eventsSince(context: OldSyncContext, user: RoomUser, request: EventsRequest, signal: AbortSignal): Promise<JsonObject> {
   const services = context.sync;
   const { room_id, timeout = 0 } = request;
+  await services.follower.caughtUp();
   const given = request.from === undefined ? presentToken(services) : parseToken(request.from);
   if (given === undefined) throw invalidParam('"from" is no token of /events, /initialSync or /sync.');
   // The end of what a room's initialSync has is a place in its history.

@@ -35,6 +35,7 @@ export async function sync(
   let since = sinceOf(query.since);
   let resync = since !== undefined && !(await isKnown(follower, since, signal));
   if (since !== undefined && !resync) await services.acknowledgements.note(reader, since);
+  await follower.caughtUp();
   return await asOpenSync(services, reader, query.timeoutMs, async (user, deadline) => {
     for (;;) {
       const version = user.version;

@@ -68,6 +68,7 @@ export async function startProcess(
     clock: options.clock ?? systemClock,
     ruleChanges: new RuleChanges(),
     askPolicyServer: () => Promise.reject(new Error("nothing is asked from here")),
+    noteElsewhere: () => undefined,
     noteEnds: options.noteEnds ?? (() => undefined),
     signingKey: (server) => (server === SERVER ? KEY : undefined),
   };
