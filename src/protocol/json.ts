@@ -37,6 +37,8 @@ export interface ParseOptions {
   /** Most levels of nesting; unlimited if absent (only for events, which nothing here walks by recursion). */
   readonly maxDepth?: number;
   readonly maxBytes?: number;
+  /** M_BAD_JSON for half a character, escaped: no UTF-8 has it, so that it would be stored and signed as another text. */
+  readonly wholeCharacters?: boolean;
   /**
    * `any`: as JavaScript reads them. `integers`: M_BAD_JSON for what Canonical JSON forbids. `lexemes`: those that
    * JavaScript would alter become NumberLexeme, for events that are about to be hashed.
@@ -65,7 +67,7 @@ function parse(text: string): JsonValue {
 /**
  * Parses JSON from outside. Throws M_NOT_JSON for bytes that are no UTF-8, for a byte order mark, for syntax errors,
  * anything after the value and duplicate keys; M_TOO_LARGE over `maxBytes`; M_BAD_JSON for too deep nesting and, if asked,
- * for numbers that are no integers in range. Keys such as `__proto__` are data.
+ * for numbers that are no integers in range and for lone surrogates. Keys such as `__proto__` are data.
  */
 export function parseJson(input: string | Uint8Array, options: ParseOptions = {}): JsonValue {
   const { maxDepth = Infinity, maxBytes = Infinity, numbers = "any" } = options;
@@ -83,6 +85,10 @@ export function parseJson(input: string | Uint8Array, options: ParseOptions = {}
   // as `\` once any text had that key. Such keys are rare.
   const value = shape.escapedKeys || lexemes ? readTokens(text, lexemes) : parsed;
   if (countKeys(value) !== shape.keys) throw notJson("An object has the same key twice.");
+  // Only escapes can have them: in UTF-8 they are refused. Most texts have none that could be one.
+  if (options.wholeCharacters === true && /\\u[dD][89a-fA-F]/.test(text) && hasLoneSurrogates(value)) {
+    throw badJson("A text has half of a surrogate pair.");
+  }
   return value;
 }
 
@@ -167,6 +173,17 @@ function countKeys(value: JsonValue): number {
     for (const member of members) if (typeof member === "object" && member !== null) open.push(member);
   }
   return count;
+}
+
+/** Whether a key or text of a value is no whole number of characters. */
+function hasLoneSurrogates(value: JsonValue): boolean {
+  const open: JsonValue[] = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (typeof next === "string" && /\p{Surrogate}/u.test(next)) return true;
+    if (typeof next !== "object" || next === null) continue;
+    for (const [key, member] of Object.entries(next)) open.push(key, member);
+  }
+  return false;
 }
 
 /** Reads valid JSON once more, token by token; with `lexemes` keeping those of unusual numbers. */

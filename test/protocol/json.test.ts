@@ -45,6 +45,14 @@ describe("parseJson", () => {
     );
   });
 
+  it("refuses halves of characters where that is asked for", () => {
+    for (const text of ['"\\ud83d"', '{"a":["\\ude00\\ud83d"]}', '{"\\uD800":1}', '"\\\\\\ud800"']) {
+      expect(() => parseJson(text, { wholeCharacters: true }), text).to.throw("surrogate");
+      expect(() => parseJson(text), text).to.not.throw();
+    }
+    for (const text of ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\uFFFD"']) expect(() => parseJson(text, { wholeCharacters: true }), text).to.not.throw();
+  });
+
   it("keeps dangerous keys as data", () => {
     const value = parseJson('{"__proto__":{"x":1},"constructor":1,"toString":{"__proto__":null}}');
     expect(Object.keys(value ?? {})).to.deep.equal(["__proto__", "constructor", "toString"]);
