@@ -170,7 +170,9 @@ async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): 
   // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
   const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
   const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
-  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  // Two of them could be read as either.
+  const [authorization = "", second] = ctx.req.headersDistinct["authorization"] ?? [];
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: second === undefined ? authorization : "", content };
   const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
   if (operation.limit !== undefined) await limiter.take(operation.limit, auth.origin);

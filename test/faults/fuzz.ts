@@ -35,7 +35,8 @@ interface Call {
   readonly body: string | undefined;
 }
 
-const target = ({ paths, params, query }: Operation): fc.Arbitrary<string> =>
+/** Path and query of an operation, with names for what is there. */
+export const target = ({ paths, params, query }: Operation): fc.Arbitrary<string> =>
   fc.constantFrom(...paths).chain((path) => {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name);
     const asked = Object.entries(query?.properties ?? {});

@@ -1,10 +1,14 @@
 // Requests between servers: who may ask, how it is signed, and whose keys are believed.
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
+import { Agent, request } from "undici";
+import type { ServerName } from "../../src/protocol/identifiers.js";
+import { requestAuthorization } from "../../src/protocol/request-signing.js";
 import { signJson } from "../../src/protocol/signing.js";
 import { keyDocument } from "../../src/protocol/server-keys.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startPeer, type Peer } from "../support/peer.js";
+import { startPeer, type Peer, TLS } from "../support/peer.js";
 
 describe("requests of other servers", () => {
   let server: FederatingServer;
@@ -33,6 +37,7 @@ describe("requests of other servers", () => {
     expect(await status((header) => header.replace("X-Matrix ", "x-matrix   "))).to.equal(200);
     expect(await status((header) => header.replaceAll(",", " ,\t").replace("origin=", "Origin="))).to.equal(200);
     expect(await status((header) => header.replace(/origin="([^"]*)"/, "origin=$1"))).to.equal(200);
+    expect(await status((header) => header.replace(/(\w+)="/g, '$1 =\t"'))).to.equal(200);
     expect(await status((header) => header.replace("localhost:", "local\\host:"))).to.equal(200);
     expect(await status((header) => header.replace(/,destination="[^"]*"/, ""))).to.equal(200);
     expect(await status((header) => `${header},more="x"`)).to.equal(200);
@@ -47,6 +52,16 @@ describe("requests of other servers", () => {
     expect(await status((header) => header.replace(/destination="[^"]*"/, 'destination="elsewhere.example"'))).to.equal(401);
     expect(await status((header) => header.replace(/origin="[^"]*"/, `origin="${server.name}"`))).to.equal(401);
     expect(await status((header) => `${header},origin="other.example"`)).to.equal(401);
+    expect(await status((header) => `${header}, ${header}`)).to.equal(401);
+    // Two headers, each of which would do.
+    const header = requestAuthorization({ method: "GET", uri: profile(), origin: peer.name, destination: server.name as ServerName }, peer.key);
+    const agent = new Agent({ connect: { ca: readFileSync(TLS.ca) } });
+    for (const [headers, expected] of [[["authorization", header], 200], [["authorization", header, "authorization", header], 401]] as const) {
+      const answer = await request(server.federationUrl + profile(), { headers: [...headers], dispatcher: agent });
+      await answer.body.dump();
+      expect(answer.statusCode).to.equal(expected);
+    }
+    await agent.destroy();
     // Signed for another path.
     const other = await peer.request(server.federationUrl, server.name, "GET", profile().replace("alice", "alicf"), undefined);
     expect(other.status).to.equal(404);

@@ -45,7 +45,7 @@ const SAMPLES: Readonly<Record<string, readonly string[]>> = {
 };
 const IDS = Object.values(SAMPLES).flat();
 
-const EVENT_TYPES = ["m.room.message", "m.room.member", "m.room.power_levels", "m.room.name", "m.room.topic", "m.room.avatar", "m.room.join_rules", "m.room.history_visibility", "m.room.guest_access", "m.room.canonical_alias", "m.room.server_acl", "m.room.encryption", "m.room.encrypted", "m.room.tombstone", "m.room.pinned_events", "m.room.redaction", "m.room.third_party_invite", "m.room.create", "m.room.policy", "m.space.child", "m.space.parent", "m.reaction", "m.sticker", "m.poll.start", "org.matrix.msc3401.call.member", "org.example.other"];
+export const EVENT_TYPES = ["m.room.message", "m.room.member", "m.room.power_levels", "m.room.name", "m.room.topic", "m.room.avatar", "m.room.join_rules", "m.room.history_visibility", "m.room.guest_access", "m.room.canonical_alias", "m.room.server_acl", "m.room.encryption", "m.room.encrypted", "m.room.tombstone", "m.room.pinned_events", "m.room.redaction", "m.room.third_party_invite", "m.room.create", "m.room.policy", "m.space.child", "m.space.parent", "m.reaction", "m.sticker", "m.poll.start", "org.matrix.msc3401.call.member", "org.example.other"];
 const DATA_TYPES = ["m.push_rules", "m.fully_read", "m.ignored_user_list", "m.direct", "m.tag", "m.marked_unread", "m.invite_permission_config", "m.secret_storage.default_key", "org.example.data"];
 
 /** Values for parameters of certain names. */
@@ -180,7 +180,8 @@ const CONTENT: Readonly<Record<string, readonly unknown[]>> = {
   expires: [1000],
 };
 
-const contents = (depth: number): Arbitrary =>
+/** Content of an event or of account data, with what servers look at. */
+export const contents = (depth = 0): Arbitrary =>
   fc
     .uniqueArray(fc.constantFrom(...Object.keys(CONTENT)), { maxLength: depth === 0 ? 6 : 2 })
     .chain((keys) => fc.tuple(...keys.map((key) => fc.tuple(fc.constant(key), fc.constantFrom(...(CONTENT[key] ?? []))))))
@@ -207,7 +208,7 @@ function text(schema: Shape, name: string): Arbitrary {
 const kindOf = ({ type }: Shape): string => (type === "boolean" ? "boolean" : type === "string" ? "string" : type === "integer" || type === "number" ? "number" : "object");
 
 /** A value that fits a schema, as far as that is easy to say. `name` is that of the property that it is of. */
-export function fitting(schema: TSchema & Shape, name = "", depth = 0): Arbitrary {
+function fitting(schema: TSchema & Shape, name = "", depth = 0): Arbitrary {
   if ("const" in schema) return fc.constant(schema.const);
   const known = BY_NAME[name];
   if (known !== undefined && schema.anyOf === undefined && schema.type !== "string" && typeof known[0] === kindOf(schema)) return fc.constantFrom(...known);
@@ -273,9 +274,12 @@ function changed(value: unknown, { place, what, value: by }: Change): unknown {
   return walk(value);
 }
 
+/** Values of which two of three were changed in up to two places. */
+export const nearly = (values: Arbitrary): Arbitrary =>
+  fc.tuple(values, fc.oneof({ weight: 1, arbitrary: fc.constant([]) }, { weight: 2, arbitrary: changes })).map(([value, list]) => list.reduce(changed, value));
+
 /** A value that fits a schema, or was changed in up to two places so that it may not. */
-export const nearlyFitting = (schema: TSchema, name = ""): Arbitrary =>
-  fc.tuple(fitting(schema, name), fc.oneof({ weight: 1, arbitrary: fc.constant([]) }, { weight: 2, arbitrary: changes })).map(([value, list]) => list.reduce(changed, value));
+export const nearlyFitting = (schema: TSchema, name = ""): Arbitrary => nearly(fitting(schema, name));
 
 /** Text for one parameter of a path or query. */
 export const parameter = (schema: TSchema | undefined, name: string): fc.Arbitrary<string> =>
