@@ -70,7 +70,9 @@ export async function requesterOf(edge: Edge, operation: Operation, caller: Call
   if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
   if (requester.restriction === "expired" && operation.whileLocked !== true) throw accountExpired();
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
-  if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
+  if (operation.auth === "admin" && !(requester.is_admin && requester.restriction !== "suspended")) {
+    throw forbidden("This is for administrators of the server.");
+  }
   if (requester.is_guest && operation.guests !== true) {
     throw guestsForbidden("Guests may not do this: register an account.");
   }
