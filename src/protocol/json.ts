@@ -92,6 +92,54 @@ export function parseJson(input: string | Uint8Array, options: ParseOptions = {}
   return value;
 }
 
+/**
+ * A value from outside that is no event, with numbers as JavaScript reads them; undefined where it is nested more than `levels`
+ * deep: such values are shown within others and written by recursion.
+ */
+export function plainJson(value: JsonValue, levels: number): JsonValue | undefined {
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof NumberLexeme) return Number.isFinite(Number(value.lexeme)) ? Number(value.lexeme) : undefined;
+  if (levels === 0) return undefined;
+  const members: [string, JsonValue][] = [];
+  for (const [key, member] of Object.entries(value)) {
+    const plain = plainJson(member, levels - 1);
+    if (plain === undefined) return undefined;
+    members.push([key, plain]);
+  }
+  return isObject(value) ? Object.fromEntries(members) : members.map(([, member]) => member);
+}
+
+/** The JSON text of a value however deep it is: events of others are as deep as they like, and JSON.stringify ends at some thousand levels. */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return deepText(value);
+  }
+}
+
+function deepText(value: unknown): string {
+  const texts: string[] = [];
+  const open: ({ readonly text: string } | { readonly value: unknown })[] = [{ value }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if ("text" in next) {
+      texts.push(next.text);
+    } else if (typeof next.value !== "object" || next.value === null) {
+      texts.push(JSON.stringify(next.value) ?? "null");
+    } else {
+      const isList = Array.isArray(next.value);
+      const members = Object.entries(next.value).filter(([, member]) => isList || member !== undefined);
+      texts.push(isList ? "[" : "{");
+      open.push({ text: isList ? "]" : "}" });
+      for (const [index, [key, member]] of [...members.entries()].toReversed()) {
+        open.push({ value: member as unknown }, { text: `${index === 0 ? "" : ","}${isList ? "" : `${JSON.stringify(key)}:`}` });
+      }
+    }
+  }
+  return texts.join("");
+}
+
 interface Shape {
   readonly depth: number;
   readonly keys: number;
