@@ -111,8 +111,8 @@ describe("requests of other servers", () => {
   it("for one-time keys are few at a time, and the fallback key is left", async () => {
     await using strict = await startFederatingServer({ rate_limits: { federation_keys: { per_second: 0.001, burst: 3 } } });
     const alice = await strict.register("alice");
-    const { device_keys, oneTimeKeys } = deviceOf(alice);
-    await alice.post("/_matrix/client/v3/keys/upload", { device_keys, one_time_keys: oneTimeKeys("one"), fallback_keys: oneTimeKeys("last") });
+    const device = deviceOf(alice);
+    await alice.post("/_matrix/client/v3/keys/upload", { device_keys: device.device_keys, one_time_keys: device.oneTimeKeys("one"), fallback_keys: device.oneTimeKeys("last") });
     const claim = () => peer.request(strict.federationUrl, strict.name, "POST", "/_matrix/federation/v1/user/keys/claim", { one_time_keys: { [alice.user_id]: { [alice.device_id]: "signed_curve25519" } } });
     const names: string[] = [];
     for (let number = 0; number < 3; number += 1) names.push(...Object.keys(objectAt((await claim()).body, "one_time_keys", alice.user_id, alice.device_id)));
