@@ -18,7 +18,7 @@ import { forgetRoom } from "../../src/storage/memberships.js";
 import { receiptSet } from "../../src/storage/receipts.js";
 import type { SentRoom } from "../../src/storage/sliding-connections.js";
 import { devicesLoader } from "../../src/storage/to-device.js";
-import type { SyncReader } from "../../src/sync/read-sync.js";
+import type { SyncReader } from "../../src/sync/sync-request.js";
 import type { Position } from "../../src/sync/sliding/connection.js";
 import { readSliding, type SlidingServices } from "../../src/sync/sliding/read-sliding.js";
 import { slidingRequest } from "../../src/sync/sliding/request.js";

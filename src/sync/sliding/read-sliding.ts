@@ -26,7 +26,7 @@ import {
 } from "../../storage/sync.js";
 import { stateOfSnapshots } from "../../storage/visibility.js";
 import { unreadKey, type UnreadCounts } from "../../ephemeral/side-streams.js";
-import type { SyncReader, SyncServices } from "../read-sync.js";
+import type { SyncReader, SyncServices } from "../sync-request.js";
 import type { KeysLeft } from "../device-lists.js";
 import { changedState, readTimelines, type RoomWindow, type Timeline } from "../room-window.js";
 import { stickyByRoom } from "../sticky.js";

@@ -3,7 +3,7 @@ import { invalidParam } from "../../errors.js";
 import { parseToken, type SyncToken } from "../../rooms/token.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
 import { asOpenSync, currentEpoch, isKnown } from "../open-sync.js";
-import type { SyncReader } from "../read-sync.js";
+import type { SyncReader } from "../sync-request.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
 import type { BegunSessions } from "./begun-sessions.js";
