@@ -5,7 +5,7 @@ import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import type { ReadEvent } from "../rooms/event-cache.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
-import { CURRENT_MEMBERS, CURRENT_STATE, CURRENT_STATE_WITHOUT_MEMBERS, type MembershipNow, type StateRow } from "../storage/sync.js";
+import { CURRENT_STATE, CURRENT_STATE_WITHOUT_MEMBERS, currentMembers, type MembershipNow, type StateRow } from "../storage/sync.js";
 import { wholeSnapshots } from "../storage/visibility.js";
 import { changedState, readTimelines, type RoomWindow, stateAtStart, type Timeline } from "./room-window.js";
 import type { SyncReading } from "./sync-request.js";
@@ -90,7 +90,7 @@ async function readWholeStates(
         const senders = timelineOf(window).events.map(({ read }) => read.row.sender_nid);
         return [...new Set([reader.user_nid, ...senders])].map((user) => [window.room_nid, user] as const);
       });
-      const members = await readMembers(reading, pairs);
+      const members = await currentMembers(reads, pairs);
       members.forEach(put);
       noteSent(reading, members);
     }
@@ -105,11 +105,6 @@ function noteSent({ services, reader: { user_id, device_id }, upTo }: SyncReadin
   for (const { room_nid, user_nid, event_nid } of members) {
     if (user_nid !== null) services.sentMembers.add(`${user_id} ${device_id}`, room_nid, user_nid, event_nid, upTo);
   }
-}
-
-async function readMembers({ reads }: SyncReading, pairs: readonly (readonly [room: number, user: number])[]): Promise<StateRow[]> {
-  if (pairs.length === 0) return [];
-  return await reads.read(CURRENT_MEMBERS, [pairs.map(([room]) => room), pairs.map(([, user]) => user)]);
 }
 
 /** The whole state of rooms that the user has left, as of then: before the leaving, and the leaving itself. */
@@ -160,7 +155,7 @@ export async function withLazyMembers(
     return [...new Set([...senders, ...heroes])].map((user) => [window.room_nid, user] as const);
   });
   const shown = new Map(sections.map(({ window, timeline }) => [window.room_nid, timeline]));
-  for (const { room_nid, tuple_nid, event_nid, user_nid } of await readMembers(reading, pairs)) {
+  for (const { room_nid, tuple_nid, event_nid, user_nid } of await currentMembers(reading.reads, pairs)) {
     const state = states.get(room_nid);
     const timeline = shown.get(room_nid);
     if (state === undefined || timeline === undefined || user_nid === null || state.has(tuple_nid)) continue;
