@@ -366,7 +366,7 @@ describe("accounts", () => {
 
     it("limits wrong passwords per account, and right ones go through again later", async () => {
       await using limited = await startTestServer({
-        rate_limits: { login: { burst: 100 }, login_failure: { per_second: 2, burst: 3 } },
+        rate_limits: { login: { burst: 100 }, login_failure: { per_second: 0.2, burst: 3 } },
       });
       await limited.register("guessed");
       const guess = loginBody("guessed", { password: "wrong" });

@@ -42,7 +42,7 @@ async function oldDatabase(): Promise<Awaited<ReturnType<typeof emptyDatabase>>>
 
 describe("an old release's data", () => {
   it("is taken over with nothing lost, and users go on where they were", async function () {
-    this.timeout(60_000);
+    this.timeout(600_000);
     const address = await oldDatabase();
     const said: string[] = [];
     {
