@@ -53,7 +53,7 @@ describe("receipts", () => {
   it("wake a sync that waits, with the counts they leave", async () => {
     const event = await send(alice);
     const since = stringAt((await bob.get(`${V3}/sync`)).body, "next_batch") ?? "";
-    const waiting = bob.get(`${V3}/sync?timeout=10000&since=${since}`);
+    const waiting = bob.get(`${V3}/sync?timeout=60000&since=${since}`);
     await read(bob, event, {}, "m.read.private");
     const section = objectAt((await waiting).body, "rooms", "join", room);
     expect(receipts(section)).to.have.all.keys(event);
