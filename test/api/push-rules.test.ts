@@ -111,7 +111,7 @@ describe("push rules of a user", () => {
       () => alice.delete(`${RULES}/room/!foo:example.org`),
     ]) {
       const from = stringAt((await alice.get(`${V3}/sync?timeout=0&since=${since}`)).body, "next_batch") ?? "";
-      const waiting = alice.get(`${V3}/sync?timeout=10000&since=${from}`);
+      const waiting = alice.get(`${V3}/sync?timeout=60000&since=${from}`);
       await change();
       expect(pushRules((await waiting).body)).to.deep.equal((await alice.get(`${V3}/pushrules/`)).body["global"]);
     }

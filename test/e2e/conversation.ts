@@ -379,7 +379,7 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
       const last = [...sent.keys()].at(-1) ?? "";
       for (const client of [alice, aliceTablet, bob]) {
         client.retryImmediately();
-        await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last), 40_000);
+        await eventually(`${client.getDeviceId()} shows the last message`, () => roomOf(client, roomId).findEventById(last), 120_000);
         await expectAllTexts(client);
         // The library keeps the local echo of what it got by paging over a gap, as sent.
         const unsent = (): MatrixEvent[] => roomOf(client, roomId).getPendingEvents().filter(({ status }) => status !== EventStatus.SENT);

@@ -42,8 +42,7 @@ describe("faults: restore", () => {
     };
   };
 
-  it("clients go on, and nothing is given out twice", async function () {
-    this.timeout(60_000);
+  it("clients go on, and nothing is given out twice", async () => {
     const address = await freshDatabase();
     let alice: TestClient;
     let room: string;
@@ -88,8 +87,7 @@ describe("faults: restore", () => {
     expect((await fsck(server.database)).problems).to.deep.equal([]);
   });
 
-  it("files that were put back need a word, since they look as they did", async function () {
-    this.timeout(60_000);
+  it("files that were put back need a word, since they look as they did", async () => {
     const address = await freshDatabase();
     let alice: TestClient;
     let room: string;
