@@ -149,7 +149,7 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
 
 async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
   const address = String(ctx.state["address"]);
-  const token = bearerToken(ctx);
+  const token = bearerToken(edge, ctx);
   const caller = { token, asserted: assertedBy(ctx), address, userAgent: ctx.get("user-agent") };
   const auth = await requesterOf(edge, operation, caller);
   ctx.state["requester"] = auth;
@@ -170,7 +170,9 @@ async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): 
   // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
   const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
   const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
-  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  // Two of them could be read as either.
+  const [authorization = "", second] = ctx.req.headersDistinct["authorization"] ?? [];
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: second === undefined ? authorization : "", content };
   const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
   if (operation.limit !== undefined) await limiter.take(operation.limit, auth.origin);
@@ -206,12 +208,15 @@ function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown):
   ctx.body = body;
 }
 
-/** The token of a request: in the header, or, as bridges and old clients still send it, in the query. */
-function bearerToken(ctx: Context): string | undefined {
+/**
+ * The token of a request: in the header. Application services, of which some still send theirs in the query, may do so; of users
+ * it is not taken there ("Using access tokens"), since addresses are written into logs everywhere.
+ */
+function bearerToken({ isAppService }: Edge, ctx: Context): string | undefined {
   const header = ctx.get("authorization");
   if (header !== "") return /^Bearer +(\S+)$/i.exec(header)?.[1];
   const { access_token } = ctx.query;
-  return typeof access_token === "string" && access_token !== "" ? access_token : undefined;
+  return typeof access_token === "string" && isAppService(access_token) ? access_token : undefined;
 }
 
 /** As whom an application service says it acts. */
@@ -240,5 +245,5 @@ async function readForm(ctx: Context, limits: Config["limits"]): Promise<JsonVal
 async function readJson(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   if (bytes.length === 0) return {};
-  return parseJson(bytes, { maxDepth: limits.json_depth });
+  return parseJson(bytes, { maxDepth: limits.json_depth, wholeCharacters: true });
 }
