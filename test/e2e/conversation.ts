@@ -246,12 +246,11 @@ export function describeConversation(title: string, deploy: () => Promise<Deploy
       for (const client of [alice, aliceTablet, bob]) {
         const room = roomOf(client, roomId);
         const thread = await eventually("the thread", () => room.getThread(root) ?? undefined);
-        await eventually("its replies", () => replies.every((eventId) => thread.findEventById(eventId)));
-        const shown = thread.events.map((event) => event.getId()).filter((eventId) => eventId !== root);
-        expect(shown, client.getDeviceId() ?? "").to.deep.equal(replies);
+        const shown = (): unknown[] => thread.events.map((event) => event.getId()).filter((eventId) => eventId !== root);
+        await eventually(`its replies, in order, on ${client.getDeviceId()}`, () => JSON.stringify(shown()) === JSON.stringify(replies));
         // The library's own count and last reply depend on when it asked and what it had heard by then; what it is told is the server's word.
-        const summary = objectAt(await client.fetchRoomEvent(roomId, root), "unsigned", "m.relations", "m.thread");
-        expect([summary["count"], stringAt(summary, "latest_event", "event_id")]).to.deep.equal([replies.length, replies.at(-1)]);
+        const told = objectAt(await client.fetchRoomEvent(roomId, root), "unsigned", "m.relations", "m.thread");
+        expect([told["count"], stringAt(told, "latest_event", "event_id")]).to.deep.equal([replies.length, replies.at(-1)]);
         const main = room.getLiveTimeline().getEvents();
         expect(main.filter((event) => replies.includes(event.getId() ?? ""))).to.deep.equal([]);
       }

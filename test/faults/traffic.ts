@@ -48,7 +48,7 @@ function roomPath(room: string, ...rest: readonly string[]): string {
   return ["/_matrix/client/v3/rooms", ...[room, ...rest].map(encodeURIComponent)].join("/");
 }
 
-async function register(url: string, username: string): Promise<Person> {
+export async function register(url: string, username: string): Promise<Person> {
   const body = { username, password: `secret of ${username}`, auth: { type: "m.login.dummy" } };
   const session = await ok(matrixRequest(url), "POST", "/_matrix/client/v3/register", body);
   const request = matrixRequest(url, stringAt(session, "access_token"));

@@ -37,7 +37,8 @@ describe("migrations", () => {
       await using link = await cutLink(address, statement, (statement >> 1) % 2 === 0 ? "before" : "behind");
       done = await Database.open({ address: link.address, poolSize: 1 })
         .then(async (database) => {
-          await migrate(database).finally(() => database.close());
+          await using opened = database;
+          await migrate(opened);
           return true;
         })
         .catch((error: unknown) => {

@@ -54,7 +54,8 @@ async function killedAgainAndAgain(address: DatabaseAddress, progress: (line: st
     await using link = await cutLink(address, statement, (statement >> 1) % 2 === 0 ? "before" : "behind");
     done = await Database.open({ address: link.address, poolSize: 1 })
       .then(async (database) => {
-        await migrate(database, progress).finally(() => database.close());
+        await using opened = database;
+        await migrate(opened, progress);
         return true;
       })
       .catch((error: unknown) => {

@@ -55,7 +55,10 @@ export async function cutLink(target: DatabaseAddress, at: number, when: "before
     for (const socket of sockets) socket.destroy();
   };
   const server = createServer((client) => {
-    if (isCut) return void client.destroy();
+    if (isCut) {
+      client.destroy();
+      return;
+    }
     const upstream = open();
     for (const [socket, other] of [[client, upstream], [upstream, client]] as const) {
       sockets.add(socket);
@@ -69,15 +72,17 @@ export async function cutLink(target: DatabaseAddress, at: number, when: "before
       for (const [message, ends] of counted.take(chunk)) {
         if (isCut) return;
         const last = ends && (statements += 1) === at;
-        if (last && when === "before") return void cut();
-        if (!last) upstream.write(message);
-        else {
+        if (!last) {
+          upstream.write(message);
+          continue;
+        }
+        if (when === "behind") {
           // What the kernel has taken it still delivers.
           sockets.delete(upstream);
           client.removeAllListeners("close");
           upstream.end(message);
-          cut();
         }
+        cut();
       }
     });
     upstream.pipe(client);
