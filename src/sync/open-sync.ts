@@ -4,7 +4,7 @@ import { limitExceeded, unknownError } from "../errors.js";
 import type { SyncToken } from "../rooms/token.js";
 import { isPositionValid } from "../storage/epoch.js";
 import type { LogFollower } from "../storage/log.js";
-import type { SyncReader } from "./read-sync.js";
+import type { SyncReader } from "./sync-request.js";
 import type { SyncLimits, WatchedUser, WatchedUsers } from "./watched-users.js";
 
 export interface OpenSyncServices {

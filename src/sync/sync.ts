@@ -4,7 +4,8 @@ import { parseToken, type SyncToken } from "../rooms/token.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
 import { isPositionValid } from "../storage/epoch.js";
 import { asOpenSync, currentEpoch, isKnown, laterEpoch, type OpenSyncServices } from "./open-sync.js";
-import { readSync, type StateAfter, type SyncReader, type SyncRequest } from "./read-sync.js";
+import { readSync } from "./read-sync.js";
+import type { StateAfter, SyncReader, SyncRequest } from "./sync-request.js";
 import type { SyncFilter } from "./sync-filter.js";
 import type { Acknowledgements } from "./to-device.js";
 

@@ -4,14 +4,15 @@ import { parseToken, type SyncToken } from "../../rooms/token.js";
 import { isPositionValid } from "../../storage/epoch.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
 import { asOpenSync, currentEpoch, isKnown, laterEpoch } from "../open-sync.js";
-import type { SyncReader } from "../read-sync.js";
+import type { SyncReader } from "../sync-request.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
 import type { BegunSessions } from "./begun-sessions.js";
 import { type Connections, formatPosition, NO_CONNECTION, parsePosition, type Position, unknownPosition } from "./connection.js";
-import { readSliding, type SlidingAnswer, type SlidingRead } from "./read-sliding.js";
+import { readSliding } from "./read-sliding.js";
 import type { SlidingRequest } from "./request.js";
 import type { KnownRoomLists, RoomTypes } from "./room-list.js";
+import type { SlidingAnswer, SlidingRead } from "./sliding-reading.js";
 
 export interface SlidingDependencies extends SyncDependencies {
   readonly connections: Connections;
