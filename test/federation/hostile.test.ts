@@ -365,6 +365,26 @@ describe("a hostile server", () => {
     }
   });
 
+  it("answers a knock with garbage, and what is sound of it is shown", async () => {
+    const room = `!door:${peer.name}`;
+    const sender = `@mallory:${peer.name}`;
+    const template = { room_id: room, type: "m.room.member", state_key: alice.user_id, sender: alice.user_id, content: { membership: "knock" }, depth: 5, prev_events: [`$${"A".repeat(43)}`], auth_events: [], origin_server_ts: 1 };
+    const sound = { type: "m.room.name", state_key: "", sender, content: { name: "Door" } };
+    const bad: JsonValue[] = [7, null, [], { type: 1 }, { ...sound, sender: "nobody" }, { ...sound, content: "text" }, { ...sound, content: { name: "x".repeat(2_000_000) } }];
+    const many = Array.from({ length: 5_000 }, (_, index) => ({ ...sound, type: `org.example.${index}` }));
+    peer.answer("/_matrix/federation/v1/make_knock", () => ({ status: 200, body: { room_version: "11", event: template } }));
+    peer.answer("/_matrix/federation/v1/send_knock", () => ({ status: 200, body: { knock_room_state: [...bad, sound, ...many] } }));
+    expect((await alice.post(`${V3}/knock/${encodeURIComponent(room)}?via=${peer.name}`)).status).to.equal(200);
+    const events = await eventually("the knock is shown", async () => {
+      const shown = objectsAt((await alice.get(`${V3}/sync`)).body, "rooms", "knock", room, "knock_state", "events");
+      return shown.length > 0 && shown;
+    });
+    expect(events.length).to.be.within(2, 101);
+    expect(events.filter(({ type }) => type === "m.room.name")).to.deep.equal([sound]);
+    peer.answer("/_matrix/federation/v1/send_knock", () => ({ status: 200, body: { knock_room_state: "nothing" } }));
+    expect((await alice.post(`${V3}/knock/${encodeURIComponent(room)}?via=${peer.name}`)).status).to.be.lessThan(500);
+  });
+
   it("gives templates of its own making, which nobody here signs", async () => {
     const room = `!lure:${peer.name}`;
     const mallory = `@mallory:${peer.name}`;

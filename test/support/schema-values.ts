@@ -51,7 +51,7 @@ const DATA_TYPES = ["m.push_rules", "m.fully_read", "m.ignored_user_list", "m.di
 /** Values for parameters of certain names. */
 const BY_NAME: Readonly<Record<string, readonly unknown[]>> = {
   eventType: EVENT_TYPES,
-  type: [...DATA_TYPES, ...EVENT_TYPES],
+  type: [...DATA_TYPES, "org.example.data", "org.example.data", "m.room.message"],
   stateKey: ["", "", "<<user1>>", "<<user2>>", "key"],
   kind: ["override", "underride", "sender", "room", "content"],
   ruleId: ["mine", ".m.rule.master", ".m.rule.roomnotif", "<<room1>>", "<<user1>>"],
@@ -284,7 +284,7 @@ export const nearlyFitting = (schema: TSchema, name = ""): Arbitrary => nearly(f
 /** Text for one parameter of a path or query. */
 export const parameter = (schema: TSchema | undefined, name: string): fc.Arbitrary<string> =>
   fc.oneof(
-    { weight: 8, arbitrary: schema === undefined ? text({}, name) : fitting(schema, name) },
+    { weight: 14, arbitrary: schema === undefined ? text({}, name) : fitting(schema, name) },
     { weight: 1, arbitrary: fc.constantFrom(...HOSTILE.filter((value) => typeof value !== "string" || value.length < 1000)) },
   ).map((value) => (typeof value === "string" ? value.replaceAll("@@", "") : (JSON.stringify(value) ?? "")).slice(0, 2000));
 
