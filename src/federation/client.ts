@@ -55,6 +55,11 @@ export class FederationError extends Error {
     return this.status === undefined || this.status >= 500 || this.status === 429;
   }
 
+  /** Whether the server has surely done nothing of what it was asked: it was not reached, or refused. */
+  get wasWithoutEffect(): boolean {
+    return neverSent(this.cause) || (this.status !== undefined && this.status >= 400 && this.status < 500);
+  }
+
   /** Whether the server does not know the path or its method; older ones do not say so by an error code. */
   get isUnknownPath(): boolean {
     return this.errcode === "M_UNRECOGNIZED" || (this.errcode === undefined && (this.status === 404 || this.status === 405));

@@ -140,7 +140,7 @@ async function walk(reads: Reads, room: Room, request: RelationshipsRequest): Pr
   const depth = Math.min(request.max_depth ?? DEFAULT.depth, MOST.depth);
   const breadth = Math.min(request.max_breadth ?? DEFAULT.breadth, MOST.breadth);
   const row = (await eventsById(reads, [request.event_id])).get(request.event_id);
-  if (row === undefined || row.room_nid !== room.nid || (row.flags & (FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged)) !== 0) return { events: [], missing: undefined };
+  if (row === undefined || row.room_nid !== room.nid || (row.flags & (FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged | FLAGS.withheld)) !== 0) return { events: [], missing: undefined };
   const ancestors = await ancestorsOf(reads, row.nid, direction === "up" ? depth : include_parent ? 1 : 0);
   const below = direction === "down" ? depth : include_children ? 1 : 0;
   const children = new Map<string, readonly number[]>();

@@ -183,7 +183,7 @@ export async function joinElsewhere(
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
 // Who has let us in sends us events at once.
-    const roomNid = await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
+    const roomNid = await context.joins.during(roomId, server, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
     // Small rooms are known whole at once, and nobody sees that it was otherwise.
     await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
     return join.event.event_id;

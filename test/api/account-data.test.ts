@@ -108,7 +108,7 @@ describe("account data", () => {
     expect(objectsAt(first, "rooms", "join", carols, "account_data", "events")).to.deep.equal([{ type: "org.example.two", content: { b: 2 } }]);
     const bobs = stringAt((await bob.get(`${V3}/sync`)).body, "next_batch") ?? "";
     const since = stringAt(first, "next_batch") ?? "";
-    const waiting = carol.get(`${V3}/sync?timeout=10000&since=${since}`);
+    const waiting = carol.get(`${V3}/sync?timeout=60000&since=${since}`);
     await carol.put(`${path}/rooms/${carols}/account_data/org.example.two`, { b: 3 });
     const next = (await waiting).body;
     expect(objectsAt(next, "rooms", "join", carols, "account_data", "events")).to.deep.equal([{ type: "org.example.two", content: { b: 3 } }]);
