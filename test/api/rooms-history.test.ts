@@ -92,7 +92,7 @@ describe("events of rooms", () => {
       ] as const) {
         expect(refusal(await alice.put(path, body)), JSON.stringify(body).slice(0, 50)).to.deep.equal([status, errcode]);
       }
-      expect(refusal(await alice.put(`${V3}/rooms/${room}/send/${"x".repeat(300)}/bad`, {}))).to.deep.equal([400, "M_BAD_JSON"]);
+      expect(refusal(await alice.put(`${V3}/rooms/${room}/send/${"x".repeat(300)}/bad`, {}))).to.deep.equal([413, "M_TOO_LARGE"]);
       expect(refusal(await bob.put(path, {}))).to.deep.equal([403, "M_FORBIDDEN"]);
       expect(refusal(await bob.put(`${V3}/rooms/!none/send/m.room.message/1`, {}))).to.deep.equal([404, "M_NOT_FOUND"]);
       const after = await alice.get(`${V3}/rooms/${room}/messages?dir=b&limit=100`);
