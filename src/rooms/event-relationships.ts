@@ -230,7 +230,7 @@ class Asker {
   async #askAt(destination: ServerName, body: JsonObject): Promise<JsonObject | undefined> {
     const uri = "/_matrix/federation/unstable/event_relationships";
     try {
-      return await this.#context.federation.client.request({ origin: this.#origin, destination, method: "POST", uri, body, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES });
+      return await this.#context.federation.client.request({ origin: this.#origin, destination, method: "POST", uri, body, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES, hasEvents: true });
     } catch (error) {
       if (!(error instanceof FederationError)) throw error;
       log.info({ server: destination, room: this.#room.room_id, reason: error.message }, "a server did not give the events around one");

@@ -145,7 +145,7 @@ export async function persistReceived(
     ...[...counting.members.values()].map(({ user_id }) => stateTuple("m.room.member", user_id)),
     ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event)),
   ]);
-  await loadScopes(database, memory, counting, [MAIN_TIMELINE, ...roots]);
+  await loadScopes(database, memory, ruleChanges, counting, [MAIN_TIMELINE, ...roots]);
 
   const change = new RoomChange(
     memory,

@@ -95,6 +95,7 @@ async function completeTemplate(
     method: "GET",
     uri: `/_matrix/federation/v1/${path}${membership === "leave" ? "" : `?${versions}`}`,
     timeoutMs: HANDSHAKE_MS,
+    hasEvents: true,
   });
   // Old servers leave it out for rooms of version 1.
   const version = roomVersion(ownString(answer, "room_version") ?? "1");
@@ -277,6 +278,7 @@ async function send({ federation }: RoomContext, server: ServerName, event: Room
     uri: `/_matrix/federation/${version}/${operation}/${encodeURIComponent(event.room_id)}/${encodeURIComponent(event.event_id)}`,
     body: wireOf(event),
     timeoutMs: HANDSHAKE_MS,
+    hasEvents: true,
   });
 }
 

@@ -1,5 +1,5 @@
 // What /sync reads: a constant number of statements whatever the number of rooms, to be run inside one snapshot.
-import type { Statement } from "./statement.js";
+import type { Reads, Statement } from "./statement.js";
 
 /** The position as of which a snapshot sees everything: positions become visible in their order. */
 export const HEAD: Statement<{ position: number; oldest: number }> = {
@@ -129,7 +129,7 @@ export const CURRENT_STATE_WITHOUT_MEMBERS: Statement<StateRow> = {
 };
 
 /** $1 rooms and $2 users, in pairs: these members of these rooms (current_state_user). */
-export const CURRENT_MEMBERS: Statement<StateRow> = {
+const CURRENT_MEMBERS: Statement<StateRow> = {
   name: "sync_current_members",
   text: `SELECT current_state.room_nid, tuple_nid, event_nid, current_state.user_nid
     FROM unnest($1::bigint[], $2::bigint[]) AS input (room_nid, user_nid)
@@ -137,6 +137,12 @@ export const CURRENT_MEMBERS: Statement<StateRow> = {
       AND membership IS NOT NULL
     WHERE event_nid IS NOT NULL`,
 };
+
+/** The member events of pairs of rooms and users, as far as there are any. */
+export async function currentMembers(reads: Reads, pairs: readonly (readonly [room_nid: number, user_nid: number])[]): Promise<StateRow[]> {
+  if (pairs.length === 0) return [];
+  return await reads.read(CURRENT_MEMBERS, [pairs.map(([room]) => room), pairs.map(([, user]) => user)]);
+}
 
 export interface SummaryRow {
   readonly room_nid: number;

@@ -1,7 +1,7 @@
 // The member event of a user in a room, kept in memory for lazy loading: the same few people write most of what is synced.
 import { LRUCache } from "lru-cache";
 import type { Reads } from "../storage/statement.js";
-import { CURRENT_MEMBERS } from "../storage/sync.js";
+import { currentMembers } from "../storage/sync.js";
 
 const MEMBERS = 50_000;
 
@@ -18,7 +18,7 @@ export class CurrentMembers {
     const key = `${roomNid} ${userNid}`;
     const known = this.#members.get(key);
     if (known !== undefined) return known;
-    const loading = this.#reads.read(CURRENT_MEMBERS, [[roomNid], [userNid]]).then(([row]) => row?.event_nid);
+    const loading = currentMembers(this.#reads, [[roomNid, userNid]]).then(([row]) => row?.event_nid);
     this.#members.set(key, loading);
     loading.catch(() => this.#members.delete(key));
     return loading;

@@ -4,7 +4,7 @@ import { limitExceeded, unknownError } from "../errors.js";
 import type { SyncToken } from "../rooms/token.js";
 import { isPositionValid } from "../storage/epoch.js";
 import type { LogFollower } from "../storage/log.js";
-import type { SyncReader } from "./read-sync.js";
+import type { SyncReader } from "./sync-request.js";
 import type { SyncLimits, WatchedUser, WatchedUsers } from "./watched-users.js";
 
 export interface OpenSyncServices {
@@ -50,6 +50,15 @@ export async function asOpenSync(
 export function currentEpoch({ healthy, epochs }: LogFollower): number {
   if (!healthy) throw unknownError(503, "This process has lost sight of what happens: try again.");
   return epochs.at(-1)?.epoch ?? 0;
+}
+
+/**
+ * The epoch as it is after a wait that began in another one: whoever waited is to be answered, since their device has lost its one-time
+ * keys. Undefined where it is the same.
+ */
+export function laterEpoch({ epochs }: LogFollower, before: number): number | undefined {
+  const now = epochs.at(-1)?.epoch;
+  return now === before ? undefined : now;
 }
 
 /**

@@ -8,7 +8,7 @@ import type { VisibilityServices } from "../rooms/visibility.js";
 import { offeredStates } from "../storage/outside-memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
-import { CURRENT_MEMBERS, CURRENT_STATE_OF_TYPES } from "../storage/sync.js";
+import { CURRENT_STATE_OF_TYPES, currentMembers } from "../storage/sync.js";
 
 /** A room that a user is invited to or knocks on, with the number of the member event that says so. */
 export interface WaitingRoom {
@@ -36,7 +36,7 @@ export async function strippedRooms(
   });
   const rows = [
     ...(await reads.read(CURRENT_STATE_OF_TYPES, [nids, STRIPPED])),
-    ...(inviters.length === 0 ? [] : await reads.read(CURRENT_MEMBERS, [inviters.map(([room]) => room), inviters.map(([, user]) => user)])),
+    ...(await currentMembers(reads, inviters)),
   ];
   const events = await cache.get(reads, rows.map(({ event_nid }) => event_nid));
   // Of rooms that none of ours is in, what their servers said.

@@ -72,8 +72,8 @@ describe("what is ephemeral between servers", () => {
     await bob.post(`${V3}/rooms/${room}/receipt/m.read/${second}`, {});
     await eventually("a later receipt", async () => bob.user_id in objectAt(await ephemeral(alice, "m.receipt"), second, "m.read"));
     expect(JSON.stringify(await ephemeral(alice, "m.receipt"))).to.not.contain("private");
-    const owed = await there.database.read({ name: "test_owed", text: "SELECT content FROM owed_edus WHERE edu_type = 'm.receipt'" }, []);
-    expect(owed).to.deep.equal([]);
+    const owed = { name: "test_owed", text: "SELECT content FROM owed_edus WHERE edu_type = 'm.receipt'" };
+    await eventually("nothing is owed", async () => (await there.database.read(owed, [])).length === 0);
   });
 
   it("presence is told to servers that share a room", async () => {

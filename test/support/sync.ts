@@ -6,7 +6,7 @@ import { MemoryBus, type Bus } from "../../src/storage/bus.js";
 import { LogFollower } from "../../src/storage/log.js";
 import { KeysLeft } from "../../src/sync/device-lists.js";
 import { CurrentMembers } from "../../src/sync/current-members.js";
-import type { SyncReader } from "../../src/sync/read-sync.js";
+import type { SyncReader } from "../../src/sync/sync-request.js";
 import { SentMembers } from "../../src/sync/sent-members.js";
 import { unreadKey, type SideStreams } from "../../src/ephemeral/side-streams.js";
 import type { SyncDependencies } from "../../src/sync/sync.js";

@@ -4,7 +4,7 @@ import type * as spec from "../../../spec/client/sync.js";
 import { Filter } from "../../../spec/types/filter.js";
 import { loadFilter } from "../../accounts/filters.js";
 import { parseJson } from "../../protocol/json.js";
-import type { StateAfter } from "../../sync/read-sync.js";
+import type { StateAfter } from "../../sync/sync-request.js";
 import { NO_FILTER, compileSyncFilter, type SyncFilter } from "../../sync/sync-filter.js";
 import { sync as answerSync } from "../../sync/sync.js";
 import { Reply, type Handler } from "../handler.js";

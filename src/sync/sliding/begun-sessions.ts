@@ -5,7 +5,7 @@ import { ownString } from "../../protocol/json.js";
 import type { EventCache } from "../../rooms/event-cache.js";
 import type { Database } from "../../storage/database.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
-import type { SyncReader } from "../read-sync.js";
+import type { SyncReader } from "../sync-request.js";
 
 /** Sessions that are remembered as told, over all devices. */
 const REMEMBERED = 20_000;

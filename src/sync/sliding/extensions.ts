@@ -1,18 +1,17 @@
 // The extensions of sliding sync: what is told beside rooms, and what of rooms is no event (MSC4186, "Extensions"; MSC4308).
-import type { Reads } from "../../storage/statement.js";
-import type { SideEvent, SideStreams } from "../../ephemeral/side-streams.js";
+import type { SideEvent } from "../../ephemeral/side-streams.js";
 import { subscriptionPlace, subscriptionsByRoom } from "../../rooms/thread-subscriptions.js";
-import { formatToken, type SyncToken } from "../../rooms/token.js";
+import { formatToken } from "../../rooms/token.js";
 import { accountDataOfRooms } from "../../storage/sliding-rooms.js";
 import { changedThreadSubscriptions } from "../../storage/thread-subscriptions.js";
-import type { Interning } from "../../storage/interning.js";
-import { deviceLists, encryptionText, type KeysLeft, keysLeftText, NO_DEVICE_LISTS } from "../device-lists.js";
-import { sideEvents, type SyncReader } from "../read-sync.js";
+import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS } from "../device-lists.js";
+import { sideEvents } from "../side-texts.js";
 import { toDeviceSection } from "../to-device.js";
 import { FOLLOWS, type PlannedRoom } from "./plan.js";
-import { type LogMemory, type Recent, recentEntries } from "./recent.js";
+import { recentEntries } from "./recent.js";
 import { inScope, type SlidingRequest } from "./request.js";
 import { isJoined } from "./room-list.js";
+import type { SlidingReading } from "./sliding-reading.js";
 
 /** Bits of the extensions that tell of the whole account. */
 export const BEGUN = { account_data: 1, threads: 2, e2ee: 4 } as const;
@@ -21,25 +20,10 @@ const THREADS = "io.element.msc4308.thread_subscriptions";
 const MAX_THREADS = 100;
 
 /** What an extension's part of an answer is made from. */
-export interface ExtensionRead {
-  readonly reads: Reads;
-  readonly interning: Interning;
-  readonly streams: SideStreams;
-  readonly reader: SyncReader;
-  readonly request: SlidingRequest;
+export interface ExtensionRead extends SlidingReading {
   readonly rooms: readonly PlannedRoom[];
-  /** The client's token, and what has begun by it; undefined at the beginning of a connection. */
-  readonly since: { readonly token: SyncToken; readonly begun: number } | undefined;
-  /** The token of the messages to the device, checked. */
-  readonly toDeviceSince: SyncToken | undefined;
   readonly accountData: { readonly global: readonly SideEvent[]; readonly rooms: ReadonlyMap<number, readonly SideEvent[]> };
-  readonly epoch: number;
-  readonly upTo: number;
   readonly typingSerial: number;
-  /** What happened since the token, where memory knows that. */
-  readonly recent: Recent | undefined;
-  readonly follower: LogMemory;
-  readonly keysLeft: KeysLeft;
 }
 
 export interface ExtensionAnswer {
@@ -71,7 +55,7 @@ export async function readExtensions(read: ExtensionRead): Promise<ExtensionAnsw
   return { texts, empty: parts.every(({ empty }) => empty) };
 }
 
-async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, upTo, typingSerial, follower }: ExtensionRead): Promise<Part | undefined> {
+async function toDevice({ services: { follower }, reads, reader, asked: { request, toDeviceSince: since, epoch }, upTo, typingSerial }: ExtensionRead): Promise<Part | undefined> {
   const asked = request.extensions.to_device;
   if (asked?.enabled !== true) return undefined;
   const position = Math.max(upTo, since?.position ?? 0);
@@ -91,13 +75,13 @@ async function toDevice({ reads, reader, request, toDeviceSince: since, epoch, u
   return { name: "to_device", text, empty: section.events.length === 0 };
 }
 
-async function encryption({ reads, interning, reader, request, since, recent, keysLeft: kept }: ExtensionRead): Promise<Part | undefined> {
+async function encryption({ services, reads, reader, asked: { request, since }, recent }: ExtensionRead): Promise<Part | undefined> {
   if (request.extensions.e2ee?.enabled !== true) return undefined;
   const began = since !== undefined && (since.begun & BEGUN.e2ee) !== 0;
   const [lists, keysLeft] = await Promise.all([
     // Who begins asks for what it needs.
-    began && recent?.any("device_list", "state_change", "server_membership", "invalidation") !== false ? deviceLists({ interning }, reads, reader.user_nid, since.token.position) : NO_DEVICE_LISTS,
-    recent === undefined ? keysLeftText(reads, reader) : kept.text(reader),
+    began && recent?.any("device_list", "state_change", "server_membership", "invalidation") !== false ? deviceLists(services, reads, reader.user_nid, since.token.position) : NO_DEVICE_LISTS,
+    recent === undefined ? keysLeftText(reads, reader) : services.keysLeft.text(reader),
   ]);
   return { name: "e2ee", text: `{${encryptionText(lists, keysLeft)}}`, empty: lists.changed.length + lists.left.length === 0 };
 }
@@ -108,7 +92,7 @@ function standing({ initial, row }: PlannedRoom, bit: number): "fresh" | "behind
   return row.sent === undefined ? "live" : "behind";
 }
 
-async function accountData({ reads, reader, request, rooms, accountData: changed }: ExtensionRead): Promise<Part | undefined> {
+async function accountData({ reads, reader, asked: { request }, rooms, accountData: changed }: ExtensionRead): Promise<Part | undefined> {
   if (request.extensions.account_data?.enabled !== true) return undefined;
   const followed = rooms.filter(({ follows }) => (follows & FOLLOWS.account_data) !== 0);
   const whole = followed.filter((planned) => standing(planned, FOLLOWS.account_data) !== "live");
@@ -124,7 +108,7 @@ async function accountData({ reads, reader, request, rooms, accountData: changed
   return { name: "account_data", text, empty: texts.length === 0 && changed.global.length === 0 };
 }
 
-async function receipts({ reads, streams, reader, request, rooms, since, upTo, recent }: ExtensionRead): Promise<Part | undefined> {
+async function receipts({ services: { streams }, reads, reader, asked: { request, since }, rooms, upTo, recent }: ExtensionRead): Promise<Part | undefined> {
   if (request.extensions.receipts?.enabled !== true) return undefined;
   const followed = rooms.filter(({ follows }) => (follows & FOLLOWS.receipts) !== 0);
   const [fresh, behind, live] = (["fresh", "behind", "live"] as const).map((stands) =>
@@ -144,7 +128,7 @@ async function receipts({ reads, streams, reader, request, rooms, since, upTo, r
   return { name: "receipts", text: `{"rooms":{${texts.join(",")}}}`, empty: texts.length === 0 };
 }
 
-function typing({ streams, request, rooms, since, typingSerial }: ExtensionRead): Part | undefined {
+function typing({ services: { streams }, asked: { request, since }, rooms, typingSerial }: ExtensionRead): Part | undefined {
   const { typing: scope } = request.extensions;
   if (scope?.enabled !== true) return undefined;
   const reached = rooms.filter(({ room, origin }) => isJoined(room) && inScope(scope, origin));
@@ -161,7 +145,7 @@ function typing({ streams, request, rooms, since, typingSerial }: ExtensionRead)
   return { name: "typing", text: `{"rooms":{${texts.join(",")}}}`, empty: texts.length === 0 };
 }
 
-async function threads({ reads, reader, request, since, recent }: ExtensionRead): Promise<Part | undefined> {
+async function threads({ reads, reader, asked: { request, since }, recent }: ExtensionRead): Promise<Part | undefined> {
   const asked = request.extensions[THREADS];
   if (asked?.enabled !== true) return undefined;
   const after = since !== undefined && (since.begun & BEGUN.threads) !== 0 ? since.token.position : 0;
