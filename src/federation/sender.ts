@@ -70,6 +70,8 @@ const LONGEST_PAUSE_MS = 3_600_000;
  * was an invitation or a knock has ended. The invitation itself came there by a request of its own; once more it would meet the join.
  */
 const PARTED: readonly (Membership | undefined)[] = ["leave", "ban"];
+/** For who fails for longer no events are noted, only from when on: it is told the newest of each room. */
+const BEHIND_MS = 60_000;
 /** For who is away longer nothing is kept. */
 const KEEP_MS = 3_600_000;
 
@@ -311,10 +313,11 @@ export class FederationSender implements AsyncDisposable {
   }
 
   /** Sends one transaction after the other until nothing is owed, or one fails. */
-  async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after, is_fresh }: ClaimedDestination): Promise<void> {
+  async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after, behind_after, is_fresh }: ClaimedDestination): Promise<void> {
     const { database, clock, servers } = this.#options;
     let isFresh = is_fresh;
-    if (catch_up_after !== null) await this.#catchUp(server, catch_up_after);
+    if (catch_up_after !== null) await this.#catchUp(server, catch_up_after, isFresh, true);
+    else if (behind_after !== null) await this.#catchUp(server, behind_after, isFresh, false);
     for (let owed = await this.#next(server); owed !== undefined; owed = await this.#next(server, { sent: owed })) {
       const slow = setTimeout(() => {
         if (this.#quick.delete(server)) this.#claim();
@@ -374,7 +377,7 @@ export class FederationSender implements AsyncDisposable {
     const sent = turns.flatMap(({ server, sent: owed }) => (owed === undefined ? [] : [{ server, owed }]));
     if (sent.length > 0) await noteSent(database, sent, clock.now() + HOLD_MS);
     const failed = turns.flatMap(({ server, retry }) => (retry === undefined ? [] : [{ server, retry: retry.at, unclear: retry.unclear }]));
-    if (failed.length > 0) await noteFailed(database, failed, clock.now());
+    if (failed.length > 0) await noteFailed(database, failed, clock.now(), BEHIND_MS);
     const parcels = new Map<ServerName, Parcel>();
     const released: { readonly server: ServerName; readonly owedPosition: number }[] = [];
     const going = turns.filter(({ retry }) => retry === undefined);
@@ -397,11 +400,11 @@ export class FederationSender implements AsyncDisposable {
     return new Map([...rows].map(([nid, row]) => [nid, { row, pdu: JSON.parse(row.json) as JsonObject }]));
   }
 
-  /** Owes a server that was away what it missed. */
-  async #catchUp(server: ServerName, after: number): Promise<void> {
+  /** Owes a server that was away what it missed: events, and ephemeral messages where these were not kept either. */
+  async #catchUp(server: ServerName, after: number, fresh: boolean, withEdus: boolean): Promise<void> {
     await this.#options.database.transaction(async (tx) => {
-      const edus = await this.#options.missedEdus(tx, server, after);
-      await catchUp(tx, server, after);
+      await catchUp(tx, server, after, fresh);
+      const edus = withEdus ? await this.#options.missedEdus(tx, server, after) : [];
       const sticky = await stickyForServer(tx, server, this.#options.clock.now());
       await owe(tx, sticky.map((event) => ({ ...event, destination: server })), edus, after);
     });

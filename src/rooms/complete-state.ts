@@ -2,16 +2,15 @@
 // Rooms", `members_omitted`; "Checks performed on receipt of a PDU", 4 and 5).
 import { authorisingTuples } from "../protocol/auth-events.js";
 import { authorise } from "../protocol/authorisation.js";
-import type { RoomEvent } from "../protocol/event.js";
 import { type EventId, parseUserId } from "../protocol/identifiers.js";
-import { type StateTuple, stateTuple } from "../protocol/state-map.js";
+import { stateTuple } from "../protocol/state-map.js";
 import { eventsById, eventsByNid, type StoredEvent } from "../storage/events.js";
 import { endPartialState, partialEntries, placedSince, type RejudgedRow, serversOfMembers } from "../storage/partial-state.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { inOrder } from "./event-order.js";
 import { RoomChange } from "./persist.js";
-import { allowedByAuthEvents, asCounted, asEvent, authorisers, difference, inTurns, isWithholdable, type Known, namedChanges, resolveStates } from "./received.js";
+import { allowedByAuthEvents, asEvent, authorisers, difference, inTurns, isWithholdable, type Known, namedChanges, nidIn, oneByOne, resolveStates, stateReader } from "./received.js";
 import { type Extremity, loadCounting, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, eventAt, foldChain, isSameSnapshot, type SnapshotChain, snapshotOf } from "./snapshot-chain.js";
@@ -49,8 +48,8 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
   const change = new RoomChange(
     memory,
     {
-      user: (id) => required(users, id),
-      type: (type) => required(types, type),
+      user: (id) => nidIn(users)(id),
+      type: (type) => nidIn(types)(type),
       tuple: () => unreachable(),
       mentioned: () => undefined,
     },
@@ -107,21 +106,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     return result;
   };
   const asked = await interning.findTuples(events.flatMap((event) => authorisingTuples(memory.version, event)));
-  const seen = new Map<number, RoomEvent>();
-  const authorising = async (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> => {
-    const wanted = authorisingTuples(memory.version, event).flatMap((tuple) => {
-      const number = asked.get(tuple);
-      const nid = number === undefined ? undefined : eventAt(chain, number);
-      return nid === undefined ? [] : [{ tuple, nid }];
-    });
-    for (const row of (await eventsByNid(database, wanted.map(({ nid }) => nid).filter((nid) => !seen.has(nid)))).values()) {
-      seen.set(row.nid, asCounted(memory, row));
-    }
-    return new Map(wanted.flatMap(({ tuple, nid }) => {
-      const found = seen.get(nid);
-      return found === undefined ? [] : [[tuple, found] as const];
-    }));
-  };
+  const stateIn = stateReader(memory, services, (tuple) => asked.get(tuple), new Map());
 
   const rejudged: RejudgedRow[] = [];
   const accepted = new Set<number>();
@@ -131,7 +116,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     const { row } = one;
     // What was asked of others as a whole is whole.
     const before = event.prev_events.every(isPlaced)
-      ? await meet(await each(event.prev_events.flatMap((id) => known.get(id) ?? []), after))
+      ? await meet(await oneByOne(event.prev_events.flatMap((id) => known.get(id) ?? []), after))
       : await snapshotBefore(row.state_before);
     const auths = authorisers(memory, event).flatMap((id) => known.get(id) ?? []);
     const wasAllowed = (row.flags & FLAGS.rejected) === 0;
@@ -139,7 +124,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     const allowed = (row.flags & FLAGS.purged) !== 0 ? wasAllowed :
       event.auth_events.every((id) => known.has(id)) &&
       allowedByAuthEvents(memory, event, auths.map((auth) => judged.get(auth.nid) ?? auth)) &&
-      authorise(memory.version, event, await authorising(event, before)).allowed;
+      authorise(memory.version, event, await stateIn(before, authorisingTuples(memory.version, event))).allowed;
     const flags = allowed === wasAllowed ? row.flags : allowed ? (isWithholdable(memory, event) ? FLAGS.withheld : 0) : FLAGS.rejected | (row.ordinal === null ? 0 : FLAGS.purged_live);
     one.after = await following(row, before, flags);
     judged.set(row.nid, { ...one, flags });
@@ -163,7 +148,7 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
     if (!known.has(row.event_id)) known.set(row.event_id, { ...row, row, event: asEvent(memory, row) });
   }
   const latest = new Map([...lastJudged, ...ends].map(({ event }) => [event.event_id, event]));
-  const chain = await meet(await each([...latest.keys()].flatMap((id) => known.get(id) ?? []), after));
+  const chain = await meet(await oneByOne([...latest.keys()].flatMap((id) => known.get(id) ?? []), after));
   const changed = difference(foldChain(memory.chain), foldChain(chain));
   const changes = await namedChanges(services, memory, changed, new Map());
   const users = await interning.users(changes.flatMap(({ type, state_key }) => (type === "m.room.member" && parseUserId(state_key)) || []));
@@ -191,19 +176,6 @@ function endsOf(memory: RoomMemory, rows: readonly StoredEvent[], judged: Readon
   return ends.length === 0 ? [...memory.extremities] : ends;
 }
 
-function required(nids: ReadonlyMap<string, number>, name: string): number {
-  const nid = nids.get(name);
-  if (nid === undefined) throw new Error("a name was not interned");
-  return nid;
-}
-
 function unreachable(): never {
   throw new Error("nothing new is written where events are judged anew");
-}
-
-/** One after the other: what later ones need may come of earlier ones. */
-async function each<Item, Result>(items: readonly Item[], act: (item: Item) => Promise<Result>): Promise<Result[]> {
-  const results: Result[] = [];
-  for (const item of items) results.push(await act(item));
-  return results;
 }

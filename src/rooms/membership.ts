@@ -35,7 +35,8 @@ import { requireInvitable } from "./invite-filter.js";
 import { memberProfiles } from "./member-profiles.js";
 import { outsideEvent } from "./outside.js";
 import { inviteElsewhere } from "./remote-invite.js";
-import { joinElsewhere, knockElsewhere, leaveElsewhere } from "./remote-membership.js";
+import { remoteTree } from "./remote-hierarchy.js";
+import { joinElsewhere, knockElsewhere, leaveElsewhere, serversToAsk } from "./remote-membership.js";
 import { authorisedJoin } from "./restricted-join.js";
 import { requireDeclinable } from "./server-notices.js";
 import { followPredecessor } from "./upgrade-settings.js";
@@ -96,11 +97,12 @@ export async function joinRoom(
   const { user_id } = user;
   const { join_authorised_via_users_server: _ours, ...given } = content;
   const elsewhere = async (others: readonly ServerName[] = []): Promise<EventId> => {
-    if (user.is_guest) throw guestsForbidden("Guests may not join this room.");
     const profile = (await memberProfiles(context, [user_id])).get(user_id);
     const invite = await outsideEvent(context, user.user_nid, roomId);
     const inviters = invite?.membership === MEMBERSHIPS.invite ? [serverNameOf(invite.event.sender)] : [];
-    const eventId = await joinElsewhere(context, user, roomId, [...inviters, ...via, ...others], { ...profile, ...given, ...(reason !== undefined && { reason }) });
+    const servers = [...inviters, ...via, ...others];
+    if (user.is_guest) await requireGuestsWelcomeElsewhere(context, user_id, roomId, servers);
+    const eventId = await joinElsewhere(context, user, roomId, servers, { ...profile, ...given, ...(reason !== undefined && { reason }) });
     const joinedRoom = await requireRoom(database, roomId);
     const create = (await stateEventsOf(context, database, joinedRoom.nid, [CREATE])).get(CREATE);
     await followPredecessor(context, user, { room_id: roomId, room_nid: joinedRoom.nid }, create?.content ?? {}, true);
@@ -159,6 +161,12 @@ export async function joinRoom(
   });
   if (!joined) await follow();
   return eventId;
+}
+
+/** As its servers say: if they do not tell the truth, guests are taken out again once we know the room. */
+async function requireGuestsWelcomeElsewhere(context: RoomContext, guest: UserId, roomId: RoomId, via: readonly ServerName[]): Promise<void> {
+  const tree = await remoteTree(context, serverNameOf(guest), roomId, serversToAsk(context, roomId, via), false);
+  if (tree?.summary.guest_can_join !== true) throw guestsForbidden("Guests may not join this room.");
 }
 
 function requireGuestsWelcome(state: ReadonlyMap<StateTuple, RoomEvent>): void {

@@ -218,7 +218,7 @@ export async function persistReceived(
     if (ends === memory.extremities) return memory.chain;
     const known = (end: Extremity): SnapshotChain | undefined => endStates.get(end.nid) ?? branches.after(end.nid);
     const rows = await eventsByNid(database, ends.filter((end) => known(end) === undefined).map(({ nid }) => nid));
-    const chains = await inOrder(ends, async (end) => {
+    const chains = await oneByOne(ends, async (end) => {
       const chain = known(end);
       const row = rows.get(end.nid);
       if (chain !== undefined || row === undefined) return chain ?? memory.chain;
@@ -229,23 +229,7 @@ export async function persistReceived(
     return await meet(chains);
   };
   const asked = await interning.findTuples([POLICY, ...COUNTED_STATE, ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event))]);
-  const seen = new Map<number, RoomEvent>();
-  /** The events that a state holds for some (type, state_key). */
-  const stateIn = async (chain: SnapshotChain, tuplesIn: readonly StateTuple[]): Promise<Map<StateTuple, RoomEvent>> => {
-    const wanted = tuplesIn.flatMap((tuple) => {
-      const number = asked.get(tuple) ?? tupleNids.get(tuple);
-      const nid = number === undefined ? undefined : eventAt(chain, number);
-      const slot = memory.state.get(tuple);
-      if (nid !== undefined && slot?.nid === nid) seen.set(nid, slot.event);
-      return nid === undefined ? [] : [{ tuple, nid }];
-    });
-    const unseen = wanted.map(({ nid }) => nid).filter((nid) => !seen.has(nid) && !inBatch.has(nid));
-    for (const row of (await eventsByNid(database, unseen)).values()) seen.set(row.nid, asCounted(memory, row));
-    return new Map(wanted.flatMap(({ tuple, nid }) => {
-      const found = inBatch.get(nid)?.event ?? seen.get(nid);
-      return found === undefined ? [] : [[tuple, found] as const];
-    }));
-  };
+  const stateIn = stateReader(memory, services, (tuple) => asked.get(tuple) ?? tupleNids.get(tuple), inBatch);
   /** The events that a state holds for what authorises an event. */
   const authorising = (event: RoomEvent, chain: SnapshotChain): Promise<Map<StateTuple, RoomEvent>> =>
     stateIn(chain, authorisingTuples(memory.version, event));
@@ -315,7 +299,7 @@ export async function persistReceived(
       const changes = difference(foldChain(memory.chain), state);
       before = changes.size === 0 ? memory.chain : change.snapshot(memory.chain, changes);
     } else if (as !== "outlier") {
-      before = await meet(await inOrder(previous, after));
+      before = await meet(await oneByOne(previous, after));
     }
     if (isPartial && as !== "outlier" && (state === undefined || entry === true)) {
       const { unknown, others } = await namedMembers(services, auths, before);
@@ -390,6 +374,31 @@ export async function persistReceived(
   // Who is in the room may have changed in ways that the counting did not see.
   if (changes.length > 0) memory.counting = undefined;
   return { position: await services.committer.submit(change.item()), outcomes };
+}
+
+/** Reads the events that states hold for some (type, state_key), each once; those `inBatch` are not in the tables yet. */
+export function stateReader(
+  memory: RoomMemory,
+  { database }: RoomServices,
+  numberOf: (tuple: StateTuple) => number | undefined,
+  inBatch: ReadonlyMap<number, Known>,
+): (chain: SnapshotChain, tuples: readonly StateTuple[]) => Promise<Map<StateTuple, RoomEvent>> {
+  const seen = new Map<number, RoomEvent>();
+  return async (chain, tuples) => {
+    const wanted = tuples.flatMap((tuple) => {
+      const number = numberOf(tuple);
+      const nid = number === undefined ? undefined : eventAt(chain, number);
+      const slot = memory.state.get(tuple);
+      if (nid !== undefined && slot?.nid === nid) seen.set(nid, slot.event);
+      return nid === undefined ? [] : [{ tuple, nid }];
+    });
+    const unseen = wanted.map(({ nid }) => nid).filter((nid) => !seen.has(nid) && !inBatch.has(nid));
+    for (const row of (await eventsByNid(database, unseen)).values()) seen.set(row.nid, asCounted(memory, row));
+    return new Map(wanted.flatMap(({ tuple, nid }) => {
+      const found = inBatch.get(nid)?.event ?? seen.get(nid);
+      return found === undefined ? [] : [[tuple, found] as const];
+    }));
+  };
 }
 
 /** What an event names as authorising it, and the create event where the room id implies it. */
@@ -636,7 +645,7 @@ export function asEvent(memory: RoomMemory, row: StoredEvent): RoomEvent {
 }
 
 /** An event as it counts: redacted, if it was. */
-export function asCounted(memory: RoomMemory, row: StoredEvent): RoomEvent {
+function asCounted(memory: RoomMemory, row: StoredEvent): RoomEvent {
   const event = asEvent(memory, row);
   return row.redacted_by === null ? event : redactEvent(memory.version, event);
 }
@@ -658,7 +667,7 @@ function relationIn(memory: RoomMemory, event: RoomEvent): Relation | undefined 
   return { rel_type: relation.rel_type, relates_to: target.nid, thread_root };
 }
 
-function nidIn(nids: ReadonlyMap<string, number>): (name: string) => number {
+export function nidIn(nids: ReadonlyMap<string, number>): (name: string) => number {
   return (name) => {
     const nid = nids.get(name);
     if (nid === undefined) throw new Error("a name was not interned");
@@ -667,7 +676,7 @@ function nidIn(nids: ReadonlyMap<string, number>): (name: string) => number {
 }
 
 /** One after the other: what later ones need may come of earlier ones. */
-async function inOrder<Item, Result>(
+export async function oneByOne<Item, Result>(
   items: readonly Item[],
   each: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {

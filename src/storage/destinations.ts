@@ -51,10 +51,10 @@ const MISSED_IN_ROOMS: Statement<OwedEvent> = {
 };
 const OWE_EVENTS: Statement = {
   name: "destinations_owe_events",
-  // Whoever was away for too long is brought up to date otherwise.
+  // Whoever is away is brought up to date otherwise.
   text: `INSERT INTO owed_events (destination, position, event_nid)
     SELECT destination, position, event_nid FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS owed (destination, position, event_nid)
-    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND d.catch_up_after IS NOT NULL)
+    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.destination AND coalesce(d.catch_up_after, d.behind_after) IS NOT NULL)
     ON CONFLICT DO NOTHING`,
 };
 const OWE_EDUS: Statement = {
@@ -69,7 +69,11 @@ const OWE_EDUS: Statement = {
 };
 const NOTE_DUE: Statement = {
   name: "destinations_note_due",
-  text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name) ORDER BY server_name
+  text: `INSERT INTO destinations (server_name, owed_position) SELECT DISTINCT server_name, $2::bigint FROM unnest($1::text[]) AS owed (server_name)
+    -- Who is away is due anyway; whoever tries it waits for this transaction and looks anew then.
+    WHERE NOT EXISTS (SELECT FROM destinations d WHERE d.server_name = owed.server_name AND d.due AND d.claimed_by IS NULL
+      AND coalesce(d.catch_up_after, d.behind_after) IS NOT NULL)
+    ORDER BY server_name
     ON CONFLICT (server_name) DO UPDATE SET due = true, owed_position = excluded.owed_position`,
 };
 
@@ -147,6 +151,8 @@ export interface ClaimedDestination {
   readonly failures: number;
   readonly first_failure_ts: number | null;
   readonly catch_up_after: number | null;
+  /** As far as events are concerned. */
+  readonly behind_after: number | null;
   /** Whether what it is sent next was never tried before. */
   readonly is_fresh: boolean;
 }
@@ -164,7 +170,7 @@ const CLAIM: Statement<ClaimedDestination> = {
       -- Whether a server is back is tried with little.
       open_small = CASE WHEN d.open_until IS NULL THEN d.retry_ts > 0 ELSE d.open_small END
     FROM (SELECT * FROM sound UNION ALL SELECT * FROM failed) chosen WHERE d.server_name = chosen.server_name
-    RETURNING d.server_name, d.retry_ts > 0 AS has_failed, d.failures, d.first_failure_ts, d.catch_up_after, chosen.open_until IS NULL AS is_fresh`,
+    RETURNING d.server_name, d.retry_ts > 0 AS has_failed, d.failures, d.first_failure_ts, d.catch_up_after, d.behind_after, chosen.open_until IS NULL AS is_fresh`,
 };
 const NEXT_EVENTS: Statement<{ destination: ServerName; owed_position: number; open_until: number; position: number | null; event_nid: number | null }> = {
   name: "destinations_next_events", // destinations_pkey, owed_events_pkey
@@ -196,7 +202,7 @@ const RELEASE: Statement = {
   name: "destinations_release", // destinations_pkey
   // What came to be owed since it was looked at, or since it was fixed what is sent, keeps it due.
   text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
-    UPDATE destinations d SET claimed_by = NULL, claimed_until_ts = 0, open_until = NULL, due = d.due AND (d.owed_position <> given.position OR d.owed_position > coalesce(d.open_until, 0))
+    UPDATE destinations d SET claimed_by = NULL, claimed_until_ts = 0, open_until = CASE WHEN given.position < 0 THEN d.open_until END, due = d.due AND (d.owed_position <> given.position OR d.owed_position > coalesce(d.open_until, 0))
     FROM unnest($1::text[], $2::bigint[]) AS given (name, position) JOIN held ON held.server_name = given.name
     WHERE d.server_name = given.name`,
 };
@@ -204,19 +210,22 @@ const FAILED: Statement = {
   name: "destinations_failed",
   text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
     UPDATE destinations d SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = given.retry,
-      claimed_by = NULL, claimed_until_ts = 0, open_until = CASE WHEN given.unclear THEN d.open_until END
+      claimed_by = NULL, claimed_until_ts = 0, open_until = CASE WHEN given.unclear THEN d.open_until END,
+      behind_after = CASE WHEN d.first_failure_ts < $5 THEN coalesce(d.behind_after, ${NOTED}) END
     FROM unnest($1::text[], $3::bigint[], $4::boolean[]) AS given (name, retry, unclear) JOIN held ON held.server_name = given.name WHERE d.server_name = given.name`,
 };
 const SUSPEND: Statement = {
   name: "destinations_suspend",
   text: `WITH owed AS (DELETE FROM owed_events WHERE destination = $1 RETURNING position),
       gone AS (DELETE FROM owed_edus WHERE destination = $1 AND edu_type <> ALL ($2::text[]))
-    UPDATE destinations SET catch_up_after = coalesce((SELECT min(position) - 1 FROM owed), catch_up_after, owed_position), open_until = NULL WHERE server_name = $1`,
+    UPDATE destinations SET catch_up_after = coalesce(least((SELECT min(position) - 1 FROM owed), behind_after), catch_up_after, owed_position),
+      behind_after = NULL, open_until = NULL WHERE server_name = $1`,
 };
 const GIVE_UP: Statement = {
   name: "destinations_give_up",
   text: "DELETE FROM owed_edus USING destinations d WHERE d.server_name = destination AND d.first_failure_ts < $1",
 };
+const HOLD_READER: Statement = { name: "destinations_hold_reader", text: "SELECT FROM log_cursors WHERE name = 'federation' FOR UPDATE" };
 const CATCH_UP: Statement = {
   name: "destinations_catch_up", // joined_servers_server, events_position
   // The newest event of ours in each room that the server is in: what came before it asks for itself.
@@ -227,7 +236,9 @@ const CATCH_UP: Statement = {
         ORDER BY e.position DESC LIMIT 1) newest
       WHERE j.server_name = $1 AND j.members > 0),
     owed AS (INSERT INTO owed_events (destination, position, event_nid) SELECT $1, position, nid FROM missed ON CONFLICT DO NOTHING)
-    UPDATE destinations SET catch_up_after = NULL WHERE server_name = $1`,
+    UPDATE destinations SET catch_up_after = NULL, behind_after = NULL, owed_position = greatest(owed_position, ${NOTED}),
+      open_until = CASE WHEN $3 THEN ${NOTED} ELSE open_until END
+    WHERE server_name = $1`,
 };
 const WAKE: Statement = {
   name: "destinations_wake",
@@ -297,7 +308,7 @@ export async function noteSent(
   ]);
 }
 
-/** Lets go of servers to which nothing more was owed as of `owedPosition`. */
+/** Lets go of servers to which nothing more was owed as of `owedPosition`; with -1 whatever there is. */
 export async function releaseDestinations(
   database: Database,
   released: readonly { readonly server: ServerName; readonly owedPosition: number }[],
@@ -307,14 +318,15 @@ export async function releaseDestinations(
 
 /**
  * Notes that servers failed, and when to try again; they are let go of. Where it is `unclear` whether they have got what they were sent,
- * that is what they are sent again.
+ * that is what they are sent again. For those that have failed for `behindMs` milliseconds no more events are noted.
  */
 export async function noteFailed(
   database: Database,
   failed: readonly { readonly server: ServerName; readonly retry: number; readonly unclear: boolean }[],
   now: number,
+  behindMs: number,
 ): Promise<void> {
-  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry), failed.map(({ unclear }) => unclear)]);
+  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry), failed.map(({ unclear }) => unclear), now - behindMs]);
 }
 
 /** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */
@@ -327,9 +339,14 @@ export async function giveUpMessages(database: Database, since: number): Promise
   await database.write(GIVE_UP, [since]);
 }
 
-/** Owes a server that was away the newest of what it missed after a position. */
-export async function catchUp(tx: Queryable, server: ServerName, after: number): Promise<void> {
-  await tx.query(CATCH_UP, [server, after]);
+/**
+ * Owes a server that was away the newest of what it missed after a position. What it is sent next is fixed anew if it was never tried
+ * (`fresh`).
+ */
+export async function catchUp(tx: Queryable, server: ServerName, after: number, fresh: boolean): Promise<void> {
+  // Whoever reads the log for other servers either sees that this one is back or has noted what it read before.
+  await tx.query(HOLD_READER, []);
+  await tx.query(CATCH_UP, [server, after, fresh]);
 }
 
 /** Lets servers be tried at once. */

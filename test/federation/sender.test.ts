@@ -74,6 +74,45 @@ describe("sending to other servers", () => {
     expect(heard).to.deep.equal(["first", "second", "third"]);
   });
 
+  it("notes no events for a server that fails for a while, and tells it the newest of each room when it is back", async () => {
+    await using away = await startPeer();
+    const said: (string | undefined)[] = [];
+    let status = 200;
+    away.answer("/_matrix/federation/v1/send", ({ body }) => {
+      if (status === 200) said.push(...objectsAt(body, "pdus").map((pdu) => stringAt(pdu, "content", "body")));
+      return { status, body: { pdus: {} } };
+    });
+    const quiet = stringAt((await alice.post(`${V3}/createRoom`, { preset: "public_chat" })).body, "room_id") ?? "";
+    await joinAsPeer(away, here, quiet);
+    await joinAsPeer(away, here, room);
+    const tell = async (to: string, body: string): Promise<void> => {
+      expect((await alice.put(`${V3}/rooms/${to}/send/m.room.message/${body}`, { msgtype: "m.text", body })).status).to.equal(200);
+    };
+    await tell(quiet, "there");
+    await eventually("it is told", () => said.includes("there"));
+    status = 502;
+    const wake = (): Promise<unknown> => away.request(here.federationUrl, here.name, "GET", `/_matrix/federation/v1/query/profile?user_id=${encodeURIComponent(alice.user_id)}`);
+    const state = { name: "test_behind", text: "SELECT failures, behind_after, (SELECT count(*) FROM owed_events WHERE destination = server_name) AS owed FROM destinations WHERE server_name = $1 AND claimed_by IS NULL" };
+    const stands = async (): Promise<{ failures: number; behind_after: number | null; owed: number } | undefined> =>
+      (await here.database.read<{ failures: number; behind_after: number | null; owed: number }>(state, [away.name]))[0];
+    await tell(quiet, "unanswered");
+    await eventually("it fails", async () => ((await stands())?.failures ?? 0) > 0);
+    await here.database.write({ name: "test_long_ago", text: "UPDATE destinations SET first_failure_ts = first_failure_ts - 120000, retry_ts = 1 WHERE server_name = $1" }, [away.name]);
+    await eventually("it is left behind", async () => typeof (await stands())?.behind_after === "number");
+    const before = (await stands())?.owed ?? 0;
+    for (let index = 1; index <= 5; index += 1) {
+      await tell(quiet, `quiet${index}`);
+      await tell(room, `loud${index}`);
+    }
+    await eventually("others are told", () => heard.includes("loud5"));
+    expect((await stands())?.owed ?? 0).to.be.at.most(before + 2);
+    status = 200;
+    await eventually("it is told the newest", async () => await wake().then(() => said.includes("quiet5") && said.includes("loud5")));
+    expect(said.filter((body) => body !== undefined)).to.include("unanswered").and.not.include("quiet1").and.not.include("loud1");
+    await tell(quiet, "again");
+    await eventually("it is told all again", () => said.includes("again"));
+  });
+
   it("tells everything once and in order, however often it begins and ends to send", async () => {
     heard.length = 0;
     const said = Array.from({ length: 100 }, (_, index) => `message${index}`);
