@@ -49,6 +49,7 @@ export interface DeliveryContext extends InterestContext {
 /** Begins to tell application services; those without URL are told nothing. */
 export async function deliverToAppServices(context: DeliveryContext, all: readonly AppService[]): Promise<AsyncDisposable> {
   const told = all.filter(({ url }) => url !== undefined);
+  // Before the first request is taken: whatever comes of that, they are told.
   await keepOnlyAppServices(
     context.database,
     told.map(({ id }) => id),
@@ -165,7 +166,7 @@ class Delivery implements AsyncDisposable {
     await this.#context.database.transaction(async (tx) => {
       const held = await holdAppService(tx, id, owner);
       if (held === undefined) throw new NotOwnerError();
-      await startAtHead(tx, id);
+      await startAtHead(tx, [id]);
       if (held.users_digest === users_digest) return;
       await findMembers(tx, id, users_digest, (user) => coversUser(this.#appservice, user));
     });

@@ -84,9 +84,10 @@ export const DEFAULT_RULES: PushRuleset = {
   ],
   // A rule of our own: bots and bridges still write ids without saying whom they mention.
   content: [{ rule_id: ".org.hansa.rule.contains_user_id", default: true, enabled: true, actions: ["notify", sound("default"), HIGHLIGHT], pattern: OWN_USER_ID }],
-  // What nobody was named in counts for those who follow its thread, whatever they set for the room (MSC4306).
+  // What nobody was named in counts for those who follow its thread, whatever they set for the room (MSC4306). That it counts for nobody
+  // else is for users to switch on whose clients follow threads for them: those of today's specification do not, and would miss all.
   postcontent: [
-    rule(".io.element.msc4306.rule.unsubscribed_thread", [follows(false)], []),
+    rule(".io.element.msc4306.rule.unsubscribed_thread", [follows(false)], [], false),
     rule(".io.element.msc4306.rule.subscribed_thread", [follows(true)], ["notify", sound("default")]),
   ],
   room: [],

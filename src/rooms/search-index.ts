@@ -41,7 +41,7 @@ const PAUSE_MS = 1_000;
 /** How much longer it rests than it works while there is more to do. */
 const REST = 3;
 /** So long a search waits for what was said before it to be in the index. */
-const PATIENCE_MS = 2_000;
+const PATIENCE_MS = 5_000;
 const RETRY_MS = 10;
 const REBUILT_AT_ONCE = 1_000;
 

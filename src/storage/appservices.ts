@@ -26,7 +26,8 @@ const CLAIM: Statement<{ failures: number; retry_ts: number }> = {
 };
 const START_AT_HEAD: Statement = {
   name: "appservices_start_at_head",
-  text: `INSERT INTO log_cursors (name, position) SELECT $1, coalesce(max(position), 0) FROM log ON CONFLICT (name) DO NOTHING`,
+  text: `INSERT INTO log_cursors (name, position)
+    SELECT name, (SELECT coalesce(max(position), 0) FROM log) FROM unnest($1::text[]) AS new (name) ON CONFLICT (name) DO NOTHING`,
 };
 const FORGET: Statement = { name: "appservices_forget", text: "DELETE FROM appservices WHERE id <> ALL ($1)" };
 const FORGET_CURSORS: Statement = {
@@ -68,14 +69,16 @@ export async function holdAppService(tx: Queryable, id: string, owner: number): 
   return held;
 }
 
-/** Lets a new application service be told what happens from now on. */
-export async function startAtHead(tx: Queryable, id: string): Promise<void> {
-  await tx.query(START_AT_HEAD, [cursorOf(id)]);
+/** Lets new application services be told what happens from now on. */
+export async function startAtHead(tx: Queryable, ids: readonly string[]): Promise<void> {
+  await tx.query(START_AT_HEAD, [ids.map(cursorOf)]);
 }
 
-/** Forgets all application services but these: the log need not be kept for them. */
+/** Forgets all application services but these, for which alone the log is kept; those of them that are new begin at its head. */
 export async function keepOnlyAppServices(database: Database, ids: readonly string[]): Promise<void> {
-  await database.transaction((tx) => Promise.all([tx.query(FORGET, [ids.map(toText)]), tx.query(FORGET_CURSORS, [ids.map(cursorOf)])]));
+  await database.transaction((tx) =>
+    Promise.all([tx.query(FORGET, [ids.map(toText)]), tx.query(FORGET_CURSORS, [ids.map(cursorOf)]), startAtHead(tx, ids)]),
+  );
 }
 
 /** Notes that an attempt has failed, how many that makes, and when the next is due. */

@@ -178,12 +178,14 @@ export class EmbeddedPostgres {
 
   /** Makes sure that a server answers on the socket: true if one did before. */
   async #run(): Promise<boolean> {
-    const deadline = performance.now() + START_TIMEOUT_MS;
+    let deadline = performance.now() + START_TIMEOUT_MS;
     let pause = RESTART_FIRST_MS;
     let first = true;
     while (!this.#stopped) {
       const state = await this.#answers();
       if (state === "yes") return first && this.#child === undefined;
+      // After a kill it replays its log, which may take minutes: it says so, and is given up only when it no longer does.
+      if (state === "starting") deadline = performance.now() + START_TIMEOUT_MS;
       const pid = this.pid();
       const alive = this.#child !== undefined ? !this.#reaped() : pid !== undefined && isAlive(pid) && state === "starting";
       if (!alive) {

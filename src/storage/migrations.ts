@@ -8,6 +8,8 @@ import type { Statement } from "./statement.js";
 
 const FOLDER = fileURLToPath(new URL("../../../migrations/", import.meta.url));
 const MIGRATION_LOCK = 0x68616e74;
+/** Held by the transaction of a file: that of a run which was killed may still be about to end. */
+const FILE_LOCK = MIGRATION_LOCK + 1;
 /** A file of this name runs outside a transaction, as CREATE INDEX CONCURRENTLY must; it holds that one statement. */
 const CONCURRENT = /\.concurrent\.sql$/;
 
@@ -37,6 +39,8 @@ export async function migrate(database: Database, progress: (message: string) =>
   const session = await database.connect();
   try {
     await session.query(`SELECT pg_advisory_lock(${MIGRATION_LOCK})`);
+    await session.query(`SELECT pg_advisory_lock(${FILE_LOCK})`);
+    await session.query(`SELECT pg_advisory_unlock(${FILE_LOCK})`);
     if (await isCurrent(database, files)) return;
     const knex = await openKnex(database);
     try {
@@ -97,6 +101,7 @@ function source(files: readonly string[], progress: (message: string) => void): 
         up: async (knex) => {
           progress(`Migrating the database: ${file}`);
           try {
+            if (!CONCURRENT.test(file)) await knex.raw(`SELECT pg_advisory_xact_lock(${FILE_LOCK})`);
             await knex.raw(sql);
           } catch (cause) {
             throw new MigrationError(`The migration ${file} failed: ${said(cause)}. Those before it are done; it is tried again at the next start.`, { cause });

@@ -14,6 +14,8 @@ export interface OpenDatabase extends AsyncDisposable {
   readonly where: string;
 }
 
+const TOO_MANY_CONNECTIONS = "53300";
+
 /** Tells a person what takes a moment. */
 export type Progress = (message: string) => void;
 
@@ -33,6 +35,7 @@ export async function openDatabase(config: Config, progress: Progress = () => un
       await migrate(database, progress);
     } catch (error) {
       await database.close();
+      if (sqlState(error) === TOO_MANY_CONNECTIONS) throw refusal(error, where);
       throw error instanceof SchemaTooNewError ? new ConfigError(error.message, { cause: error }) : error;
     }
     return {
@@ -63,12 +66,20 @@ async function connect(address: DatabaseAddress, poolSize: number, where: string
   try {
     return await Database.open({ address, poolSize });
   } catch (cause) {
-    // The fault of the network, or PostgreSQL's refusal, is below what the database layer says of it.
-    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    const state = sqlState(inner);
-    if (state === undefined && !isConnectionLoss(cause)) throw cause;
-    throw new ConfigError(`The database at ${where} ${reason(state, inner)}. Check database.url.`, { cause });
+    throw refusal(cause, where);
   }
+}
+
+/** Why the database lets nobody in, for the person at the console; or the error itself if it is another one. */
+function refusal(cause: unknown, where: string): unknown {
+  // The fault of the network, or PostgreSQL's refusal, is below what the database layer says of it.
+  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
+  const state = sqlState(inner);
+  if (state === undefined && !isConnectionLoss(cause)) return cause;
+  if (state === TOO_MANY_CONNECTIONS) {
+    return new ConfigError(`The database at ${where} has no connection left for this process. Raise its max_connections, or lower database.pool_size.`, { cause });
+  }
+  return new ConfigError(`The database at ${where} ${reason(state, inner)}. Check database.url.`, { cause });
 }
 
 function reason(state: string | undefined, cause: unknown): string {

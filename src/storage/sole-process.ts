@@ -9,7 +9,7 @@ const log = logger("database");
 
 const LOCK = 0x736f6c65;
 /** How long the connection of a process that was killed may take to be noticed. */
-const PATIENCE_MS = 3_000;
+const PATIENCE_MS = 8_000;
 const RETRY_MS = 100;
 
 /**

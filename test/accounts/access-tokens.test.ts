@@ -62,7 +62,7 @@ describe("AccessTokens", () => {
         })
         .catch(reject);
     });
-    expect(await follower.reached(position, 5_000)).to.equal(true);
+    expect(await follower.reached(position, 60_000)).to.equal(true);
     expect(await outcome(tokens, "one")).to.equal("M_UNKNOWN_TOKEN");
     unfollow();
   });

@@ -91,7 +91,7 @@ async function post(edge: Edge, body: string | Buffer, path = "/_matrix/client/v
 }
 
 /** Sends bytes as they are and gives everything that comes back until the connection ends. */
-function raw(edge: Edge, text: string, milliseconds = 3_000): Promise<string> {
+function raw(edge: Edge, text: string, milliseconds = 30_000): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(new URL(edge.url).port), "127.0.0.1");
     let received = "";
@@ -206,13 +206,14 @@ describe("the edge", () => {
   });
 
   it("limits calls and says how long to wait", async () => {
-    await using limited = await startEdge({ rate_limits: { lookup: { per_second: 0.1, burst: 2 } } });
+    await using limited = await startEdge({ rate_limits: { lookup: { per_second: 0.001, burst: 2 } } });
     expect((await post(limited, "{}")).status).to.equal(200);
     expect((await post(limited, "{}")).status).to.equal(200);
     const third = await post(limited, "{}");
     expect([third.status, third.body["errcode"]]).to.deep.equal([429, "M_LIMIT_EXCEEDED"]);
-    expect(third.body["retry_after_ms"]).to.be.within(9_000, 10_000);
-    expect(third.headers.get("retry-after")).to.equal("10");
+    const wait = Number(third.body["retry_after_ms"]);
+    expect(wait).to.be.within(900_000, 1_000_000);
+    expect(third.headers.get("retry-after")).to.equal(String(Math.ceil(wait / 1000)));
   });
 
   it("believes X-Forwarded-For only of trusted proxies, and only their own hop", async () => {
@@ -249,8 +250,8 @@ describe("the edge", () => {
     await new Promise((resolve) => first.once("connect", resolve));
     expect(await raw(few, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").catch(() => "")).to.equal("");
     first.destroy();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(await raw(few, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).to.contain("200 OK");
+    const ask = (): Promise<string> => raw(few, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").catch(() => "");
+    await eventually("there is room again", async () => (await ask()).includes("200 OK"));
   });
 
   it("tells load balancers and Prometheus how it is", async () => {

@@ -1,5 +1,6 @@
 // Guests: what they may do, where they may be, and how they become users.
 import { expect } from "chai";
+import { eventually } from "../support/eventually.js";
 import { stringAt } from "../support/json-path.js";
 import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -60,7 +61,7 @@ describe("guests", () => {
     await alice.put(`${V3}/rooms/${open}/state/m.room.guest_access/`, { guest_access: "forbidden" });
     const membershipOf = async (user: TestClient): Promise<unknown> =>
       (await alice.get(`${V3}/rooms/${open}/state/m.room.member/${encodeURIComponent(user.user_id)}`)).body["membership"];
-    for (let attempt = 0; attempt < 200 && (await membershipOf(guest)) === "join"; attempt++) await new Promise((resolve) => setTimeout(resolve, 25));
+    await eventually("the guest is out", async () => (await membershipOf(guest)) !== "join");
     expect(await membershipOf(guest)).to.equal("leave");
     expect(await membershipOf(bob)).to.equal("join");
   });

@@ -50,7 +50,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
     server = await startTestServer({
       servers: [{ name: "localhost", public_base_url: PUBLIC }],
       registration,
-      ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 5 },
+      ldap: { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 10 },
     });
   });
   after(async () => {
@@ -124,7 +124,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
   });
 
   it("ends the sessions of who is not in it any more, and says what has changed of the others", async () => {
-    const ldap = { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 2, check_minutes: 0.02, update_users: true };
+    const ldap = { url: directory.url, ca: LOCAL_CERTIFICATE, ...READER, base_dn: BASE, subject_attribute: "entryUUID", timeout_seconds: 5, check_minutes: 0.02, update_users: true };
     await using checking = await startTestServer({ registration, ldap });
     const [grace, heidi] = [clientOf(checking, await logIn(checking, "grace", "grace there")), clientOf(checking, await logIn(checking, "heidi", "heidi there"))];
     const other = await openAccount(checking, "other");
@@ -187,7 +187,7 @@ const clientOf = (server: TestServer, { body }: Answer): TestClient =>
     const began = Date.now();
     const late = await Promise.all([1, 2, 3].map(() => logIn(server, "alice", "alice there")));
     for (const answer of late) expect(refusal(answer)).to.deep.equal([503, "M_UNKNOWN"]);
-    expect(Date.now() - began).to.be.lessThan(60_000);
+    expect(Date.now() - began).to.be.lessThan(180_000);
     directory.resume();
     expect((await logIn(server, "alice", "alice there")).status).to.equal(200);
   });

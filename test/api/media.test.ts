@@ -314,13 +314,13 @@ describe("media", () => {
     });
 
     it("bound what a user uploads within a period, and say where to read about it", async () => {
-      const quota = { period_bytes: 1000, period_seconds: 60, info_uri: "https://example.org/limits" };
+      const quota = { period_bytes: 1000, period_seconds: 3600, info_uri: "https://example.org/limits" };
       await using limited = await startTestServer({ media: { quota } });
       const carol = await limited.register("carol");
       expect(await upload(limited, carol, 1000)).to.deep.equal([200, undefined]);
       const { status, body } = await send(limited, carol, UPLOAD, "x");
       expect([status, stringAt(body, "errcode"), stringAt(body, "info_uri")]).to.deep.equal([403, "M_USER_LIMIT_EXCEEDED", quota.info_uri]);
-      await limited.database.write({ name: "", text: "UPDATE media SET created_ts = created_ts - 61000" }, []);
+      await limited.database.write({ name: "", text: "UPDATE media SET created_ts = created_ts - 3601000" }, []);
       expect(await upload(limited, carol, 1000)).to.deep.equal([200, undefined]);
     });
   });

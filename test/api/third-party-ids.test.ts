@@ -247,7 +247,7 @@ describe("third-party identifiers", () => {
     const client_secret = newSecret();
     const answer = await ask("/account/3pid/msisdn/requestToken", { client_secret, country: "GB", phone_number: "07700 900-123", send_attempt: 1 });
     expect(answer.body["submit_url"]).to.equal(`${BASE}/_hansa/client/v1/validate/msisdn/submit_token`);
-    for (let attempt = 0; gateway.received.length === 0 && attempt < 200; attempt++) await new Promise((resolve) => setTimeout(resolve, 25));
+    await eventually("the message is sent", () => gateway.received.length > 0);
     const [message] = gateway.received;
     expect(message?.authorization).to.equal("Bearer canary");
     expect(message?.body["number"]).to.equal("+447700900123");
@@ -334,7 +334,7 @@ describe("third-party identifiers", () => {
     const before = mailbox.mails.length;
     const answer = await ask("/register/email/requestToken", { client_secret: newSecret(), email: "later@example.org", send_attempt: 1 });
     expect(answer.status).to.equal(200);
-    for (let attempt = 0; mailbox.refused === 0 && attempt < 200; attempt++) await new Promise((resolve) => setTimeout(resolve, 25));
+    await eventually("it is refused", () => mailbox.refused > 0);
     expect(mailbox.mails.length).to.equal(before);
     const stored = await server.database.read<{ dump: string }>({ name: "test_outbox", text: "SELECT string_agg(outbox::text, '') AS dump FROM outbox" }, []);
     expect(stored[0]?.dump).to.not.contain(Buffer.from("later@").toString("hex"));

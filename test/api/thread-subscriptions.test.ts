@@ -77,6 +77,11 @@ describe("thread subscriptions", () => {
       return { main: shown["unread_notifications"], ...objectAt(shown, "unread_thread_notifications") };
     };
     const count = (notification_count: number, highlight_count = 0): JsonObject => ({ notification_count, highlight_count });
+    const others = await say();
+    const last = await say(others);
+    expect(await counts(), "as everything else").to.deep.equal({ main: count(1), [others]: count(1) });
+    await bob.post(`${V3}/rooms/${room}/receipt/m.read/${last}`, {});
+    await bob.put(`${V3}/pushrules/global/postcontent/.io.element.msc4306.rule.unsubscribed_thread/enabled`, { enabled: true });
     await say(root);
     expect(await counts()).to.deep.equal({ main: count(0) });
     expect((await bob.put(path(root), {})).status).to.equal(200);

@@ -28,21 +28,22 @@ describe("typing", () => {
     client.put(`${V3}/rooms/${room}/typing/${user}`, body);
   const token = async (client: TestClient): Promise<string> => stringAt((await client.get(`${V3}/sync`)).body, "next_batch") ?? "";
   async function next(client: TestClient, since: string): Promise<{ since: string; typing: unknown; body: unknown }> {
-    const { body } = await client.get(`${V3}/sync?timeout=5000&since=${since}`);
+    const { body } = await client.get(`${V3}/sync?timeout=60000&since=${since}`);
     const typing = objectsAt(body, "rooms", "join", room, "ephemeral", "events").find((event) => event["type"] === "m.typing");
     return { since: stringAt(body, "next_batch") ?? "", typing: typing && objectAt(typing, "content")["user_ids"], body };
   }
 
   it("members hear who begins and who stops, also by time", async () => {
     const start = await token(bob);
-    expect((await type(alice, { typing: true, timeout: 10_000 })).body).to.deep.equal({});
+    expect((await type(alice, { typing: true, timeout: 60_000 })).body).to.deep.equal({});
     const began = await next(bob, start);
     expect(began.typing).to.deep.equal([alice.user_id]);
     await type(alice, { typing: false });
     const stopped = await next(bob, began.since);
     expect(stopped.typing).to.deep.equal([]);
-    await type(alice, { typing: true, timeout: 50 });
-    const again = await next(bob, stopped.since);
+    const waiting = next(bob, stopped.since);
+    await type(alice, { typing: true, timeout: 3_000 });
+    const again = await waiting;
     expect(again.typing).to.deep.equal([alice.user_id]);
     expect((await next(bob, again.since)).typing).to.deep.equal([]);
     // The token of before all that shows how it stands now.
@@ -53,7 +54,7 @@ describe("typing", () => {
     const there = other.client({ access_token: bob.access_token, user_id: bob.user_id });
     const since = await token(there);
     const waiting = next(there, since);
-    await type(alice, { typing: true, timeout: 5_000 });
+    await type(alice, { typing: true, timeout: 60_000 });
     const heard = await waiting;
     expect(heard.typing).to.deep.equal([alice.user_id]);
     expect((await next(bob, heard.since)).typing).to.deep.equal([alice.user_id]);

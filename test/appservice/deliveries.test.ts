@@ -23,8 +23,8 @@ async function newRoom(client: TestClient, more: JsonObject = {}): Promise<strin
 const idsOf = (events: readonly JsonObject[]): string[] => events.map((event) => stringAt(event, "event_id") ?? "");
 
 /** Waits until the application service has been told of an event. */
-async function told(appservice: TestAppService, event: string, timeoutMs?: number): Promise<void> {
-  await eventually(`the application service hears of ${event}`, () => idsOf(appservice.events()).includes(event), timeoutMs);
+async function told(appservice: TestAppService, event: string): Promise<void> {
+  await eventually(`the application service hears of ${event}`, () => idsOf(appservice.events()).includes(event));
 }
 
 describe("what application services are told", () => {
@@ -161,7 +161,7 @@ describe("what application services are told", () => {
     expect(new Set(attempts.map(({ body }) => JSON.stringify(body))).size).to.equal(1);
     bridge.answer = () => undefined;
     await bridge.request(server, "POST", "/_matrix/client/v1/appservice/bridge/ping", {});
-    await told(bridge, second, 2_000);
+    await told(bridge, second);
     const ids = idsOf(bridge.events());
     expect(ids.indexOf(first)).to.equal(ids.indexOf(second) - 1);
   });
@@ -241,7 +241,7 @@ describe("an application service that fails at random", () => {
     const last = stringAt((await bridge.request(server, "POST", `${V3}/createRoom`, {}, ghosts[0])).body, "room_id");
     bridge.answer = () => undefined;
     await refresh();
-    await eventually("the last room", () => bridge.events().some(({ room_id, type }) => room_id === last && type === "m.room.guest_access"), 30_000);
+    await eventually("the last room", () => bridge.events().some(({ room_id, type }) => room_id === last && type === "m.room.guest_access"), 180_000);
     const expected = await concerning(server, ghosts);
     expect(idsOf(bridge.events()), `SEED=${seed}`).to.deep.equal(expected);
     await server[Symbol.asyncDispose]();

@@ -105,9 +105,9 @@ describe("what keeps a server from starting", () => {
   });
 
   (hasProc ? it : it.skip)("a folder in which no folder can ever be made (/proc is needed)", async function () {
-    this.timeout(60_000);
+    this.timeout(600_000);
     const { PATH } = process.env;
-    const child = spawn(process.execPath, ["dist/src/main.js", "serve"], { env: { PATH, HANSA_DATA_FOLDER: "/proc/hansa" }, timeout: 50_000, killSignal: "SIGKILL" });
+    const child = spawn(process.execPath, ["dist/src/main.js", "serve"], { env: { PATH, HANSA_DATA_FOLDER: "/proc/hansa" }, timeout: 500_000, killSignal: "SIGKILL" });
     let said = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
     const code = await new Promise((resolve) => child.once("close", resolve));
@@ -115,7 +115,7 @@ describe("what keeps a server from starting", () => {
   });
 
   it("but not a PostgreSQL whose data folder was removed under it", async function () {
-    this.timeout(90_000);
+    this.timeout(600_000);
     const data = join(folder, "embedded");
     const first = await EmbeddedPostgres.start({ dataFolder: data });
     const old = first.pid();

@@ -150,7 +150,7 @@ async function decryptedText(client: MatrixClient, event: MatrixEvent): Promise<
 export async function expectReadable(clients: readonly MatrixClient[], roomId: string, eventId: string, text: string): Promise<void> {
   for (const client of clients) {
     const name = `${client.getUserId()} ${client.getDeviceId()}`;
-    const shown = await eventually(`${name} reads ${JSON.stringify(text)}`, () => textOn(client, roomId, eventId), 30_000).catch((error: unknown) => {
+    const shown = await eventually(`${name} reads ${JSON.stringify(text)}`, () => textOn(client, roomId, eventId), 120_000).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${describeEvent(client, roomId, eventId)}`);
     });
     expect(shown).to.equal(text);

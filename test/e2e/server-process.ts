@@ -9,8 +9,8 @@ import { stringify } from "yaml";
 import { freePort } from "../support/free-port.js";
 
 const MAIN = resolve("dist/src/main.js");
-const START_MS = 90_000;
-const STOP_MS = 20_000;
+const START_MS = 240_000;
+const STOP_MS = 60_000;
 const LAST_OUTPUT = 20;
 
 /** A folder that goes away with what is in it. */
@@ -71,7 +71,7 @@ export class ServerProcess implements AsyncDisposable {
     }
     const deadline = performance.now() + START_MS;
     while (!(await this.#answers())) {
-      if (child.exitCode !== null || performance.now() > deadline) {
+      if (child.exitCode !== null || child.signalCode !== null || performance.now() > deadline) {
         child.kill("SIGKILL");
         throw new Error(`the server did not start:\n${this.#output.join("\n")}`);
       }

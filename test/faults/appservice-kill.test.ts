@@ -14,7 +14,7 @@ const ROUNDS = 3;
 
 describe("an application service of a server that is killed", () => {
   it("hears of everything, of nothing twice under another transaction, and in the order of the log", async function () {
-    this.timeout(360_000);
+    this.timeout(600_000);
     const seed = Number(process.env["SEED"] ?? Date.now());
     const next = seeded(seed);
     await using folder = await temporaryFolder();
@@ -53,7 +53,7 @@ describe("an application service of a server that is killed", () => {
     }
     await say("last");
     const ids = (): string[] => bridge.events().filter(({ type }) => type === "m.room.message").map((event) => stringAt(event, "event_id") ?? "");
-    await eventually("the last message", () => ids().includes(acknowledged.at(-1) ?? ""), 30_000);
+    await eventually("the last message", () => ids().includes(acknowledged.at(-1) ?? ""), 180_000);
     const heard = ids();
     expect(acknowledged.filter((id) => !heard.includes(id)), `SEED=${seed}`).to.deep.equal([]);
     const timeline = await bridge.request(server, "GET", `${V3}/rooms/${room}/messages?dir=f&limit=1000`, undefined, ghost);

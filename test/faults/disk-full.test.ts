@@ -35,7 +35,7 @@ async function fill(file: string): Promise<() => Promise<void>> {
 
 describe("faults: disk", () => {
   (hasSmallDisks ? it : it.skip)("a full disk refuses clearly, loses nothing, and heals (unshare and tmpfs are needed)", async function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     await using folder = await temporaryFolder();
     const data = join(folder.path, "data");
     await mkdir(data);
@@ -69,14 +69,14 @@ describe("faults: disk", () => {
       const no = await eventually("a message is refused", async () => {
         const answer = await send();
         return answer.status === 200 ? undefined : answer;
-      }, 60_000);
+      }, 180_000);
       expect([no.status, stringAt(no.body, "errcode")]).to.deep.equal([503, "M_UNKNOWN"]);
       expect((await fetch(`${server.url}/_matrix/client/versions`)).status).to.equal(200);
       expect((await fetch(`${server.url}/health`)).status).to.equal(200);
       await sleep(500);
 
       await free();
-      await eventually("messages are taken again", async () => (await send().catch(() => undefined))?.status === 200, 60_000);
+      await eventually("messages are taken again", async () => (await send().catch(() => undefined))?.status === 200, 180_000);
       expect((await upload()).status).to.equal(200);
       const found = new Set<string>();
       for (let from = ""; ; ) {

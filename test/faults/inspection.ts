@@ -8,7 +8,7 @@ import type { Acknowledged, Traffic } from "./traffic.js";
 const SAMPLE = 50;
 const MAX_PAGES = 10_000;
 /** How long in all requests are repeated that a quiet server has put off. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 /** One room as its history shows it. */
 interface History {

@@ -17,7 +17,7 @@ const MEMBERS = 700;
 
 describe("a server that is killed while it completes a room", () => {
   it("goes on by itself, and has lost nothing", async function () {
-    this.timeout(240_000);
+    this.timeout(600_000);
     const seed = Number(process.env["SEED"] ?? Date.now());
     const next = seeded(seed);
     await using folder = await temporaryFolder();

@@ -15,7 +15,7 @@ const STRETCH = 20;
 /** So many requests for events are under way at the moment of a kill, at least. */
 const IN_FLIGHT = 8;
 const RANDOM_MS = 150;
-const RECOVERY_MS = 30_000;
+const RECOVERY_MS = 180_000;
 
 export interface KillReport {
   readonly seed: number;

@@ -46,8 +46,7 @@ describe("faults: restore", () => {
     };
   };
 
-  it("clients go on, and nothing is given out twice", async function () {
-    this.timeout(60_000);
+  it("clients go on, and nothing is given out twice", async () => {
     const address = await freshDatabase();
     let alice: TestClient;
     let room: string;
@@ -92,8 +91,7 @@ describe("faults: restore", () => {
     expect((await fsck(server.database)).problems).to.deep.equal([]);
   });
 
-  it("a standby takes over: who waits goes on where they were, hears at once that keys are gone, and uploads others", async function () {
-    this.timeout(120_000);
+  it("a standby takes over: who waits goes on where they were, hears at once that keys are gone, and uploads others", async () => {
     const address = await freshDatabase();
     await using server = await start(address);
     const alice = await server.register("alice");
@@ -135,8 +133,7 @@ describe("faults: restore", () => {
     expect((await encryption(stringAt(slid?.body, "pos"))).status).to.equal(200);
   });
 
-  it("files that were put back need a word, since they look as they did", async function () {
-    this.timeout(60_000);
+  it("files that were put back need a word, since they look as they did", async () => {
     const address = await freshDatabase();
     let alice: TestClient;
     let room: string;

@@ -51,7 +51,7 @@ describe("messages to a device over the end of processes", () => {
         while (got.length < MESSAGES) await whileUp(step);
       })();
       for (let kill = 1; kill <= KILLS; kill += 1) {
-        await eventually("some more are sent", () => sent >= (kill * MESSAGES) / (KILLS + 1), 60_000);
+        await eventually("some more are sent", () => sent >= (kill * MESSAGES) / (KILLS + 1), 180_000);
         await server.kill();
         await server.restart();
       }

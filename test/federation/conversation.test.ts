@@ -40,7 +40,7 @@ describe("rooms of several servers", () => {
         return false;
       }
     };
-    await eventually("servers agree", holds, 15_000).catch(() => {
+    await eventually("servers agree", holds).catch(() => {
       throw failure;
     });
   }

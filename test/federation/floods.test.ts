@@ -68,7 +68,7 @@ describe("a flood for one room", () => {
     await other.send([wire]);
     expect((await alice.get(`${V3}/rooms/${other.room}/event/${encodeURIComponent(id)}`)).status).to.equal(200);
     speak({ status: 200, body: { events: [] } });
-    await eventually("all of it is in the room", async () => (await numberOf("placed", flooded.room)) === before + 200, 50_000);
+    await eventually("all of it is in the room", async () => (await numberOf("placed", flooded.room)) === before + 200, 180_000);
     expect((await Promise.all(sending)).map(({ status }) => status)).to.deep.equal(sending.map(() => 200));
     expect(await inMemory()).to.equal(0);
     expect(await numberOf("staged", flooded.room)).to.equal(1);

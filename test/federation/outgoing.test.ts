@@ -12,7 +12,7 @@ const open = (settings: Record<string, unknown> = { allowed_addresses: ["127.0.0
   new Outgoing(checkConfig({ outgoing: settings }).outgoing);
 
 async function get(outgoing: Outgoing, url: string, options: Partial<OutgoingRequest> = {}): Promise<string> {
-  const answer = await outgoing.request(new URL(url), { maxBytes: 1000, milliseconds: 5_000, ...options });
+  const answer = await outgoing.request(new URL(url), { maxBytes: 1000, milliseconds: 30_000, ...options });
   let text = "";
   for await (const chunk of answer.body) text += String(chunk);
   return `${answer.status} ${answer.url.pathname} ${text}`;

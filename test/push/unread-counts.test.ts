@@ -38,7 +38,7 @@ function someRules(room: RoomId): readonly OwnRules[] {
     { own: { content: [rule("cake", { pattern: "c*ke", actions: ["notify", { set_tweak: "highlight" }] })] }, changes: {} },
     { own: { sender: [rule(user("user1"), { actions: [] })] }, changes: {} },
     { own: { override: [rule("name", { conditions: [{ kind: "contains_display_name" }], actions: ["notify", { set_tweak: "highlight" }] })] }, changes: {} },
-    { own: {}, changes: { ".io.element.msc4306.rule.unsubscribed_thread": { enabled: false } } },
+    { own: {}, changes: { ".io.element.msc4306.rule.unsubscribed_thread": { enabled: true } } },
     { own: {}, changes: { ".m.rule.master": { enabled: true } } },
     { own: {}, changes: { ".m.rule.suppress_notices": { enabled: false } } },
     { own: { room: [rule(room, { actions: [] })] }, changes: { ".org.matrix.msc4028.encrypted_event": { enabled: true } } },

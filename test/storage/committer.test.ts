@@ -9,6 +9,7 @@ import { FENCED } from "../../src/storage/room-rows.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { accepted, type DraftResult } from "../../src/rooms/draft.js";
 import { eventsById, timelineForwards } from "../../src/storage/events.js";
+import { eventually } from "../support/eventually.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, startProcess, state, type TestProcess, user } from "../support/rooms.js";
 
@@ -147,10 +148,9 @@ describe("committer", () => {
     const holder = await process.database.connect();
     await holder.query(`SELECT pg_advisory_lock(${LOG_LOCK})`);
     const sending = outcome(process.owners.submit(room_id, [message(ALICE, "once", "t1")]));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await holder.query(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%write_%' AND pid <> pg_backend_pid()",
-    );
+    const cut = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND query LIKE '%write_%' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()`;
+    await eventually("it waits and is cut off", async () => (await holder.query(cut)).rows.length > 0);
     expect(await sending).to.equal("M_UNKNOWN");
     await holder.query(`SELECT pg_advisory_unlock(${LOG_LOCK})`);
     await holder.end();

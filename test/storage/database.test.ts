@@ -1,6 +1,7 @@
 // Connections and transactions against a real PostgreSQL: what fulfils, what fails, and what heals.
 import { expect } from "chai";
 import { CommitUnknownError, Database } from "../../src/storage/database.js";
+import { eventually } from "../support/eventually.js";
 import { freshDatabase } from "../support/postgres.js";
 
 const statement = (text: string): { name: string; text: string } => ({ name: text.slice(0, 60), text });
@@ -151,6 +152,7 @@ describe("database", () => {
   it("a connection lost during COMMIT is unknown, not run again", async () => {
     const session = await database.connect();
     let attempts = 0;
+    let cut: Promise<unknown> | undefined;
     await session.query("SELECT pg_advisory_lock(77)");
     const under = failure(
       database.transaction(async (tx) => {
@@ -159,10 +161,14 @@ describe("database", () => {
         const [row] = await tx.query<{ pid: number }>(statement("SELECT pg_backend_pid() AS pid"), []);
         // The flush that ends with COMMIT waits for our lock; the backend dies with COMMIT in its input.
         tx.atPosition(statement("SELECT pg_advisory_xact_lock(77)"), []);
-        setTimeout(() => void session.query("SELECT pg_terminate_backend($1)", [row?.pid]), 100);
+        const waits = { text: "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1", values: [row?.pid] };
+        cut = eventually("it waits for our lock", async () => (await session.query(waits)).rows.length > 0).then(() =>
+          session.query("SELECT pg_terminate_backend($1)", [row?.pid]),
+        );
       }),
     );
     expect(await under).to.be.instanceOf(CommitUnknownError);
+    await cut;
     await session.end();
     expect(attempts).to.equal(1);
   });

@@ -2,7 +2,8 @@
 import { expect } from "chai";
 import { Database } from "../../src/storage/database.js";
 import { migrate, MigrationError, SchemaTooNewError } from "../../src/storage/migrations.js";
-import { emptyDatabase } from "../support/postgres.js";
+import { cutLink } from "../support/cut-link.js";
+import { emptyDatabase, freshDatabase } from "../support/postgres.js";
 
 describe("migrations", () => {
   it("several processes at once apply each file once", async () => {
@@ -28,6 +29,31 @@ describe("migrations", () => {
     const error = await migrate(database).then(() => undefined, (reason: unknown) => reason);
     expect(error).to.be.instanceOf(MigrationError).with.nested.property("cause.code", "42P07");
     expect(error).to.have.property("message").that.matches(/^The migration 0002_rooms\.sql failed: relation "\w+" already exists\. [^\n]*$/);
+  });
+
+  it("comes to be in runs that are killed, each a little later than the one before", async () => {
+    const address = await emptyDatabase();
+    for (let statement = 1, done = false; !done; statement += statement < 24 ? 1 : 7) {
+      await using link = await cutLink(address, statement, (statement >> 1) % 2 === 0 ? "before" : "behind");
+      done = await Database.open({ address: link.address, poolSize: 1 })
+        .then(async (database) => {
+          await using opened = database;
+          await migrate(opened);
+          return true;
+        })
+        .catch((error: unknown) => {
+          if (!link.isCut) throw error;
+          return false;
+        });
+    }
+    await using database = await Database.open({ address, poolSize: 1 });
+    await using whole = await Database.open({ address: await freshDatabase(), poolSize: 1 });
+    const text = `SELECT (SELECT array_agg(name ORDER BY name) FROM knex_migrations) AS files,
+      (SELECT array_agg(relname || ' ' || relkind::text ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace) AS relations,
+      (SELECT array_agg(proname || ' ' || md5(prosrc) ORDER BY proname, md5(prosrc)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS functions,
+      (SELECT array_agg(tgname ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal) AS triggers`;
+    const schema = { name: "test_schema", text };
+    expect(await database.read(schema, [])).to.deep.equal(await whole.read(schema, []));
   });
 
   it("refuses a database that needs a newer Hansa", async () => {

@@ -1,6 +1,7 @@
 // An SMTP server that keeps what it is sent, and can refuse it for a while.
+import type { AddressInfo } from "node:net";
 import { SMTPServer } from "smtp-server";
-import { freePort } from "./free-port.js";
+import { eventually } from "./eventually.js";
 
 export interface Received {
   readonly to: string;
@@ -42,7 +43,6 @@ function header(raw: string, name: string): string {
 
 export async function startMailbox(): Promise<Mailbox> {
   const mails: Received[] = [];
-  const port = await freePort();
   const state = { refuse: false, refused: 0 };
   const server = new SMTPServer({
     authOptional: true,
@@ -64,7 +64,8 @@ export async function startMailbox(): Promise<Mailbox> {
       });
     },
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.server.address() as AddressInfo;
   return {
     port,
     mails,
@@ -78,10 +79,7 @@ export async function startMailbox(): Promise<Mailbox> {
       state.refuse = refuse;
     },
     async until(count) {
-      for (let attempt = 0; mails.length < count; attempt++) {
-        if (attempt > 400) throw new Error(`${mails.length} mails came, not ${count}`);
-        await new Promise((resolve) => setTimeout(resolve, 25));
-      }
+      await eventually(`${count} mails`, () => mails.length >= count);
     },
     [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(resolve)),
   };

@@ -186,7 +186,7 @@ export class SyncChain {
   }
 
   /** Steps, waiting for news, until `done` holds; throws after `timeoutMs`. */
-  async until(what: string, done: () => boolean, timeoutMs = 20_000): Promise<void> {
+  async until(what: string, done: () => boolean, timeoutMs = 120_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (!done()) {
       if (performance.now() > deadline) throw new Error(`/sync did not bring ${what} within ${timeoutMs} ms`);

@@ -16,6 +16,7 @@ import { readSync } from "../../src/sync/read-sync.js";
 import type { SyncReader, SyncRequest } from "../../src/sync/sync-request.js";
 import { compileSyncFilter, NO_FILTER, type SyncFilter } from "../../src/sync/sync-filter.js";
 import { sync } from "../../src/sync/sync.js";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, startProcess, state, type TestProcess, user } from "../support/rooms.js";
@@ -65,7 +66,7 @@ describe("sync", () => {
   const submit = async (room: Parameters<TestProcess["owners"]["submit"]>[0], ...drafts: Parameters<TestProcess["owners"]["submit"]>[1]) => {
     const results = (await process.owners.submit(room, drafts)).map(accepted);
     const last = results.at(-1)?.position ?? 0;
-    await syncing.services.follower.reached(last, 5_000);
+    await syncing.services.follower.reached(last, 60_000);
     return results.map(({ event_id }) => event_id);
   };
   const room = (body: JsonObject, section: string, roomId: string): JsonObject => objectAt(body, "rooms", section, roomId);
@@ -176,7 +177,7 @@ describe("sync", () => {
     const start = performance.now();
     await submit(room_id, message(ALICE, "wake up"));
     expect(bodies(room(await waiting, "join", room_id))).to.deep.equal(["wake up"]);
-    expect(performance.now() - start).to.be.lessThan(1_000);
+    expect(performance.now() - start).to.be.lessThan(10_000);
     const idle = stringAt(await ask(ALICE), "next_batch");
     expect(await ask(ALICE, { since: idle, timeoutMs: 100 })).not.to.have.property("rooms");
   });
@@ -213,11 +214,10 @@ describe("sync", () => {
       { name: "test_cut", text: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()" },
       [],
     );
-    const deadline = Date.now() + 10_000;
-    while (syncing.services.follower.epochs.length < 2 && Date.now() < deadline) {
+    await eventually("the new epoch is noticed", () => {
       syncing.services.follower.hurry();
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      return syncing.services.follower.epochs.length >= 2;
+    });
     expect(syncing.services.follower.epochs).to.have.length(2);
     // What was there when the epoch began is still valid; what came later is told again.
     expect(bodies(room(await ask(ALICE, { since: before }), "join", room_id))).to.deep.equal(["may be lost"]);
@@ -353,14 +353,14 @@ describe("sync", () => {
       if (random(3) === 0) {
         const device = ["*", "OTHER", `D${people.indexOf(other)}`, `D${people.indexOf(other)}`][random(4)] ?? "*";
         for (let n = random(5) === 0 ? 120 : 1 + random(3); n > 0; n -= 1) await tell(who, other, device);
-        await syncing.services.follower.reached(await logHead(database), 5_000);
+        await syncing.services.follower.reached(await logHead(database), 60_000);
       }
       if (random(4) === 0) {
         await changeDevice(other);
-        await syncing.services.follower.reached(await logHead(database), 5_000);
+        await syncing.services.follower.reached(await logHead(database), 60_000);
       }
       const position = Math.max(0, ...results.map((result) => ("error" in result ? 0 : result.position)));
-      await syncing.services.follower.reached(position, 5_000);
+      await syncing.services.follower.reached(position, 60_000);
       for (const chain of chains) {
         if (random(3) === 0) continue;
         compared += await chain.step(syncing, random(2) === 0 ? 1 + random(3) : 50);

@@ -94,8 +94,11 @@ async function whatHappened(
     receipts: extensions.receipts?.enabled === true,
     deviceLists: extensions.e2ee?.enabled === true,
   };
+  const tellsSessions = !followed.rooms && followed.deviceLists;
   const sessionBegan = async (entries: readonly PositionedEntry[] | undefined): Promise<boolean> =>
-    !followed.rooms && followed.deviceLists && (await begunSessions.tell(reader, entries ?? [], user.rooms ?? new Map()));
+    tellsSessions && (await begunSessions.tell(reader, entries ?? [], user.rooms ?? new Map()));
+  // The database, which has answered, may be ahead of what this process has read of the log.
+  if (tellsSessions) await follower.reached(to.position, deadline - clock.monotonic(), signal);
   if (await sessionBegan(follower.allEntries({ after: from, upTo: to.position }))) return "to be told";
   let after = to.position;
   for (let seen = version; ; ) {
