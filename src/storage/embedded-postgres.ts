@@ -155,9 +155,12 @@ export class EmbeddedPostgres {
 
   /** A fresh cluster appears under its name only when it is whole, so that a kill in between leaves nothing half made. */
   async #initialise(): Promise<void> {
-    const unfinished = `${this.#dataFolder}.new`;
-    await rm(unfinished, { recursive: true, force: true });
-    await mkdir(unfinished, { mode: 0o700 });
+    const beginning = `${this.#dataFolder}.new`;
+    for (const name of await readdir(dirname(beginning))) {
+      if (name.startsWith(basename(beginning))) await rm(join(dirname(beginning), name), { recursive: true, force: true, maxRetries: 5 });
+    }
+    // What a killed process began may still be at work: it removes its folder when it fails, which must not be this one.
+    const unfinished = await mkdtemp(`${beginning}-`);
     if (this.#runner.kind === "account") await chown(unfinished, this.#runner.uid, this.#runner.gid);
     const result = await this.#command("initdb", [
       "-D",
