@@ -50,6 +50,7 @@ const RateLimits = Type.Object(
     room_creation: rate(0.5, 20, "New rooms, per user."),
     history: rate(20, 100, "Pages of history, searches and lists of rooms, per user."),
     federation_query: rate(10, 100, "Questions of other servers that need no signature, per network address."),
+    federation_keys: rate(10, 100, "Claims of one-time keys by another server, per server."),
     report: rate(0.1, 10, "Reports of rooms, events and users to the administrators, per user."),
     typing: rate(10, 60, "Per user."),
     receipt: rate(10, 60, "Per user."),

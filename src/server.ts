@@ -253,12 +253,14 @@ function forgetChanged({
       members.forgetAll();
       keysLeft.forgetAll();
       ruleChanges.noteAll();
+      ruleChanges.threads.noteAll();
       return;
     }
     for (const { kind, room_nid, user_nid, device, reference } of entries) {
       if (kind === "key" && user_nid !== undefined && device !== undefined) keysLeft.forget(user_nid, device);
       if (kind === "state_change" && room_nid !== undefined && user_nid !== undefined) members.forget(room_nid, user_nid);
       if (kind === "push_rule" && user_nid !== undefined) ruleChanges.note(user_nid);
+      if (kind === "thread_subscription" && reference !== undefined) ruleChanges.threads.note(reference);
       if (kind === "invalidation" && room_nid !== undefined && reference !== undefined) events.forget(reference);
     }
   });

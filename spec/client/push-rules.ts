@@ -9,6 +9,8 @@ const PushRuleKind = Type.Union([
   Type.Literal("sender"),
   Type.Literal("room"),
   Type.Literal("content"),
+  // Rules about threads that are followed, of the server alone (MSC4306).
+  Type.Literal("postcontent"),
 ]);
 
 const Action = Type.Union([Type.String(), JsonObject]);
@@ -18,6 +20,7 @@ const PushCondition = Type.Object({
   pattern: Type.Optional(Type.String()),
   is: Type.Optional(Type.String()),
   value: Type.Optional(Type.Union([Type.String(), Type.Integer(), Type.Boolean(), Type.Null()])),
+  subscribed: Type.Optional(Type.Boolean()),
 });
 const PushRule = Type.Object({
   rule_id: Type.String(),
@@ -33,6 +36,7 @@ const Ruleset = Type.Object({
   sender: Type.Optional(Type.Array(PushRule)),
   room: Type.Optional(Type.Array(PushRule)),
   content: Type.Optional(Type.Array(PushRule)),
+  postcontent: Type.Optional(Type.Array(PushRule)),
 });
 
 const rule = Type.Object({ kind: PushRuleKind, ruleId: Type.String({ minLength: 1 }) });

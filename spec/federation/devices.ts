@@ -21,6 +21,8 @@ export const claimUserEncryptionKeys = operation({
   method: "POST",
   paths: ["/_matrix/federation/v1/user/keys/claim"],
   auth: "server",
+  // Whoever claims in a loop leaves the users without.
+  limit: "federation_keys",
   summary: "Takes one-time keys of devices of users of this server, each of which nobody else gets.",
   body: Type.Object({ one_time_keys: Type.Record(Type.String(), Type.Record(Type.String(), Type.String())) }),
   response: Type.Object({ one_time_keys: Type.Record(Type.String(), byUser) }),

@@ -3,14 +3,17 @@ import { type Static, Type } from "typebox";
 import { asked } from "../operation.js";
 import { JsonObject } from "../types/json.js";
 
-const Device = Type.Object({
-  app_id: Type.String(),
-  pushkey: Type.String(),
-  /** In seconds. */
-  pushkey_ts: Type.Integer(),
-  data: JsonObject,
-  tweaks: Type.Optional(JsonObject),
-});
+const Device = Type.Object(
+  {
+    app_id: Type.String(),
+    pushkey: Type.String(),
+    /** In seconds. */
+    pushkey_ts: Type.Integer(),
+    data: JsonObject,
+    tweaks: Type.Optional(JsonObject),
+  },
+  { additionalProperties: false },
+);
 
 const Notification = Type.Object(
   {

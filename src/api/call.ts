@@ -11,7 +11,7 @@ import { OutgoingError } from "../federation/outgoing.js";
 import type { ReceivedRequest, RemoteServer } from "../federation/remote-server.js";
 import { logger } from "../log.js";
 import type { ServerName } from "../protocol/identifiers.js";
-import type { JsonValue } from "../protocol/json.js";
+import { jsonText, type JsonValue } from "../protocol/json.js";
 import { isDatabaseAway, sqlState } from "../storage/database.js";
 import { networkOf } from "./address.js";
 import { Reply, type Request } from "./handler.js";
@@ -70,7 +70,9 @@ export async function requesterOf(edge: Edge, operation: Operation, caller: Call
   if (requester.restriction === "locked" && operation.whileLocked !== true) throw userLocked();
   if (requester.restriction === "expired" && operation.whileLocked !== true) throw accountExpired();
   if (requester.restriction === "suspended" && operation.refusedWhileSuspended === true) throw userSuspended();
-  if (operation.auth === "admin" && !requester.is_admin) throw forbidden("This is for administrators of the server.");
+  if (operation.auth === "admin" && !(requester.is_admin && requester.restriction !== "suspended")) {
+    throw forbidden("This is for administrators of the server.");
+  }
   if (requester.is_guest && operation.guests !== true) {
     throw guestsForbidden("Guests may not do this: register an account.");
   }
@@ -116,9 +118,14 @@ export async function checkedBody(
 
 /** What a handler gave, as a reply; in tests, checked against the contract. */
 export function replyOf({ validateAnswers }: Edge, operation: Operation, answer: unknown): Reply {
-  const reply = answer instanceof Reply ? answer : new Reply(200, JSON.stringify(answer));
+  const reply = answer instanceof Reply ? answer : new Reply(200, jsonText(answer));
   if (validateAnswers && reply.status === 200 && typeof reply.body === "string") checkAnswer(operation, reply.body);
-  return reply;
+  return isData(reply.body) ? new Reply(reply.status, jsonText(reply.body), reply.headers) : reply;
+}
+
+/** Whether a body is an object that is sent as JSON: neither text nor bytes nor a stream. */
+function isData(body: Reply["body"]): boolean {
+  return typeof body === "object" && !Buffer.isBuffer(body) && !("pipe" in body && typeof body.pipe === "function");
 }
 
 function checkAnswer(operation: Operation, answer: string): void {

@@ -170,7 +170,9 @@ async function requestOfServer(edge: Edge, operation: Operation, ctx: Context): 
   // Numbers and depth are each event's own affair: one bad event must not keep the others of a transaction away.
   const bytes = await readBody(ctx.req, config.limits.transaction_bytes, config.limits.body_seconds * 1000);
   const content = bytes.length === 0 ? undefined : parseJson(bytes, { numbers: "lexemes" });
-  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: ctx.get("authorization"), content };
+  // Two of them could be read as either.
+  const [authorization = "", second] = ctx.req.headersDistinct["authorization"] ?? [];
+  const received = { method: ctx.method, uri: ctx.req.url ?? "", authorization: second === undefined ? authorization : "", content };
   const auth = await edge.authenticateServer(received, servers.forHost(ctx.get("host")));
   ctx.state["origin"] = auth.origin;
   if (operation.limit !== undefined) await limiter.take(operation.limit, auth.origin);
@@ -206,7 +208,7 @@ function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown):
   ctx.body = body;
 }
 
-/** The token of a request: in the header, or, as bridges and old clients still send it, in the query. */
+/** The token of a request: in the header, or, as bridges, test suites and old clients still send it, in the query. */
 function bearerToken(ctx: Context): string | undefined {
   const header = ctx.get("authorization");
   if (header !== "") return /^Bearer +(\S+)$/i.exec(header)?.[1];
@@ -240,5 +242,5 @@ async function readForm(ctx: Context, limits: Config["limits"]): Promise<JsonVal
 async function readJson(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   if (bytes.length === 0) return {};
-  return parseJson(bytes, { maxDepth: limits.json_depth });
+  return parseJson(bytes, { maxDepth: limits.json_depth, wholeCharacters: true });
 }

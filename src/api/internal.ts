@@ -5,6 +5,7 @@ import { Agent, createServer, request, type IncomingMessage, type Server, type S
 import type { AddressInfo } from "node:net";
 import { MatrixError, unknownError } from "../errors.js";
 import { logger } from "../log.js";
+import { jsonText } from "../protocol/json.js";
 import { readBody } from "./body.js";
 
 const log = logger("internal");
@@ -62,7 +63,7 @@ async function answer(
   try {
     const payload: unknown = JSON.parse((await readBody(incoming, BODY_BYTES)).toString("utf8"));
     const result = await method(payload);
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(result ?? null));
+    response.writeHead(200, { "content-type": "application/json" }).end(jsonText(result ?? null));
   } catch (cause) {
     const error = cause instanceof MatrixError ? cause : unknownError(500, "Another process of this server failed.", cause);
     if (!(cause instanceof MatrixError)) log.error({ err: cause }, "a call of another process failed");
@@ -88,7 +89,7 @@ export function internalCaller(secret: string): InternalCaller {
   return {
     call: (address, method, payload, signal) =>
       new Promise((resolve, reject) => {
-        const body = Buffer.from(JSON.stringify(payload));
+        const body = Buffer.from(jsonText(payload));
         const limit = AbortSignal.timeout(CALL_MS);
         const outgoing = request(`http://${address}${PREFIX}${method}`, {
           agent,

@@ -364,7 +364,7 @@ class Socket {
 function frameOf(data: RawData, maxDepth: number): ClientFrame {
   const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data);
   // The frame itself is one level more than the body in it.
-  const value = parseJson(bytes, { maxDepth: maxDepth + 1 });
+  const value = parseJson(bytes, { maxDepth: maxDepth + 1, wholeCharacters: true });
   const type = isObject(value) ? ownString(value, "type") : undefined;
   if (type === undefined || !Object.hasOwn(CLIENT_FRAMES, type)) throw badJson("A frame is an object with a known type.");
   return check(CLIENT_FRAMES[type as ClientFrame["type"]], "body", value) as ClientFrame;

@@ -55,8 +55,8 @@ export function flawOfDeviceKeys(keys: JsonObject): string | undefined {
 }
 
 /**
- * Checks identity keys that a device uploads. A signature of its own must be right if there is one; others refuse what has
- * none. Throws M_BAD_JSON for malformed keys, M_INVALID_PARAM for those of somebody else, M_INVALID_SIGNATURE.
+ * Checks identity keys that a device uploads. They must have a signature of their own, as the specification says; others refuse
+ * what has none. Throws M_BAD_JSON for malformed keys, M_INVALID_PARAM for those of somebody else or without it, M_INVALID_SIGNATURE.
  */
 export function checkDeviceKeys(keys: JsonObject, userId: string, deviceId: string): void {
   const flaw = flawOfDeviceKeys(keys);
@@ -67,7 +67,7 @@ export function checkDeviceKeys(keys: JsonObject, userId: string, deviceId: stri
   keyText(keys);
   const key = fingerprintKey(keys, deviceId);
   const id = ED25519 + deviceId;
-  if (!signaturesBy(keys, userId).has(id)) return;
+  if (!signaturesBy(keys, userId).has(id)) throw invalidParam("The device has not signed its own keys.");
   if (key === undefined || !verifyJson(keys, userId, id, key)) throw invalidSignature("The signature of the device on its own keys is wrong.");
 }
 

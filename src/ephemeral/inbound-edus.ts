@@ -14,6 +14,7 @@ import { requireAllowedServer } from "../rooms/server-view.js";
 import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { joinedAnywhere, joinedUsers } from "../storage/memberships.js";
+import { isInPartialRoom } from "../storage/partial-state.js";
 import { isPresenceState, type UserPresence } from "../storage/presence.js";
 import type { Presence } from "./presence.js";
 import { noteTold, type ToldReceipt } from "./receipts.js";
@@ -22,6 +23,8 @@ import type { Typing } from "./typing.js";
 const MAX_ROOMS = 50;
 const MAX_USERS = 500;
 const MAX_STATUS = 1_000;
+/** For so long is waited for a join through a server that tells us of users whom we do not know. */
+const JOIN_MS = 10_000;
 
 export interface InboundContext extends RoomContext {
   readonly config: RoomContext["config"] & Pick<Config, "federation">;
@@ -86,13 +89,15 @@ async function takePresence(context: InboundContext, origin: ServerName, content
     const user = isObject(about) ? userOf(origin, own(about, "user_id")) : undefined;
     if (user !== undefined && isObject(about)) said.set(user, about);
   }
-  const nids = await context.interning.findUsers(said.keys());
-  const met = await joinedAnywhere(context.database, [...nids.values()]);
+  let nids = await usersMet(context, said.keys());
+  // Who lets us in tells us of its users at once: our user is there when the join has been written.
+  if (nids.size < said.size && (await context.joins.settled(origin, JOIN_MS))) nids = await usersMet(context, said.keys());
+  if (nids.size < said.size && (await isInPartialRoom(context.database, origin))) nids = await context.interning.users(said.keys());
   const now = context.clock.now();
   const presences = [...said].flatMap(([user, about]): Omit<UserPresence, "user_id">[] => {
     const user_nid = nids.get(user);
     const state = ownString(about, "presence");
-    if (user_nid === undefined || !met.has(user_nid) || !isPresenceState(state)) return [];
+    if (user_nid === undefined || !isPresenceState(state)) return [];
     const status = ownString(about, "status_msg");
     return [
       {
@@ -105,6 +110,13 @@ async function takePresence(context: InboundContext, origin: ServerName, content
     ];
   });
   await context.presence.told(presences);
+}
+
+/** The numbers of those of some users who are in a room of ours. */
+async function usersMet({ interning, database }: InboundContext, users: Iterable<UserId>): Promise<Map<string, number>> {
+  const nids = await interning.findUsers(users);
+  const met = await joinedAnywhere(database, [...nids.values()]);
+  return new Map([...nids].filter(([, nid]) => met.has(nid)));
 }
 
 /** A user of the server that speaks; undefined for anything else. */

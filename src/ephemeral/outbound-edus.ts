@@ -8,7 +8,7 @@ import { type RoomId, parseUserId, type ServerName, serverNameOf, type UserId } 
 import type { Database } from "../storage/database.js";
 import { type OwedEdu, serversOfRooms } from "../storage/destinations.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
-import { serversSharing } from "../storage/presence.js";
+import { newlySharingPresence, serversSharing } from "../storage/presence.js";
 import { publicReceiptsAt } from "../storage/receipts.js";
 import type { Queryable, Reads } from "../storage/statement.js";
 import { MAIN_TIMELINE } from "../storage/threads.js";
@@ -28,6 +28,7 @@ export function owedEdus(context: OutboundContext): SenderOptions["edusOf"] {
     const sent = entries.flatMap(({ kind, destination, position }) => (kind === "to_device" && destination !== undefined ? [position] : []));
     const owed = [
       ...(await receiptEdus(context, tx, reads, entries)),
+      ...(await introductions(context, reads, entries)),
       ...(await presenceEdus(context, reads, entries)),
       ...(await deviceListEdus(context, tx, entries)),
       ...(await takeOutgoingMessages(tx, [...new Set(sent)])),
@@ -54,25 +55,59 @@ async function receiptEdus({ servers }: OutboundContext, tx: Queryable, reads: R
   });
 }
 
-async function presenceEdus({ servers, presence }: OutboundContext, reads: Reads, entries: readonly PositionedEntry[]): Promise<OwedEdu[]> {
+interface ToldPresence {
+  readonly user: UserId;
+  readonly about: object;
+}
+
+/** What is told of the presence of those of some users who are ours, by number. */
+async function toldPresence({ servers, presence }: OutboundContext, reads: Reads, userNids: readonly number[]): Promise<Map<number, ToldPresence>> {
+  const events = await presence.of(reads, userNids);
+  return new Map(
+    [...events].flatMap(([user_nid, { sender, content }]) => {
+      const user = parseUserId(sender);
+      if (user === undefined || !servers.isLocal(serverNameOf(user))) return [];
+      return [[user_nid, { user, about: { ...(JSON.parse(content) as object), user_id: user } }] as const];
+    }),
+  );
+}
+
+async function presenceEdus(context: OutboundContext, reads: Reads, entries: readonly PositionedEntry[]): Promise<OwedEdu[]> {
   const positions = new Map(
     entries.flatMap(({ kind, user_nid, position }) => (kind === "presence" && user_nid !== undefined ? [[user_nid, position] as const] : [])),
   );
   if (positions.size === 0) return [];
-  const events = await presence.of(reads, [...positions.keys()]);
-  const ours = [...events].flatMap(([user_nid, { sender, content }]) => {
-    const user = parseUserId(sender);
-    return user === undefined || !servers.isLocal(serverNameOf(user)) ? [] : [[user_nid, { user, content }] as const];
-  });
-  const told = new Map(ours);
-  return (await serversSharing(reads, [...told.keys()], servers.names)).flatMap(({ user_nid, server_name }): OwedEdu[] => {
-    const about = told.get(user_nid);
+  const told = await toldPresence(context, reads, [...positions.keys()]);
+  return (await serversSharing(reads, [...told.keys()], context.servers.names)).flatMap(({ user_nid, server_name }): OwedEdu[] => {
+    const one = told.get(user_nid);
     const position = positions.get(user_nid);
-    if (about === undefined || position === undefined) return [];
-    const push = [{ ...(JSON.parse(about.content) as object), user_id: about.user }];
-    const content = JSON.stringify({ push });
-    return [{ destination: server_name, position, edu_type: "m.presence", key: about.user, origin: serverNameOf(about.user), content }];
+    if (one === undefined || position === undefined) return [];
+    const content = JSON.stringify({ push: [one.about] });
+    return [{ destination: server_name, position, edu_type: "m.presence", key: one.user, origin: serverNameOf(one.user), content }];
   });
+}
+
+/** The presence of users of ours for the servers that came to share a room with them: one message for all that a server is told of. */
+async function introductions(context: OutboundContext, reads: Reads, entries: readonly PositionedEntry[]): Promise<OwedEdu[]> {
+  if (!context.presence.enabled) return [];
+  const joins = entries.flatMap(({ kind, user_nid, room_nid, position, reference }) =>
+    kind === "state_change" && user_nid !== undefined && room_nid !== undefined && reference !== undefined ? [{ user_nid, room_nid, position }] : [],
+  );
+  const completed = entries.flatMap(({ kind, room_nid, reference }) => (kind === "invalidation" && room_nid !== undefined && reference === undefined ? [room_nid] : []));
+  const met = await newlySharingPresence(reads, joins, completed, context.servers.names);
+  if (met.length === 0) return [];
+  const told = await toldPresence(context, reads, [...new Set(met.map(({ user_nid }) => user_nid))]);
+  const parts = new Map<string, { readonly destination: ServerName; readonly origin: ServerName; readonly push: object[] }>();
+  for (const { user_nid, server_name } of met) {
+    const one = told.get(user_nid);
+    if (one === undefined) continue;
+    const origin = serverNameOf(one.user);
+    const part = parts.get(`${server_name} ${origin}`) ?? { destination: server_name, origin, push: [] };
+    parts.set(`${server_name} ${origin}`, part);
+    part.push.push(one.about);
+  }
+  const position = entries.at(-1)?.position ?? 0;
+  return [...parts.values()].map(({ push, ...part }) => ({ ...part, position, edu_type: "m.presence", key: `${part.origin} ${position}`, content: JSON.stringify({ push }) }));
 }
 
 interface TypingContext {

@@ -81,6 +81,11 @@ export class Presence implements AsyncDisposable {
     }, SWEEP_MS).unref();
   }
 
+  /** Whether anybody's presence is told at all. */
+  get enabled(): boolean {
+    return this.#enabled;
+  }
+
   /** Starts with those who were there when the last process stopped: who does not come back goes offline. */
   static async start(services: PresenceServices): Promise<Presence> {
     const presence = new Presence(services);

@@ -1,7 +1,7 @@
 // Requests to other servers, signed in the name of one of ours (server-server API, "Authentication").
 import { buffer } from "node:stream/consumers";
 import type { ServerName } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, type JsonValue, ownString, parseJson } from "../protocol/json.js";
+import { isObject, type JsonObject, jsonText, type JsonValue, ownString, parseJson } from "../protocol/json.js";
 import { type ListElement, ListSplitter } from "../protocol/json-lists.js";
 import { requestAuthorization } from "../protocol/request-signing.js";
 import type { SigningKey } from "../protocol/signing.js";
@@ -11,6 +11,7 @@ import { type Outgoing, type OutgoingAnswer, OutgoingError } from "./outgoing.js
 
 const TIMEOUT_MS = 30_000;
 const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_DEPTH = 100;
 
 export interface FederationRequest {
   readonly origin: ServerName;
@@ -23,6 +24,11 @@ export interface FederationRequest {
   readonly timeoutMs?: number;
   /** Longest answer, in bytes. */
   readonly maxBytes?: number;
+  /**
+   * Whether the answer has events, which are as deep as they like, with numbers that are signed as they are written. Any other answer
+   * that is nested deeper than `MAX_DEPTH` is none.
+   */
+  readonly hasEvents?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -47,6 +53,11 @@ export class FederationError extends Error {
   /** Whether the server itself is the trouble (it cannot be reached, or fails), not what it was asked. */
   get isOutage(): boolean {
     return this.status === undefined || this.status >= 500 || this.status === 429;
+  }
+
+  /** Whether the server has surely done nothing of what it was asked: it was not reached, or refused. */
+  get wasWithoutEffect(): boolean {
+    return neverSent(this.cause) || (this.status !== undefined && this.status >= 400 && this.status < 500);
   }
 
   /** Whether the server does not know the path or its method; older ones do not say so by an error code. */
@@ -97,7 +108,7 @@ export class FederationClient {
     } finally {
       body.destroy();
     }
-    const { answer, isJson } = readAnswer(splitter.rest());
+    const { answer, isJson } = readAnswer(splitter.rest(), true);
     if (!isJson) throw new FederationError(destination, `${destination} answered what is not JSON`);
     return answer;
   }
@@ -126,24 +137,25 @@ export class FederationClient {
   async #open(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
     const answer = await this.#send(request, authorization);
     if (answer.status === 200) return answer;
-    const { answer: refusal } = await this.#read(request.destination, answer);
+    const { answer: refusal } = await this.#read(request.destination, answer, false);
     throw refused(request.destination, answer.status, refusal);
   }
 
   async #exchange(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<JsonObject> {
     const { destination } = request;
     const answer = await this.#send(request, authorization);
-    const { answer: object, isJson } = await this.#read(destination, answer);
+    const { answer: object, isJson } = await this.#read(destination, answer, request.hasEvents === true);
     if (answer.status !== 200) throw refused(destination, answer.status, object);
     if (!isJson) throw new FederationError(destination, `${destination} answered what is not JSON`);
     return object;
   }
 
   /** The object in an answer; an empty one where there is none. */
-  async #read(destination: ServerName, { body }: OutgoingAnswer): Promise<{ answer: JsonObject; isJson: boolean }> {
-    return readAnswer(await buffer(body).catch((cause: unknown) => {
+  async #read(destination: ServerName, { body }: OutgoingAnswer, hasEvents: boolean): Promise<{ answer: JsonObject; isJson: boolean }> {
+    const bytes = await buffer(body).catch((cause: unknown) => {
       throw unreachable(destination, cause);
-    }));
+    });
+    return readAnswer(bytes, hasEvents);
   }
 
   async #send(request: Omit<FederationRequest, "origin">, authorization: string | undefined): Promise<OutgoingAnswer> {
@@ -183,7 +195,7 @@ export class FederationClient {
         ...(authorization !== undefined && { authorization }),
         ...(body !== undefined && { "content-type": "application/json" }),
       },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body: jsonText(body) }),
       maxBytes,
       milliseconds,
       ...(signal !== undefined && { signal }),
@@ -192,10 +204,10 @@ export class FederationClient {
 }
 
 /** The object in the bytes of an answer. */
-function readAnswer(bytes: Uint8Array): { answer: JsonObject; isJson: boolean } {
+function readAnswer(bytes: Uint8Array, hasEvents: boolean): { answer: JsonObject; isJson: boolean } {
   let answer: JsonValue;
   try {
-    answer = parseJson(bytes, { numbers: "lexemes" });
+    answer = parseJson(bytes, hasEvents ? { numbers: "lexemes" } : { maxDepth: MAX_DEPTH });
   } catch {
     return { answer: {}, isJson: false };
   }

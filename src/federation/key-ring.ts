@@ -7,7 +7,7 @@ import { isObject, type JsonObject, own } from "../protocol/json.js";
 import { type KeyDocument, readKeyDocument } from "../protocol/server-keys.js";
 import { signaturesBy, verifyJson } from "../protocol/signing.js";
 import type { Database } from "../storage/database.js";
-import { serverKeyDocuments, serverKeys, type ServerKey, type ServerKeyDocument, storeServerKeys } from "../storage/server-keys.js";
+import { serverKeyDocuments, serverKeys, serverKeyStatements, type ServerKey, storeServerKeys } from "../storage/server-keys.js";
 
 const log = logger("keys");
 
@@ -100,15 +100,27 @@ export class KeyRing {
     return timed;
   }
 
-  /** The last statements of these servers about their keys; those that ended before `minimumValidUntil` are asked for again. */
-  async documents(servers: readonly ServerName[], minimumValidUntil: number): Promise<ServerKeyDocument[]> {
+  /**
+   * The last statements of servers about their keys, and older ones on the keys that are wanted of them and no longer named (without
+   * key ids: on all of these). Servers whose last statement ends before `validAt`, or that are not known to have such a key, are asked
+   * again first.
+   */
+  async documents(wanted: readonly WantedKeys[]): Promise<string[]> {
     const { database } = this.#options;
+    const servers = wanted.map(({ server }) => server);
     const stored = await serverKeyDocuments(database, servers);
-    const sound = new Set(stored.filter(({ valid_until_ts }) => valid_until_ts >= minimumValidUntil).map(({ server_name }) => server_name));
-    const missing = servers.filter((server) => !sound.has(server));
-    if (missing.length === 0) return stored;
-    await this.#ask(missing.map((server) => ({ server, keyIds: [], validAt: minimumValidUntil })));
-    return await serverKeyDocuments(database, servers);
+    const keys = await serverKeys(database, servers);
+    const missing = wanted.filter(({ server, keyIds, validAt }) => {
+      const isSound = stored.some(({ server_name, valid_until_ts }) => server_name === server && valid_until_ts >= validAt);
+      return !isSound || !keyIds.every((id) => keys.some((key) => key.server_name === server && key.key_id === id));
+    });
+    // Not of other notaries: two that ask each other would never come to an end.
+    if (missing.length > 0) await this.#askServers(missing);
+    const last = missing.length > 0 ? await serverKeyDocuments(database, servers) : stored;
+    const older = (await serverKeyStatements(database, servers)).filter(({ server_name, key_id }) =>
+      wanted.some(({ server, keyIds }) => server === server_name && (keyIds.length === 0 || keyIds.includes(key_id))),
+    );
+    return [...new Set([...last, ...older].map(({ document }) => document))];
   }
 
   /** Memory, then the database, then the servers, then the notaries; asks further only for what is still missing. */
@@ -136,17 +148,22 @@ export class KeyRing {
     }
   }
 
-  /** Asks each server itself, several at once, one request at a time for each; then the notaries for what is left. */
+  /** Asks each server itself; then the notaries for what is left. */
   async #ask(wanted: readonly WantedKeys[]): Promise<void> {
-    const { clock } = this.#options;
-    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => isDue(clock, this.#pauses.get(server)?.until ?? 0, LONGEST_PAUSE_MS));
-    for (let start = 0; start < servers.length; start += AT_ONCE) {
-      await Promise.all(servers.slice(start, start + AT_ONCE).map((server) => this.#askServer(server)));
-    }
+    await this.#askServers(wanted);
     for (const notary of this.#options.notaries) {
       const missing = wanted.filter((keys) => !this.#has(keys));
       if (missing.length === 0) return;
       await this.#askNotary(notary, missing);
+    }
+  }
+
+  /** Several at once, one request at a time for each. */
+  async #askServers(wanted: readonly WantedKeys[]): Promise<void> {
+    const { clock } = this.#options;
+    const servers = [...new Set(wanted.map(({ server }) => server))].filter((server) => isDue(clock, this.#pauses.get(server)?.until ?? 0, LONGEST_PAUSE_MS));
+    for (let start = 0; start < servers.length; start += AT_ONCE) {
+      await Promise.all(servers.slice(start, start + AT_ONCE).map((server) => this.#askServer(server)));
     }
   }
 
@@ -162,7 +179,7 @@ export class KeyRing {
       const document = await sources.fromServer(server);
       const read = readKeyDocument(document, server, clock.now());
       if (read === undefined) throw new Error("its statement of keys is not sound");
-      await this.#store(read, document);
+      await this.#store(read, document, true);
       this.#pauses.set(server, { until: clock.now() + SATISFIED_MS, pause: FIRST_PAUSE_MS / 2 });
     } catch (error) {
       const pause = Math.min(LONGEST_PAUSE_MS, (this.#pauses.get(server)?.pause ?? FIRST_PAUSE_MS / 2) * 2);
@@ -187,14 +204,14 @@ export class KeyRing {
           trusted.some((key) => key.key_id === id && verifyJson(document, notary, id, key.public_key)),
         );
         const read = asked === undefined || !vouched ? undefined : readKeyDocument(document, asked, clock.now());
-        if (read !== undefined) await this.#store(read, document);
+        if (read !== undefined) await this.#store(read, document, false);
       }
     } catch (error) {
       log.info({ notary, reason: error instanceof Error ? error.message : String(error) }, "a notary gave no keys");
     }
   }
 
-  async #store({ server_name, valid_until_ts, keys }: KeyDocument, document: JsonObject): Promise<void> {
+  async #store({ server_name, valid_until_ts, keys }: KeyDocument, document: JsonObject, direct: boolean): Promise<void> {
     const { database, clock, refused } = this.#options;
     const rows = keys
       .filter(({ publicKey }) => !refused.has(publicKey))
@@ -210,6 +227,7 @@ export class KeyRing {
       document: JSON.stringify(document),
       valid_until_ts,
       fetched_ts: clock.now(),
+      direct,
     });
     await this.#read([server_name]);
   }

@@ -52,9 +52,10 @@ const SLOW_MS = 1_000;
 /** Servers whose deliveries are noted together, and different events that are read for all of them. */
 const NOTED_AT_ONCE = 200;
 const SHARED_EVENTS = 500;
-/** Servers to which sending begins in one turn of the event loop, and of what there is at most that goes to one that failed before. */
+/** Servers to which sending begins in one turn of the event loop. */
 const BEGUN_AT_ONCE = 4;
-const TRIED_WITH = 5;
+/** What goes at most to a server that failed before. */
+const FEW = 5;
 /** Servers that are told at the same time what is worth telling only now. */
 const TOLD_AT_ONCE = 500;
 const TELL_TIMEOUT_MS = 10_000;
@@ -103,8 +104,8 @@ interface SentEvent {
 interface Turn {
   readonly server: ServerName;
   readonly sent?: Owed | undefined;
-  /** When it is to be tried again. */
-  readonly retry?: number | undefined;
+  /** When it is to be tried again, and whether it may have got what it was sent. */
+  readonly retry?: { readonly at: number; readonly unclear: boolean } | undefined;
   readonly resolve: (next: Parcel | undefined) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -182,7 +183,7 @@ export class FederationSender implements AsyncDisposable {
       while (waiting.size > 0 && !this.#stopped) {
         const edus = [...waiting.values()].map((edu) => ({ ...edu, position: (this.#serial += 1) }));
         waiting.clear();
-        await this.#send(server, { owedPosition: 0, events: [], edus }, TELL_TIMEOUT_MS);
+        await this.#send(server, { owedPosition: 0, openUntil: 0, events: [], edus }, TELL_TIMEOUT_MS);
       }
     } finally {
       // In the same turn as the last look: nothing is put into what nobody reads.
@@ -310,8 +311,9 @@ export class FederationSender implements AsyncDisposable {
   }
 
   /** Sends one transaction after the other until nothing is owed, or one fails. */
-  async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after }: ClaimedDestination): Promise<void> {
-    const { database, clock } = this.#options;
+  async #sendTo({ server_name: server, failures, first_failure_ts, catch_up_after, is_fresh }: ClaimedDestination): Promise<void> {
+    const { database, clock, servers } = this.#options;
+    let isFresh = is_fresh;
     if (catch_up_after !== null) await this.#catchUp(server, catch_up_after);
     for (let owed = await this.#next(server); owed !== undefined; owed = await this.#next(server, { sent: owed })) {
       const slow = setTimeout(() => {
@@ -319,13 +321,16 @@ export class FederationSender implements AsyncDisposable {
       }, SLOW_MS).unref();
       try {
         await this.#send(server, owed);
+        isFresh = true;
       } catch (error) {
         if (!(error instanceof FederationError)) log.warn({ server, err: error }, "what a server is owed could not be sent");
         const now = clock.now();
         const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 20)) * (0.8 + 0.4 * Math.random());
         log.info({ server, failures: failures + 1, pause_ms: Math.round(pause), reason: String(error) }, "a server could not be sent to");
         this.#failing = new Set([...this.#failing, server]);
-        await this.#next(server, { retry: now + Math.round(pause) });
+        // Events are what must not come in twice under two ids.
+        const isClear = owed.events.length === 0 || (isFresh && servers.names.length === 1 && error instanceof FederationError && error.wasWithoutEffect);
+        await this.#next(server, { retry: { at: now + Math.round(pause), unclear: !isClear } });
         if (first_failure_ts !== null && now - first_failure_ts > KEEP_MS) await suspendDestination(database, server);
         return;
       } finally {
@@ -368,19 +373,16 @@ export class FederationSender implements AsyncDisposable {
     const { database, clock } = this.#options;
     const sent = turns.flatMap(({ server, sent: owed }) => (owed === undefined ? [] : [{ server, owed }]));
     if (sent.length > 0) await noteSent(database, sent, clock.now() + HOLD_MS);
-    const failed = turns.flatMap(({ server, retry }) => (retry === undefined ? [] : [{ server, retry }]));
+    const failed = turns.flatMap(({ server, retry }) => (retry === undefined ? [] : [{ server, retry: retry.at, unclear: retry.unclear }]));
     if (failed.length > 0) await noteFailed(database, failed, clock.now());
     const parcels = new Map<ServerName, Parcel>();
     const released: { readonly server: ServerName; readonly owedPosition: number }[] = [];
     const going = turns.filter(({ retry }) => retry === undefined);
-    const next = await nextOwed(database, going.map(({ server }) => server), { events: EVENTS, edus: EDUS });
-    for (const { server, sent: before } of going) {
+    const next = await nextOwed(database, going.map(({ server }) => server), { events: EVENTS, edus: EDUS, few: FEW });
+    for (const { server } of going) {
       const owed = next.get(server);
-      // Whether a server is back is tried with little.
-      const tries = before === undefined && this.#failed.has(server);
-      if (owed !== undefined && !this.#stopped && owed.events.length + owed.edus.length > 0) {
-        parcels.set(server, tries ? { ...owed, events: owed.events.slice(0, TRIED_WITH), edus: owed.edus.slice(0, TRIED_WITH) } : owed);
-      } else released.push({ server, owedPosition: this.#stopped ? -1 : (owed?.owedPosition ?? -1) });
+      if (owed !== undefined && !this.#stopped && owed.events.length + owed.edus.length > 0) parcels.set(server, owed);
+      else released.push({ server, owedPosition: this.#stopped ? -1 : (owed?.owedPosition ?? -1) });
     }
     if (released.length > 0) await releaseDestinations(database, released);
     // Most often it is the same that many get.
@@ -420,9 +422,11 @@ export class FederationSender implements AsyncDisposable {
         pdus: own.map(({ pdu }) => pdu),
         edus: edus.map(({ edu_type, content }) => ({ edu_type, content: JSON.parse(content) as JsonObject })),
       };
-      // The same content has the same id, however often it is sent, whoever sends it.
+      // The same events have the same id until they are answered for, whoever sends them, and never again later. Ephemeral messages that
+      // went with them may have been replaced by later ones since; none has been added.
       const digest = createHash("sha256").update(own.map(({ row }) => row.event_id).join(" "));
-      for (const { edu_type, key, position } of edus) digest.update(`${edu_type} ${key} ${position} `);
+      if (own.length > 0) digest.update(` ${owed.openUntil}`);
+      else for (const { edu_type, key, position } of edus) digest.update(`${edu_type} ${key} ${position} `);
       const uri = `/_matrix/federation/v1/send/${digest.digest("base64url").slice(0, 32)}`;
       await federation.client.request({ origin, destination: server, method: "PUT", uri, body, timeoutMs });
     }

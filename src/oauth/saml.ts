@@ -73,13 +73,20 @@ function requireKeys({ id, certificate, private_key, public_certificate, decrypt
   }
 }
 
-/** RSA with OAEP says that it hashes with SHA-1, which is sound there; nothing may stand between, not even a comment. */
-const OAEP = /<(?:\w+:)?EncryptionMethod Algorithm="[^"<>]*#rsa-oaep[^"<>]*"\s*>\s*<(?:\w+:)?DigestMethod (?:xmlns(?::\w+)?="[^"<>]*" )?Algorithm="[^"<>]*#sha1"/g;
+/** RSA with OAEP says that it hashes with SHA-1, which is sound there. */
+const OAEP = "parent::*[local-name()='DigestMethod']/parent::*[local-name()='EncryptionMethod' and contains(@Algorithm, '#rsa-oaep')]";
+/** What says that something is signed with SHA-1. */
+const SHA_1 = `//@Algorithm[contains(., 'xmldsig#') and contains(., 'sha1') and not(${OAEP})]`;
+/** What tells about the key by refusing it (RSA with PKCS #1 v1.5), or is broken. */
+const WEAK_ENCRYPTION = "//@Algorithm[contains(., 'xmlenc#rsa-1_5') or contains(., 'xmlenc#tripledes-cbc')]";
 
-/** Throws for XML that is signed with SHA-1, or encrypted so that what refuses it tells about the key (RSA with PKCS #1 v1.5). */
-function requireStrong(xml: string): void {
-  if (/xmldsig#(?:rsa|dsa|hmac)-sha1/.test(xml) || /xmldsig#sha1/.test(xml.replaceAll(OAEP, ""))) throw new Error("SHA-1 signs nothing any more");
-  if (/xmlenc#(?:rsa-1_5|tripledes-cbc)/.test(xml)) throw new Error("this encryption protects nothing any more");
+/** Throws for XML, as the library reads it, that is signed with SHA-1 or encrypted weakly. Gives the assertions that are encrypted in it. */
+async function requireStrong(xml: string): Promise<string[]> {
+  const { parseDomFromString, xpath } = await import("@node-saml/node-saml/lib/xml.js");
+  const document = await parseDomFromString(xml);
+  if (xpath.selectAttributes(document, SHA_1).length > 0) throw new Error("SHA-1 signs nothing any more");
+  if (xpath.selectAttributes(document, WEAK_ENCRYPTION).length > 0) throw new Error("this encryption protects nothing any more");
+  return xpath.selectElements(document, "/*[local-name()='Response']/*[local-name()='EncryptedAssertion']").map(String);
 }
 
 /** The providers of the configuration that speak SAML. */
@@ -138,8 +145,8 @@ export class SamlProviders {
   /** What an answer says, if the provider signed it for this request of ours (SAML profiles, section 4.1.4.3). */
   async #outcome(provider: SamlProvider, base: string, response: string, request: string): Promise<Outcome> {
     const xml = Buffer.from(response, "base64").toString();
-    requireStrong(xml);
-    if (provider.decryption_key !== undefined && !/<(?:\w+:)?EncryptedAssertion[\s>]/.test(xml)) throw new Error("the assertion is not encrypted");
+    const sealed = await requireStrong(xml);
+    if (provider.decryption_key !== undefined && sealed.length === 0) throw new Error("the assertion is not encrypted");
     const { ValidateInResponseTo } = await import("@node-saml/node-saml");
     const issued = new Date(this.#context.clock.now()).toISOString();
     const saml = await samlOf(provider, base, {
@@ -153,6 +160,9 @@ export class SamlProviders {
     });
     const { profile } = await saml.validatePostResponseAsync({ SAMLResponse: response });
     if (profile === null) throw new Error("the answer has no assertion");
+    const { decryptXml } = await import("@node-saml/node-saml/lib/xml.js");
+    // The signature of an encrypted assertion is inside.
+    for (const each of sealed) await requireStrong(await decryptXml(each, provider.decryption_key ?? ""));
     if (profile.issuer !== provider.entity_id) throw new Error(`${profile.issuer} is another provider`);
     this.#requireConfirmed(provider, base, profile, request);
     return outcomeOf(provider, profile);
@@ -219,6 +229,7 @@ export class SamlProviders {
     if (attribute("Destination") !== addressesOf(provider, base).logout) throw new Error("the request is for somebody else");
     const age = Math.abs(this.#context.clock.now() - Date.parse(attribute("IssueInstant") ?? ""));
     if (!(age <= LOGOUT_MS)) throw new Error("the request is too old");
+    if (binding === "post") await requireStrong(xml);
     const { profile } = binding === "post" ? await saml.validatePostRequestAsync({ SAMLRequest: request }) : await signedByRedirect(saml, message, request);
     if (profile === null) throw new Error("the request names nobody");
     return profile;

@@ -128,9 +128,10 @@ export function draftJson(version: RoomVersion, draft: EventDraft): JsonObject {
 
 /**
  * Hashes and signs a draft in the name of `server` (server-server API, "Adding hashes and signatures to outgoing events").
- * Throws M_BAD_JSON if the content breaks Canonical JSON or a field the event format, M_TOO_LARGE over 65,536 bytes.
+ * Throws M_BAD_JSON if the content breaks Canonical JSON or a field the event format, M_TOO_LARGE over 65,536 bytes or for a type or state key of more than 255.
  */
 export function buildEvent(version: RoomVersion, draft: EventDraft, server: ServerName, key: SigningKey): RoomEvent {
+  if (!hasShortFields(draft)) throw tooLarge("The type and the state key of an event have at most 255 bytes.");
   const json = draftJson(version, draft);
   const hashed = { ...json, hashes: { sha256: contentHash(version, json) } };
   const essential = essentialText(version, hashed);
@@ -139,7 +140,6 @@ export function buildEvent(version: RoomVersion, draft: EventDraft, server: Serv
   if (Buffer.byteLength(text) > MAX_EVENT_BYTES) throw tooLarge("The event is larger than 65536 bytes.");
   const event = readEvent(version, signed, derivedEventId(version, essential), text);
   if ("malformed" in event) throw badJson(`The event is malformed: ${event.malformed}.`);
-  if (!hasShortFields(event)) throw badJson("The event is malformed: type and state_key have at most 255 bytes.");
   return event;
 }
 

@@ -78,7 +78,7 @@ function isTooLong(version: RoomVersion, field: string): boolean {
 }
 
 /** Whether an event keeps to what the specification says for all versions, as those that we make do. */
-export function hasShortFields({ type, state_key = "" }: RoomEvent): boolean {
+export function hasShortFields({ type, state_key = "" }: Pick<RoomEvent, "type" | "state_key">): boolean {
   return Buffer.byteLength(type) <= MAX_FIELD_LENGTH && Buffer.byteLength(state_key) <= MAX_FIELD_LENGTH;
 }
 

@@ -37,6 +37,8 @@ export interface ParseOptions {
   /** Most levels of nesting; unlimited if absent (only for events, which nothing here walks by recursion). */
   readonly maxDepth?: number;
   readonly maxBytes?: number;
+  /** M_BAD_JSON for half a character, escaped: no UTF-8 has it, so that it would be stored and signed as another text. */
+  readonly wholeCharacters?: boolean;
   /**
    * `any`: as JavaScript reads them. `integers`: M_BAD_JSON for what Canonical JSON forbids. `lexemes`: those that
    * JavaScript would alter become NumberLexeme, for events that are about to be hashed.
@@ -65,7 +67,7 @@ function parse(text: string): JsonValue {
 /**
  * Parses JSON from outside. Throws M_NOT_JSON for bytes that are no UTF-8, for a byte order mark, for syntax errors,
  * anything after the value and duplicate keys; M_TOO_LARGE over `maxBytes`; M_BAD_JSON for too deep nesting and, if asked,
- * for numbers that are no integers in range. Keys such as `__proto__` are data.
+ * for numbers that are no integers in range and for lone surrogates. Keys such as `__proto__` are data.
  */
 export function parseJson(input: string | Uint8Array, options: ParseOptions = {}): JsonValue {
   const { maxDepth = Infinity, maxBytes = Infinity, numbers = "any" } = options;
@@ -83,7 +85,59 @@ export function parseJson(input: string | Uint8Array, options: ParseOptions = {}
   // as `\` once any text had that key. Such keys are rare.
   const value = shape.escapedKeys || lexemes ? readTokens(text, lexemes) : parsed;
   if (countKeys(value) !== shape.keys) throw notJson("An object has the same key twice.");
+  // Only escapes can have them: in UTF-8 they are refused. Most texts have none that could be one.
+  if (options.wholeCharacters === true && /\\u[dD][89a-fA-F]/.test(text) && hasLoneSurrogates(value)) {
+    throw badJson("A text has half of a surrogate pair.");
+  }
   return value;
+}
+
+/**
+ * A value from outside that is no event, with numbers as JavaScript reads them; undefined where it is nested more than `levels`
+ * deep: such values are shown within others and written by recursion.
+ */
+export function plainJson(value: JsonValue, levels: number): JsonValue | undefined {
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof NumberLexeme) return Number.isFinite(Number(value.lexeme)) ? Number(value.lexeme) : undefined;
+  if (levels === 0) return undefined;
+  const members: [string, JsonValue][] = [];
+  for (const [key, member] of Object.entries(value)) {
+    const plain = plainJson(member, levels - 1);
+    if (plain === undefined) return undefined;
+    members.push([key, plain]);
+  }
+  return isObject(value) ? Object.fromEntries(members) : members.map(([, member]) => member);
+}
+
+/** The JSON text of a value however deep it is: events of others are as deep as they like, and JSON.stringify ends at some thousand levels. */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return deepText(value);
+  }
+}
+
+function deepText(value: unknown): string {
+  const texts: string[] = [];
+  const open: ({ readonly text: string } | { readonly value: unknown })[] = [{ value }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if ("text" in next) {
+      texts.push(next.text);
+    } else if (typeof next.value !== "object" || next.value === null) {
+      texts.push(JSON.stringify(next.value) ?? "null");
+    } else {
+      const isList = Array.isArray(next.value);
+      const members = Object.entries(next.value).filter(([, member]) => isList || member !== undefined);
+      texts.push(isList ? "[" : "{");
+      open.push({ text: isList ? "]" : "}" });
+      for (const [index, [key, member]] of [...members.entries()].toReversed()) {
+        open.push({ value: member as unknown }, { text: `${index === 0 ? "" : ","}${isList ? "" : `${JSON.stringify(key)}:`}` });
+      }
+    }
+  }
+  return texts.join("");
 }
 
 interface Shape {
@@ -167,6 +221,17 @@ function countKeys(value: JsonValue): number {
     for (const member of members) if (typeof member === "object" && member !== null) open.push(member);
   }
   return count;
+}
+
+/** Whether a key or text of a value is no whole number of characters. */
+function hasLoneSurrogates(value: JsonValue): boolean {
+  const open: JsonValue[] = [value];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (typeof next === "string" && /\p{Surrogate}/u.test(next)) return true;
+    if (typeof next !== "object" || next === null) continue;
+    for (const [key, member] of Object.entries(next)) open.push(key, member);
+  }
+  return false;
 }
 
 /** Reads valid JSON once more, token by token; with `lexemes` keeping those of unusual numbers. */

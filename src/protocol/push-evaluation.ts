@@ -20,6 +20,8 @@ export interface Member {
   readonly user_id: string;
   /** In the room; only the deprecated condition contains_display_name asks. */
   readonly displayName?: string | undefined;
+  /** Whether they follow the thread that the event is in. */
+  readonly follows?: boolean | undefined;
 }
 
 /** What conditions look at, prepared once for an event and then asked for many members. */
@@ -27,6 +29,7 @@ export interface EventFacts {
   readonly event: RoomEvent;
   readonly memberCount: number;
   readonly levels: PowerLevels;
+  readonly inThread: boolean;
   readonly properties: JsonObject;
   /** What was found at paths so far, strings in lower case too: the same few are asked for every member. */
   readonly found: Map<string, Found>;
@@ -46,8 +49,8 @@ function find(facts: EventFacts, key: string): Found {
   return found;
 }
 
-/** The facts of an event in a room that has so many joined members and these levels. */
-export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerLevels): EventFacts {
+/** The facts of an event, in a thread or not, in a room that has so many joined members and these levels. */
+export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerLevels, inThread = false): EventFacts {
   const { type, sender, room_id, event_id, state_key, origin_server_ts, content, redacts } = event;
   const properties = {
     type,
@@ -59,7 +62,7 @@ export function eventFacts(event: RoomEvent, memberCount: number, levels: PowerL
     ...(state_key !== undefined && { state_key }),
     ...(redacts !== undefined && { redacts }),
   };
-  return { event, memberCount, levels, properties, found: new Map() };
+  return { event, memberCount, levels, inThread, properties, found: new Map() };
 }
 
 /**
@@ -164,7 +167,7 @@ function testsOf(kind: PushRuleKind, rule: PushRule): (Test | undefined)[] {
 }
 
 function compileCondition(condition: PushCondition): Test | undefined {
-  const { key, pattern, value } = condition;
+  const { key, pattern, value, subscribed } = condition;
   switch (condition.kind) {
     case "event_match":
       return key === undefined || pattern === undefined ? undefined : eventMatch(key, pattern);
@@ -183,6 +186,9 @@ function compileCondition(condition: PushCondition): Test | undefined {
       return key === undefined
         ? undefined
         : ({ event, levels }) => userLevel(levels, event.sender) >= notificationLevel(levels, key);
+    case "thread_subscription":
+    case "io.element.msc4306.thread_subscription":
+      return subscribed === undefined ? undefined : ({ inThread }, member) => inThread && (member?.follows === true) === subscribed;
     default:
       return undefined;
   }

@@ -1,7 +1,8 @@
 // Push rules: their kinds and the predefined ones (client-server API, "Push Rules").
 import type { JsonValue } from "./json.js";
 
-export const PUSH_RULE_KINDS = ["override", "content", "room", "sender", "underride"] as const;
+/** In the order in which they decide. Rules of `postcontent` are about threads and none but predefined (MSC4306). */
+export const PUSH_RULE_KINDS = ["override", "content", "postcontent", "room", "sender", "underride"] as const;
 export type PushRuleKind = (typeof PUSH_RULE_KINDS)[number];
 
 export interface PushCondition {
@@ -10,6 +11,7 @@ export interface PushCondition {
   readonly pattern?: string | undefined;
   readonly is?: string | undefined;
   readonly value?: JsonValue | undefined;
+  readonly subscribed?: boolean | undefined;
 }
 
 export interface PushRule {
@@ -17,7 +19,7 @@ export interface PushRule {
   readonly default: boolean;
   readonly enabled: boolean;
   readonly actions: readonly JsonValue[];
-  /** Of `override` and `underride` rules. */
+  /** Of `override`, `postcontent` and `underride` rules. */
   readonly conditions?: readonly PushCondition[] | undefined;
   /** Of `content` rules. */
   readonly pattern?: string | undefined;
@@ -33,6 +35,7 @@ const match = (key: string, pattern: string): PushCondition => ({ kind: "event_m
 const is = (key: string, value: JsonValue): PushCondition => ({ kind: "event_property_is", key, value });
 const sound = (value: string): JsonValue => ({ set_tweak: "sound", value });
 const HIGHLIGHT: JsonValue = { set_tweak: "highlight" };
+const follows = (subscribed: boolean): PushCondition => ({ kind: "io.element.msc4306.thread_subscription", subscribed });
 const TWO_MEMBERS: PushCondition = { kind: "room_member_count", is: "2" };
 
 function rule(
@@ -81,6 +84,12 @@ export const DEFAULT_RULES: PushRuleset = {
   ],
   // A rule of our own: bots and bridges still write ids without saying whom they mention.
   content: [{ rule_id: ".org.hansa.rule.contains_user_id", default: true, enabled: true, actions: ["notify", sound("default"), HIGHLIGHT], pattern: OWN_USER_ID }],
+  // What nobody was named in counts for those who follow its thread, whatever they set for the room (MSC4306). That it counts for nobody
+  // else is for users to switch on whose clients follow threads for them: those of today's specification do not, and would miss all.
+  postcontent: [
+    rule(".io.element.msc4306.rule.unsubscribed_thread", [follows(false)], [], false),
+    rule(".io.element.msc4306.rule.subscribed_thread", [follows(true)], ["notify", sound("default")]),
+  ],
   room: [],
   sender: [],
   underride: [
@@ -129,6 +138,7 @@ export function userRules(
   return {
     override: merged("override"),
     content: merged("content"),
+    postcontent: merged("postcontent"),
     room: merged("room"),
     sender: merged("sender"),
     underride: merged("underride"),

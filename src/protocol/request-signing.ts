@@ -38,8 +38,8 @@ function textOf({ method, uri, origin, destination, content }: SignedRequest): s
   return signedText({ method, uri, origin, destination, ...(content !== undefined && { content }) }, { lexemes: true });
 }
 
-// RFC 9110, section 11.4: `name=token` or `name="quoted"`. Colons are allowed without quotes, as older servers send them.
-const PARAMETER = /[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z:-]*))[ \t]*(?:,|$)/y;
+// RFC 9110, sections 5.6.3 and 11.4: `name=token` or `name="quoted"`, with whitespace that is to be left out but read. Colons are allowed without quotes, as older servers send them.
+const PARAMETER = /[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+.^_`|~0-9A-Za-z:-]*))[ \t]*(?:,|$)/y;
 const SCHEME = /^X-Matrix +/i;
 
 /** Reads an Authorization header; undefined if it is of another scheme, malformed, or lacks what it must say. */

@@ -1,7 +1,7 @@
 // Asks push gateways (Push Gateway API).
 import type { PushNotification } from "../../spec/push/notify.js";
 import { type Outgoing, OutgoingError } from "../federation/outgoing.js";
-import { isObject, own, ownString, parseJson } from "../protocol/json.js";
+import { isObject, jsonText, own, ownString, parseJson } from "../protocol/json.js";
 import type { Pusher } from "../storage/pushers.js";
 
 const TIMEOUT_MS = 30_000;
@@ -21,7 +21,7 @@ export async function notifyGateway(
     const answer = await outgoing.request(new URL(ownString(pusher.data, "url") ?? ""), {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ notification }),
+      body: jsonText({ notification }),
       maxBytes: MAX_ANSWER_BYTES,
       milliseconds: TIMEOUT_MS,
       signal,

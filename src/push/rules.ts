@@ -69,6 +69,7 @@ function requireActions(actions: readonly JsonValue[]): void {
 
 /** The rule that a client asks for. Throws M_INVALID_PARAM, M_MISSING_PARAM. */
 function newRule(kind: PushRuleKind, ruleId: string, fields: RuleFields): PushRule {
+  if (kind === "postcontent") throw invalidParam("Rules of this kind are the server's.");
   if (ruleId.startsWith(".")) throw invalidParam("Rules whose id starts with a dot are the server's.");
   if (/[/\\]/.test(ruleId)) throw invalidParam("The id of a rule must not have slashes.");
   requireActions(fields.actions);

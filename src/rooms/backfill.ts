@@ -127,7 +127,7 @@ async function backfillFrom(
 }
 
 async function ask({ federation }: BackfillContext, server: ServerName, ours: ServerName, path: string): Promise<JsonObject | undefined> {
-  const request = { origin: ours, destination: server, method: "GET" as const, uri: `/_matrix/federation/v1/${path}`, timeoutMs: TIMEOUT_MS };
+  const request = { origin: ours, destination: server, method: "GET" as const, uri: `/_matrix/federation/v1/${path}`, timeoutMs: TIMEOUT_MS, hasEvents: true };
   try {
     return await federation.client.request(request);
   } catch (error) {

@@ -11,7 +11,7 @@ import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { inOrder } from "./event-order.js";
 import { RoomChange } from "./persist.js";
-import { allowedByAuthEvents, asCounted, asEvent, authorisers, difference, inTurns, type Known, namedChanges, resolveStates } from "./received.js";
+import { allowedByAuthEvents, asCounted, asEvent, authorisers, difference, inTurns, isWithholdable, type Known, namedChanges, resolveStates } from "./received.js";
 import { type Extremity, loadCounting, type RoomMemory } from "./room-memory.js";
 import type { RoomServices } from "./room-services.js";
 import { chainOf, EMPTY_CHAIN, eventAt, foldChain, isSameSnapshot, type SnapshotChain, snapshotOf } from "./snapshot-chain.js";
@@ -140,14 +140,14 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
       event.auth_events.every((id) => known.has(id)) &&
       allowedByAuthEvents(memory, event, auths.map((auth) => judged.get(auth.nid) ?? auth)) &&
       authorise(memory.version, event, await authorising(event, before)).allowed;
-    const flags = allowed === wasAllowed ? row.flags : allowed ? 0 : FLAGS.rejected | (row.ordinal === null ? 0 : FLAGS.purged_live);
+    const flags = allowed === wasAllowed ? row.flags : allowed ? (isWithholdable(memory, event) ? FLAGS.withheld : 0) : FLAGS.rejected | (row.ordinal === null ? 0 : FLAGS.purged_live);
     one.after = await following(row, before, flags);
     judged.set(row.nid, { ...one, flags });
     const tuple = row.state_key === null ? undefined : stateTuple(row.type, row.state_key);
     const number = tuple === undefined ? undefined : (await interning.tuples([tuple])).get(tuple);
     const replaces = number === undefined ? null : (eventAt(before, number) ?? null);
     const state_before = snapshotOf(before);
-    if (allowed && !wasAllowed) accepted.add(row.nid);
+    if (flags === 0 && !wasAllowed) accepted.add(row.nid);
     if (flags !== row.flags || state_before !== row.state_before) rejudged.push({ nid: row.nid, flags, state_before, replaces: replaces === row.nid ? row.replaces : replaces });
   }
 
@@ -182,7 +182,10 @@ export async function completeState(memory: RoomMemory, services: RoomServices, 
 
 /** The ends of a room's history: what counts of its live timeline since our joins and is followed by nothing that does. */
 function endsOf(memory: RoomMemory, rows: readonly StoredEvent[], judged: ReadonlyMap<number, Known>): Extremity[] {
-  const live = rows.filter(({ nid, ordinal }) => ordinal !== null && judged.get(nid)?.flags === 0);
+  const live = rows.filter(({ nid, ordinal }) => {
+    const flags = judged.get(nid)?.flags;
+    return (ordinal !== null && flags === 0) || flags === (FLAGS.withheld | FLAGS.withheld_live);
+  });
   const followed = new Set(live.flatMap(({ prev_nids }) => prev_nids));
   const ends = live.filter(({ nid }) => !followed.has(nid)).map((row) => ({ nid: row.nid, event: asEvent(memory, row) }));
   return ends.length === 0 ? [...memory.extremities] : ends;

@@ -1,7 +1,7 @@
 // Events that are sent later, whether or not their sender is there then (MSC4140, "Cancellable delayed events").
 import { hash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { invalidParam, limitExceeded, MatrixError, notFound, tooLarge, unknownError, userDeactivated, userLocked, userSuspended } from "../errors.js";
+import { limitExceeded, MatrixError, notFound, tooLarge, unknownError, userDeactivated, userLocked, userSuspended } from "../errors.js";
 import { logger } from "../log.js";
 import { type EventId, parseEventId, type RoomId, serverNameOf } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, parseJson } from "../protocol/json.js";
@@ -101,7 +101,7 @@ export class DelayedEvents implements AsyncDisposable {
     }
     const content = JSON.stringify(event.content);
     if (Buffer.byteLength(content) > MAX_CONTENT_BYTES) throw tooLarge("The event is too large.");
-    if ([type, event.state_key ?? ""].some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) throw invalidParam("A type or state key is too long.");
+    if ([type, event.state_key ?? ""].some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) throw tooLarge("A type or state key is too long.");
     const delay_id = randomBytes(24).toString("base64url");
     const { txn_id, state_key = null, origin_server_ts = null, sticky_duration_ms = null } = event;
     const key = txn_id === undefined ? undefined : transactionKey(sender.user_id, sender.device_id ?? "", `delayed_event/${room_id}/${type}`, txn_id);

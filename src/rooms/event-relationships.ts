@@ -140,7 +140,7 @@ async function walk(reads: Reads, room: Room, request: RelationshipsRequest): Pr
   const depth = Math.min(request.max_depth ?? DEFAULT.depth, MOST.depth);
   const breadth = Math.min(request.max_breadth ?? DEFAULT.breadth, MOST.breadth);
   const row = (await eventsById(reads, [request.event_id])).get(request.event_id);
-  if (row === undefined || row.room_nid !== room.nid || (row.flags & (FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged)) !== 0) return { events: [], missing: undefined };
+  if (row === undefined || row.room_nid !== room.nid || (row.flags & (FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged | FLAGS.withheld)) !== 0) return { events: [], missing: undefined };
   const ancestors = await ancestorsOf(reads, row.nid, direction === "up" ? depth : include_parent ? 1 : 0);
   const below = direction === "down" ? depth : include_children ? 1 : 0;
   const children = new Map<string, readonly number[]>();
@@ -230,7 +230,7 @@ class Asker {
   async #askAt(destination: ServerName, body: JsonObject): Promise<JsonObject | undefined> {
     const uri = "/_matrix/federation/unstable/event_relationships";
     try {
-      return await this.#context.federation.client.request({ origin: this.#origin, destination, method: "POST", uri, body, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES });
+      return await this.#context.federation.client.request({ origin: this.#origin, destination, method: "POST", uri, body, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES, hasEvents: true });
     } catch (error) {
       if (!(error instanceof FederationError)) throw error;
       log.info({ server: destination, room: this.#room.room_id, reason: error.message }, "a server did not give the events around one");

@@ -4,7 +4,7 @@ import { forbidden } from "../errors.js";
 import { strippedEvent } from "../protocol/client-event.js";
 import { isState, type RoomEvent } from "../protocol/event.js";
 import { parseUserId, type RoomId, type UserId } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
+import { isObject, type JsonObject, type JsonValue, own, ownString, plainJson } from "../protocol/json.js";
 import { type Membership, membershipIn } from "../protocol/membership.js";
 import type { RoomVersion } from "../protocol/room-version.js";
 import { eventsById } from "../storage/events.js";
@@ -16,6 +16,9 @@ import type { RoomContext } from "./context.js";
 import { memberTuple, requireRoom } from "./current-state.js";
 
 const MAX_STATE = 100;
+/** No event has more, and none that a client can show is deeper. */
+const MAX_CONTENT_BYTES = 65_536;
+const MAX_DEPTH = 90;
 
 /**
  * Notes what an event makes of a user of ours in a room that is known by other servers only, and what they tell of the room.
@@ -57,7 +60,9 @@ function strippedText(state: readonly JsonValue[]): string {
     const [type, state_key, sender, content] = [ownString(entry, "type"), ownString(entry, "state_key"), ownString(entry, "sender"), own(entry, "content")];
     if (type === undefined || state_key === undefined || parseUserId(sender) === undefined || !isObject(content)) return [];
     const time = own(entry, "origin_server_ts");
-    return [{ type, state_key, sender: sender ?? "", content, ...(type === "m.room.create" && typeof time === "number" && { origin_server_ts: time }) }];
+    const plain = plainJson(content, MAX_DEPTH);
+    if (!isObject(plain) || Buffer.byteLength(JSON.stringify(plain)) > MAX_CONTENT_BYTES) return [];
+    return [{ type, state_key, sender: sender ?? "", content: plain, ...(type === "m.room.create" && typeof time === "number" && { origin_server_ts: time }) }];
   });
   return JSON.stringify(events);
 }

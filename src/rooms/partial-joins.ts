@@ -215,7 +215,7 @@ export class PartialJoins implements AsyncDisposable {
   }
 
   async #ask(room: IncompleteRoom, destination: ServerName, path: string, timeoutMs: number): Promise<JsonObject> {
-    return await this.#context.federation.client.request({ ...this.#request(room, destination, path), timeoutMs });
+    return await this.#context.federation.client.request({ ...this.#request(room, destination, path), timeoutMs, hasEvents: true });
   }
 
   #request(room: IncompleteRoom, destination: ServerName, path: string): FederationRequest {

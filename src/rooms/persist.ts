@@ -31,7 +31,7 @@ import {
   type TransactionIdRow,
 } from "../storage/room-rows.js";
 import { addLateLinks } from "../storage/auth-chains.js";
-import { addPendingRedactions } from "../storage/pending-redactions.js";
+import { addPendingRedactions, showRedactions } from "../storage/pending-redactions.js";
 import { addSoftFailedSticky, addStickyEvents, type StickyRow } from "../storage/sticky-events.js";
 import { toText } from "../storage/text.js";
 import { relationshipOf } from "./relation.js";
@@ -41,6 +41,8 @@ import { CountedRows, countMember, isJoin, type RoomCounting } from "./unread-co
 
 const CREATE = stateTuple("m.room.create", "");
 const POWER_LEVELS = stateTuple("m.room.power_levels", "");
+
+const WITHHELD = FLAGS.withheld | FLAGS.withheld_live;
 
 /** The numbers of the strings that a batch uses: everything that it names was interned before. */
 export interface InternedNames {
@@ -100,6 +102,13 @@ interface EventToAdd {
     | undefined;
 }
 
+/** A redaction that came before the event that it redacts, and what was done with it. */
+export interface EarlyRedaction {
+  readonly nid: number;
+  /** Bits of FLAGS. */
+  readonly flags: number;
+}
+
 interface ReceivedToAdd extends EventToAdd {
   /** Previous events that we do not have. */
   readonly missing: readonly string[];
@@ -107,8 +116,8 @@ interface ReceivedToAdd extends EventToAdd {
   readonly redacts: number | undefined;
   /** Whether it redacts an event that we do not have, or whose place in the room we do not know. */
   readonly redactsLater: boolean;
-  /** The redaction of it that came before it. */
-  readonly redactedBy: number | undefined;
+  /** The redactions of it that came before it and take effect. */
+  readonly redactedBy: readonly EarlyRedaction[];
   /** Whether other servers are to have it from us. */
   readonly passOn: boolean;
   /** Whether other events name it as missing. */
@@ -151,6 +160,7 @@ export class RoomChange {
   readonly #sticky: StickyRow[] = [];
   readonly #softFailedSticky: StickyRow[] = [];
   readonly #pendingRedactions: { readonly event_id: EventId; readonly by: number }[] = [];
+  readonly #shown: { readonly nid: number; readonly ordinal: number | null }[] = [];
   readonly #promoted: number[] = [];
   readonly #found = new Map<EventId, number>();
   readonly #counts = new CountedRows();
@@ -249,6 +259,7 @@ export class RoomChange {
       ...this.#alongside,
       ...(this.#lateLinks.length > 0 ? [addLateLinks(this.#lateLinks)] : []),
       ...(this.#pendingRedactions.length > 0 ? [addPendingRedactions(memory.nid, this.#pendingRedactions)] : []),
+      ...(this.#shown.length > 0 ? [showRedactions(this.#shown)] : []),
       ...(this.#relationships.length > 0 ? [addRelationships(memory.nid, this.#relationships)] : []),
       ...(this.#sticky.length > 0 ? [addStickyEvents(memory.nid, this.#sticky)] : []),
       ...(this.#softFailedSticky.length > 0 ? [addSoftFailedSticky(memory.nid, this.#softFailedSticky)] : []),
@@ -348,7 +359,7 @@ export class RoomChange {
     for (const event_id of received.missing) {
       this.#missing.push({ room_nid: memory.nid, event_id: toText(event_id), named_by: nid });
     }
-    // Neither outliers nor what was rejected or soft-failed is told to anyone; backfilled history is told as such.
+    // Neither outliers nor what was rejected, soft-failed or withheld is told to anyone; backfilled history is told as such.
     if (received.flags === 0) {
       const member = event.type === "m.room.member" ? parseUserId(event.state_key) : undefined;
       this.#entries.push({
@@ -362,8 +373,10 @@ export class RoomChange {
     // Whoever is in the room at the beginning of the batch is who its events count for.
     if (live) this.#count(event, nid, threadRoot, memory.state.get(stateTuple(event.type, event.state_key ?? ""))?.event);
     if (received.flags === 0 && received.redacts !== undefined) this.#redact(received.redacts, nid);
-    if (received.flags === 0 && received.redactsLater && event.redacts !== undefined) this.#pendingRedactions.push({ event_id: event.redacts, by: nid });
-    if (received.redactedBy !== undefined) this.#redact(nid, received.redactedBy);
+    if ((received.flags & ~WITHHELD) === 0 && received.redactsLater && event.redacts !== undefined) this.#pendingRedactions.push({ event_id: event.redacts, by: nid });
+    const [by] = received.redactedBy;
+    if (by !== undefined) this.#redact(nid, by.nid);
+    for (const early of received.redactedBy) this.#show(early);
     if (!isState(event)) return { nid, slot: undefined };
     if (received.outlier?.slot !== undefined) {
       const { slot, isUnlinked } = received.outlier;
@@ -512,6 +525,17 @@ export class RoomChange {
       this.#links.push({ chain, sequence, target_chain, target_sequence });
     }
     return { chain, sequence };
+  }
+
+  /** A redaction that has come into effect is told: what belongs into the live timeline comes there last. */
+  #show({ nid, flags }: EarlyRedaction): void {
+    if ((flags & FLAGS.withheld) === 0) return;
+    const memory = this.#memory;
+    const live = (flags & FLAGS.withheld_live) !== 0;
+    if (live) memory.ordinal += 1;
+    this.#shown.push({ nid, ordinal: live ? memory.ordinal : null });
+    // Whoever has it in memory knows it without its place.
+    this.#entries.push({ kind: "invalidation", room_nid: memory.nid, reference: nid }, { kind: live ? "event" : "history", room_nid: memory.nid, reference: nid });
   }
 
   /** The redacted event keeps its text in storage; whoever shows it strips it. What it authorises counts stripped at once. */

@@ -61,7 +61,10 @@ export async function deleteRoom(
       const some = members.slice(start, start + AT_ONCE).map(({ user_id }) => user_id);
       const drafts = some.map((user) => ({ type: "m.room.member", state_key: user, sender: user, content: { membership: "leave" } }));
       const results = await owners.submit(room_id, drafts);
-      for (const [index, user] of some.entries()) if ("error" in (results[index] ?? { error: undefined })) failed.add(user);
+      const refused = some.filter((_, index) => "error" in (results[index] ?? { error: undefined }));
+      // Who left by themselves meanwhile could not be removed any more, and need not be.
+      const still = refused.length === 0 ? [] : await localMembers(database, room_nid);
+      for (const { user_id } of still) if (refused.includes(user_id)) failed.add(user_id);
       const kicked = [...new Set([...progress.kicked_users, ...some.filter((user) => !failed.has(user))])];
       progress = { ...progress, kicked_users: kicked, failed_to_kick_users: [...failed] };
       await note(progress);

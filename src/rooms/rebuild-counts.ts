@@ -8,10 +8,11 @@ import { powerLevels } from "../protocol/power-levels.js";
 import { singledOut } from "../protocol/push-evaluation.js";
 import { roomVersion } from "../protocol/room-version.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import { forgetCounts, type RunningNumbers, type TimelineEvent, timelineFrom, writeCounts } from "../storage/counts.js";
+import { forgetCounts, type RunningNumbers, scopesOfRoom, type TimelineEvent, timelineFrom, writeCounts } from "../storage/counts.js";
 import type { Database } from "../storage/database.js";
 import type { Interning } from "../storage/interning.js";
 import { rulesOfUsers } from "../storage/push-rules.js";
+import { ThreadFollowers } from "./thread-followers.js";
 import { CountedRows, countMember, isJoin, type RoomCounting, ruledMember } from "./unread-counts.js";
 
 const PAGE = 500;
@@ -25,8 +26,8 @@ export interface RebuildServices {
 }
 
 /**
- * Counts the events of a room again, in one transaction; its owner reads the room again after that. Rules of users are taken
- * as they are now. Throws Error for an unknown room.
+ * Counts the events of a room again, in one transaction; its owner reads the room again after that. Rules of users, and who
+ * follows threads, are taken as they are now. Throws Error for an unknown room.
  */
 export async function rebuildCounts(
   services: RebuildServices,
@@ -36,7 +37,7 @@ export async function rebuildCounts(
     const version = roomVersion((await forgetCounts(tx, room.nid)) ?? "");
     if (version === undefined) throw new Error(`room ${room.room_id} is unknown, or its version is`);
     const scopes = new Map<number, RunningNumbers>();
-    const counting: RoomCounting = { joined: 0, members: new Map(), joining: new Map(), pushed: new Map(), pushedJoining: new Map(), scopes };
+    const counting: RoomCounting = { joined: 0, members: new Map(), joining: new Map(), pushed: new Map(), pushedJoining: new Map(), scopes, followers: new ThreadFollowers() };
     const state = new Map<StateTuple, { readonly row: TimelineEvent; readonly event: RoomEvent }>();
     const memberEvent = (id: string): RoomEvent | undefined => {
       const user = parseUserId(id);
@@ -49,6 +50,14 @@ export async function rebuildCounts(
       }));
       if (page.length === 0) return;
       const nids = await prepare(services, room.room_id, counting, page.map(({ event }) => event));
+      const roots = page.flatMap(({ row }) => (row.thread_root === null || counting.followers.of(row.thread_root) !== undefined ? [] : row.thread_root));
+      const threads = await scopesOfRoom(services.database, room.nid, [...new Set(roots)]);
+      for (const root of roots) {
+        const followers = threads.get(root)?.followers ?? [];
+        // They count from when they were in the room, not for being in it now.
+        const then = followers.map(({ user_nid, user_id }) => [user_nid, { user_id, joined: isJoined(memberEvent(user_id)) }] as const);
+        counting.followers.set(root, new Map(then));
+      }
       const counts = new CountedRows();
       for (const { row, event } of page) {
         const tuple = isState(event) && isAsked(event) ? stateTuple(event.type, event.state_key) : undefined;

@@ -348,7 +348,7 @@ class Batch {
     const { origin, destination } = this.#sender;
     try {
       const uri = `/_matrix/federation/v1/${path}`;
-      return await this.#context.federation.client.request({ origin: destination, destination: origin, method, uri, ...(body !== undefined && { body }) });
+      return await this.#context.federation.client.request({ origin: destination, destination: origin, method, uri, hasEvents: true, ...(body !== undefined && { body }) });
     } catch (error) {
       if (!(error instanceof FederationError)) throw error;
       log.info({ server: origin, room: this.#room.room_id, reason: error.message }, "a server did not give what its events refer to");

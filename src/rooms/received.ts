@@ -20,7 +20,7 @@ import { pendingRedactions } from "../storage/pending-redactions.js";
 import { FLAGS } from "../storage/room-rows.js";
 import { snapshotLinks } from "../storage/state.js";
 import { lastThreadOrdinals, MAIN_TIMELINE } from "../storage/threads.js";
-import { type Relation, RoomChange, type StateChangeRow } from "./persist.js";
+import { type EarlyRedaction, type Relation, RoomChange, type StateChangeRow } from "./persist.js";
 import { isSignedByPolicy, isSubjectToPolicy, POLICY, policyServerOf } from "./policy.js";
 import { relationOf } from "./relation.js";
 import { type Extremity, loadCounting, loadScopes, loadState, type RoomMemory, type StateSlot } from "./room-memory.js";
@@ -46,6 +46,9 @@ const OUTCOME_FLAGS = {
   outlier: FLAGS.outlier,
   rejected_outlier: FLAGS.outlier | FLAGS.rejected,
 } as const;
+
+/** The same for redactions without effect, as far as is known. */
+const WITHHELD_FLAGS = { ...OUTCOME_FLAGS, live: FLAGS.withheld | FLAGS.withheld_live, history: FLAGS.withheld } as const;
 
 /** An event that we have, as far as it matters for its successors. */
 export interface Known {
@@ -142,7 +145,7 @@ export async function persistReceived(
     ...[...counting.members.values()].map(({ user_id }) => stateTuple("m.room.member", user_id)),
     ...fresh.flatMap(({ event }) => authorisingTuples(memory.version, event)),
   ]);
-  await loadScopes(database, memory, counting, [MAIN_TIMELINE, ...roots]);
+  await loadScopes(database, memory, ruleChanges, counting, [MAIN_TIMELINE, ...roots]);
 
   const change = new RoomChange(
     memory,
@@ -266,22 +269,23 @@ export async function persistReceived(
     return mayRedact(memory.version, event, target.event, levels) ? target.nid : undefined;
   };
   /** Redactions of this batch whose events are not here, and the states before them. */
-  const redactsLater = new Map<EventId, { readonly nid: number; readonly event: RoomEvent; readonly before: SnapshotChain }[]>();
-  /** The redaction of an event that came before it, if one takes effect. */
-  const redactedBefore = async (event: RoomEvent): Promise<number | undefined> => {
+  const redactsLater = new Map<EventId, (EarlyRedaction & { readonly event: RoomEvent; readonly before: SnapshotChain })[]>();
+  /** The redactions of an event that came before it and take effect. */
+  const redactedBefore = async (event: RoomEvent): Promise<EarlyRedaction[]> => {
+    const effective: EarlyRedaction[] = [];
     const earlier = [...(redactsLater.get(event.event_id) ?? [])];
     for (const nid of pending.get(event.event_id) ?? []) {
       const row = redactions.get(nid);
       if (row === undefined) continue;
       const redaction = asEvent(memory, row);
-      earlier.push({ nid, event: redaction, before: await snapshotBefore({ ...row, event: redaction }) });
+      earlier.push({ nid, flags: row.flags, event: redaction, before: await snapshotBefore({ ...row, event: redaction }) });
     }
-    for (const { nid, event: redaction, before } of earlier) {
+    for (const { nid, flags, event: redaction, before } of earlier) {
       const state = await stateIn(before, COUNTED_STATE);
       const create = state.get(CREATE);
-      if (create !== undefined && mayRedact(memory.version, redaction, event, powerLevels(memory.version, create, state.get(POWER_LEVELS)))) return nid;
+      if (create !== undefined && mayRedact(memory.version, redaction, event, powerLevels(memory.version, create, state.get(POWER_LEVELS)))) effective.push({ nid, flags });
     }
-    return undefined;
+    return effective;
   };
   const outcomes = new Map<EventId, Outcome>();
   const isPartial = memory.partial || fresh.some(({ partial }) => partial !== undefined);
@@ -330,20 +334,22 @@ export async function persistReceived(
     outcomes.set(event.event_id, outcome);
     const tuple = event.state_key === undefined ? undefined : tupleNids.get(stateTuple(event.type, event.state_key));
     const replaces = tuple === undefined ? undefined : eventAt(before, tuple);
-    const flags = OUTCOME_FLAGS[outcome];
+    const redacts = await redacted(event, before);
+    const withheld = redacts === undefined && isWithholdable(memory, event);
+    const flags = withheld ? WITHHELD_FLAGS[outcome] : OUTCOME_FLAGS[outcome];
     const target = event.type === "m.room.redaction" && event.redacts !== undefined ? known.get(event.redacts) : undefined;
-    const redactedBy = (flags & FLAGS.rejected) === 0 ? await redactedBefore(event) : undefined;
+    const redactedBy = (flags & FLAGS.rejected) === 0 ? await redactedBefore(event) : [];
     const { nid, slot } = change.addReceived({
       event,
       flags,
-      live: outcome === "live",
+      live: outcome === "live" && !withheld,
       before,
       prev_nids: previous.map((one) => one.nid),
       missing: as === "outlier" ? [] : missing,
       auth,
       replaces,
-      relation: relationIn(memory, event),
-      redacts: await redacted(event, before),
+      relation: withheld ? undefined : relationIn(memory, event),
+      redacts,
       redactsLater: event.type === "m.room.redaction" && (target === undefined || (target.flags & FLAGS.outlier) !== 0),
       redactedBy,
       passOn: passOn === true,
@@ -354,9 +360,9 @@ export async function persistReceived(
     const following = changed ? change.snapshot(before, new Map([[tuple, nid]])) : before;
     const added: Known = { nid, event, flags, state_before: null, thread_root: null, slot, after: following };
     known.set(event.event_id, added);
-    inBatch.set(nid, redactedBy === undefined ? added : { ...added, event: redactEvent(memory.version, event) });
-    if (flags === 0 && event.type === "m.room.redaction" && event.redacts !== undefined && target === undefined) {
-      redactsLater.set(event.redacts, [...(redactsLater.get(event.redacts) ?? []), { nid, event, before }]);
+    inBatch.set(nid, redactedBy.length === 0 ? added : { ...added, event: redactEvent(memory.version, event) });
+    if (OUTCOME_FLAGS[outcome] === 0 && event.type === "m.room.redaction" && event.redacts !== undefined && target === undefined) {
+      redactsLater.set(event.redacts, [...(redactsLater.get(event.redacts) ?? []), { nid, flags, event, before }]);
     }
     if (as !== "outlier") branches.rememberAfter(nid, following, memory.chain);
     if (outlier !== undefined) branches.forgetMet();
@@ -399,6 +405,14 @@ export function allowedByAuthEvents(memory: RoomMemory, event: RoomEvent, auths:
   if (!authoriseAuthEvents(memory.version, event, named).allowed) return false;
   const state = new Map(auths.map(({ event: auth }) => [stateTuple(auth.type, auth.state_key ?? ""), auth]));
   return authorise(memory.version, event, state).allowed;
+}
+
+/**
+ * Whether an event is a redaction that clients are not shown as long as it has no effect: where the rules themselves judge redactions,
+ * those that pass have one ("Handling redactions").
+ */
+export function isWithholdable({ version }: RoomMemory, { type, state_key }: RoomEvent): boolean {
+  return type === "m.room.redaction" && state_key === undefined && !version.redactionAuthorised;
 }
 
 /** What `to` holds otherwise than `from`; 0: nothing any more. */

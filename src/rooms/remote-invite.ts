@@ -59,7 +59,7 @@ async function askToSign(
   const path = `${encodeURIComponent(event.room_id)}/${encodeURIComponent(event.event_id)}`;
   const wire = JSON.parse(event.json) as JsonObject;
   const whole = shown.map(({ json }) => JSON.parse(json) as JsonObject);
-  const request = { origin: serverNameOf(event.sender), destination, method: "PUT" as const };
+  const request = { origin: serverNameOf(event.sender), destination, method: "PUT" as const, hasEvents: true };
   let answer: JsonObject;
   try {
     answer = await federation.client.request({

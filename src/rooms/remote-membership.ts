@@ -95,6 +95,7 @@ async function completeTemplate(
     method: "GET",
     uri: `/_matrix/federation/v1/${path}${membership === "leave" ? "" : `?${versions}`}`,
     timeoutMs: HANDSHAKE_MS,
+    hasEvents: true,
   });
   // Old servers leave it out for rooms of version 1.
   const version = roomVersion(ownString(answer, "room_version") ?? "1");
@@ -182,7 +183,7 @@ export async function joinElsewhere(
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
 // Who has let us in sends us events at once.
-    const roomNid = await context.joins.during(roomId, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
+    const roomNid = await context.joins.during(roomId, server, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
     // Small rooms are known whole at once, and nobody sees that it was otherwise.
     await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
     return join.event.event_id;
@@ -277,6 +278,7 @@ async function send({ federation }: RoomContext, server: ServerName, event: Room
     uri: `/_matrix/federation/${version}/${operation}/${encodeURIComponent(event.room_id)}/${encodeURIComponent(event.event_id)}`,
     body: wireOf(event),
     timeoutMs: HANDSHAKE_MS,
+    hasEvents: true,
   });
 }
 

@@ -8,14 +8,16 @@ import { stateTuple, type StateTuple } from "../protocol/state-map.js";
 import { chainPlaces } from "../storage/auth-chains.js";
 import type { Database } from "../storage/database.js";
 import { eventsByNid } from "../storage/events.js";
-import { joinedMembers, type RunningNumbers, runningNumbers } from "../storage/counts.js";
+import { joinedMembers, type RunningNumbers, type ScopeOfRoom, scopesOfRoom } from "../storage/counts.js";
 import { rulesOfRoom, rulesOfUsers, type StoredRules } from "../storage/push-rules.js";
 import { usersWithPushers } from "../storage/pushers.js";
 import type { RoomRecord } from "../storage/rooms.js";
 import { currentStateOf, snapshotLinks, type StateEventEntry } from "../storage/state.js";
+import { MAIN_TIMELINE } from "../storage/threads.js";
 import { BranchStates } from "./branch-states.js";
 import type { RuleChanges } from "./rule-changes.js";
 import { chainOf, EMPTY_CHAIN, type SnapshotChain } from "./snapshot-chain.js";
+import { ThreadFollowers } from "./thread-followers.js";
 import { type RoomCounting, type RuledMember, ruledMember } from "./unread-counts.js";
 
 /** An event without successors. */
@@ -68,6 +70,8 @@ export interface RoomMemory {
   counting: RoomCounting | undefined;
   /** The version of push rules that it knows. */
   rulesVersion: number;
+  /** The version of who follows which threads that it knows. */
+  followersVersion: number;
   /** Only a part of its state is known: what an event names as authorising it counts for who is not in that part. */
   partial: boolean;
   /** Whether sticky events wait for another state in which they are allowed; undefined until it was looked. */
@@ -75,18 +79,20 @@ export interface RoomMemory {
 }
 
 /** Bytes of one entry of the parts of a room's memory, by what heaps were seen to grow. */
-const BYTES = { room: 8_192, extremity: 2_500, slot: 2_500, known: 250, thread: 150, member: 1_500 } as const;
+const BYTES = { room: 8_192, extremity: 2_500, slot: 2_500, known: 250, thread: 150, member: 1_500, follower: 200 } as const;
 
 /** What a room's memory takes, in bytes: an estimate that costs nothing. */
 export function bytesOf({ extremities, state, known, threads, counting }: RoomMemory): number {
   const members = counting === undefined ? 0 : counting.members.size + counting.pushed.size;
+  const followers = counting?.followers.size ?? 0;
   return (
     BYTES.room +
     extremities.length * BYTES.extremity +
     state.size * BYTES.slot +
     known.size * BYTES.known +
     threads.size * BYTES.thread +
-    members * BYTES.member
+    members * BYTES.member +
+    followers * BYTES.follower
   );
 }
 
@@ -108,6 +114,7 @@ export function newRoomMemory(nid: number, roomId: RoomId, version: RoomVersion,
     threads: new LRUCache({ max: MAX_THREADS }),
     counting: undefined,
     rulesVersion: 0,
+    followersVersion: 0,
     partial: false,
     hasSoftFailedSticky: undefined,
   };
@@ -166,6 +173,7 @@ export async function loadCounting(
     pushed: new Map(),
     pushedJoining: new Map(),
     scopes: new LRUCache<number, RunningNumbers>({ max: MAX_THREADS }),
+    followers: new ThreadFollowers(),
   });
   if (changed === undefined) {
     counting.members.clear();
@@ -188,12 +196,29 @@ export async function loadCounting(
   return counting;
 }
 
-/** Reads the running numbers of scopes that are not known. */
-export async function loadScopes(database: Database, memory: RoomMemory, counting: RoomCounting, threads: Iterable<number>): Promise<void> {
-  const missing = [...new Set(threads)].filter((thread) => counting.scopes.get(thread) === undefined);
+/** Reads the running numbers of scopes that are not known, and who follows those that are threads. */
+export async function loadScopes(
+  database: Database,
+  memory: RoomMemory,
+  ruleChanges: RuleChanges,
+  counting: RoomCounting,
+  threads: Iterable<number>,
+): Promise<void> {
+  const { scopes, followers } = counting;
+  const { version } = ruleChanges.threads;
+  followers.forget(ruleChanges.threads.since(memory.followersVersion));
+  memory.followersVersion = version;
+  const isUnknown = (thread: number): boolean =>
+    scopes.get(thread) === undefined || (thread !== MAIN_TIMELINE && followers.of(thread) === undefined);
+  const missing = [...new Set(threads)].filter(isUnknown);
   if (missing.length === 0) return;
-  const found: ReadonlyMap<number, RunningNumbers> = memory.extremities.length === 0 ? new Map() : await runningNumbers(database, memory.nid, missing);
-  for (const thread of missing) counting.scopes.set(thread, found.get(thread) ?? { notified: 0, highlighted: 0 });
+  const found = memory.extremities.length === 0 ? new Map<number, ScopeOfRoom>() : await scopesOfRoom(database, memory.nid, missing);
+  for (const thread of missing) {
+    const { notified = 0, highlighted = 0, followers: read = [] } = found.get(thread) ?? {};
+    // What memory has of running numbers is never older than what is stored.
+    if (scopes.get(thread) === undefined) scopes.set(thread, { notified, highlighted });
+    if (thread !== MAIN_TIMELINE) followers.set(thread, new Map(read.map(({ user_nid, user_id, joined }) => [user_nid, { user_id, joined }])));
+  }
 }
 
 /** Reads what is missing of the current state for these tuples. */

@@ -6,7 +6,7 @@ import { membershipIn, type Membership } from "../protocol/membership.js";
 import { type StateTuple, stateTuple } from "../protocol/state-map.js";
 import { eventsById } from "../storage/events.js";
 import { membershipInRoom } from "../storage/memberships.js";
-import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";
+import { HIDDEN, MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";
 import { currentStateOf } from "../storage/state.js";
 import { CURRENT_STATE } from "../storage/sync.js";
@@ -101,7 +101,7 @@ export async function requireEvent(context: ViewContext, reads: Reads, view: Roo
 }
 
 function isShown(flags: number): boolean {
-  return (flags & (FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged)) === 0;
+  return (flags & HIDDEN) === 0;
 }
 
 /** The refusal of an event that is not there, or not for the viewer to see. */

@@ -387,10 +387,10 @@ export class RoomWorker {
       scopes.add(root);
       if (this.memory.threads.get(root) === undefined) roots.add(root);
     }
-    const { database } = this.#services;
+    const { database, ruleChanges } = this.#services;
     const [last] = await Promise.all([
       lastThreadOrdinals(database, [...roots]),
-      loadScopes(database, this.memory, counting, scopes),
+      loadScopes(database, this.memory, ruleChanges, counting, scopes),
     ]);
     for (const root of roots) this.memory.threads.set(root, last.get(root) ?? 0);
   }

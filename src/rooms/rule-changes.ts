@@ -1,33 +1,40 @@
-// Which users changed their push rules lately: rooms that keep rules in memory ask before they count with them.
+// Which users changed their push rules lately, and which threads are followed by others than before: rooms that keep them in memory
+// ask before they count with them.
 
 /** Changes that are remembered one by one; who is further behind reads everything again. */
 const REMEMBERED = 1_000;
 
-export class RuleChanges {
+class RecentChanges {
   #version = 0;
-  readonly #users: number[] = [];
+  readonly #changed: number[] = [];
 
   /** Grows with each change. */
   get version(): number {
     return this.#version;
   }
 
-  note(userNid: number): void {
+  note(nid: number): void {
     this.#version += 1;
-    this.#users.push(userNid);
-    if (this.#users.length > REMEMBERED) this.#users.shift();
+    this.#changed.push(nid);
+    if (this.#changed.length > REMEMBERED) this.#changed.shift();
   }
 
-  /** Everyone may have changed rules. */
+  /** All may have changed. */
   noteAll(): void {
     this.#version += REMEMBERED + 1;
-    this.#users.length = 0;
+    this.#changed.length = 0;
   }
 
-  /** The users whose rules changed after a version; undefined if that is not known any more. */
+  /** What changed after a version; undefined if that is not known any more. */
   since(version: number): readonly number[] | undefined {
     const behind = this.#version - version;
-    if (behind > this.#users.length) return undefined;
-    return behind === 0 ? [] : [...new Set(this.#users.slice(-behind))];
+    if (behind > this.#changed.length) return undefined;
+    return behind === 0 ? [] : [...new Set(this.#changed.slice(-behind))];
   }
+}
+
+/** Users whose rules changed. */
+export class RuleChanges extends RecentChanges {
+  /** Threads that somebody began to follow, or ceased to, by their roots. */
+  readonly threads = new RecentChanges();
 }

@@ -14,7 +14,11 @@ import {
 import type { RoomContext, RoomUser } from "./context.js";
 import type { ReadEvent } from "./event-cache.js";
 import { noSuchEvent, requireEvent, requireView, type RoomView } from "./room-view.js";
+import type { RuleChanges } from "./rule-changes.js";
 import { parseToken } from "./token.js";
+
+/** Rooms of this process count what comes next by who follows it now; other processes read that from the log. */
+type SubscriptionContext = RoomContext & { readonly ruleChanges: RuleChanges };
 
 const MAX_LIMIT = 100;
 const LAST: SubscriptionPlace = { position: Number.MAX_SAFE_INTEGER, root: 0 };
@@ -25,7 +29,7 @@ const LAST: SubscriptionPlace = { position: Number.MAX_SAFE_INTEGER, root: 0 };
  * IO.ELEMENT.MSC4306.M_CONFLICTING_UNSUBSCRIPTION if the user has unsubscribed since the cause.
  */
 export async function subscribeToThread(
-  context: RoomContext,
+  context: SubscriptionContext,
   user: RoomUser,
   roomId: RoomId,
   rootId: EventId,
@@ -44,10 +48,11 @@ export async function subscribeToThread(
     statements: [threadSubscribed(user.user_nid, root.row.nid, view.room.nid, cause)],
     entries: [{ kind: "thread_subscription", user_nid: user.user_nid, reference: root.row.nid }],
   });
+  context.ruleChanges.threads.note(root.row.nid);
 }
 
 /** Lets a user follow a thread no longer, if they did. Throws M_NOT_FOUND for a thread that the user cannot see. */
-export async function unsubscribeFromThread(context: RoomContext, user: RoomUser, roomId: RoomId, rootId: EventId): Promise<void> {
+export async function unsubscribeFromThread(context: SubscriptionContext, user: RoomUser, roomId: RoomId, rootId: EventId): Promise<void> {
   const { database, committer } = context;
   const { root } = await requireThread(context, database, user, roomId, rootId);
   if ((await findThreadSubscription(database, user.user_nid, root.row.nid))?.subscribed !== true) return;
@@ -55,6 +60,7 @@ export async function unsubscribeFromThread(context: RoomContext, user: RoomUser
     statements: [threadUnsubscribed(user.user_nid, root.row.nid)],
     entries: [{ kind: "thread_subscription", user_nid: user.user_nid, reference: root.row.nid }],
   });
+  context.ruleChanges.threads.note(root.row.nid);
 }
 
 /** How a user follows a thread. Throws M_NOT_FOUND if they do not, or cannot see it. */

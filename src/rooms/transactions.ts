@@ -4,7 +4,7 @@ import { MatrixError } from "../errors.js";
 import { logger } from "../log.js";
 import type { EventId, RoomId } from "../protocol/identifiers.js";
 import { parseRoomId } from "../protocol/identifiers.js";
-import { isObject, type JsonObject, type JsonValue, own, parseJson } from "../protocol/json.js";
+import { isObject, type JsonObject, type JsonValue, own, parseJson, plainJson } from "../protocol/json.js";
 import type { RoomEvent } from "../protocol/event.js";
 import { CommitUnknownError, isConnectionLoss } from "../storage/database.js";
 import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
@@ -39,6 +39,8 @@ const PAUSE_MS = 30_000;
 const LOOK_MS = 5_000;
 const TAKE = 100;
 const DAY_MS = 86_400_000;
+/** What is no event is nested no deeper than what our own users may send. */
+const MAX_EDU_DEPTH = 100;
 /** Events of a room, of whatever servers, that are worked in together; what a server sent together always is. */
 const TOGETHER = 250;
 /** What waits in memory for one room and for all of them, in bytes of JSON; the rest waits in the database. */
@@ -107,7 +109,8 @@ export class InboundTransactions implements AsyncDisposable {
     const before = await answeredTransaction(database, origin, destination, txnId);
     if (before !== undefined) return before;
     const results = await this.#takeEvents(sender, pdus);
-    for (const edu of edus) {
+    for (const wire of edus) {
+      const edu = plainJson(wire, MAX_EDU_DEPTH);
       if (!isObject(edu)) continue;
       try {
         await this.#takeEdu(sender, edu);

@@ -28,6 +28,7 @@ import type { StoredRules } from "../storage/push-rules.js";
 import type { PushRow } from "../storage/room-rows.js";
 import { MAIN_TIMELINE, WHOLE_ROOM } from "../storage/threads.js";
 import { ignoredUsersIn } from "./ignored-users.js";
+import type { ThreadFollowers } from "./thread-followers.js";
 
 /** A member whose rules say something else in this room than the predefined ones. */
 export interface RuledMember {
@@ -50,6 +51,8 @@ export interface RoomCounting {
   pushedJoining: ReadonlyMap<number, UserId>;
   /** The running numbers of scopes: threads by their root, and the main timeline. */
   readonly scopes: { get(thread: number): RunningNumbers | undefined; set(thread: number, numbers: RunningNumbers): unknown };
+  /** Who follows threads. */
+  readonly followers: ThreadFollowers;
 }
 
 /** A user's rules as they matter in one room; undefined if they are the predefined ones there, and nobody is ignored. */
@@ -118,7 +121,8 @@ export class CountedRows {
   add(counting: RoomCounting, room: CountingRoom, counted: EventToCount): void {
     const { event, room_nid, ordinal } = counted;
     const thread = counted.thread_root ?? MAIN_TIMELINE;
-    const facts = eventFacts(event, counting.joined, room.levels);
+    const facts = eventFacts(event, counting.joined, room.levels, counted.thread_root !== null);
+    const followers = counted.thread_root === null ? undefined : counting.followers.of(counted.thread_root);
     const usual = evaluate(COMPILED_DEFAULTS, facts);
     const usually = { notify: usual?.notify === true ? 1 : 0, highlight: usual?.highlight === true ? 1 : 0 };
     const different = new Map<number, { readonly user_id: string; readonly rules: CompiledRules }>(counting.members);
@@ -126,13 +130,20 @@ export class CountedRows {
       const nid = room.member(user_id);
       if (nid !== undefined && !different.has(nid)) different.set(nid, { user_id, rules: COMPILED_DEFAULTS });
     }
-    let exceptions = false;
     const outcomes = new Map<number, Notification | undefined>();
     for (const [user_nid, { user_id, rules }] of different) {
       // What one sends is read: the receipt that it implies is the sender's exception.
       if (user_id === event.sender) continue;
-      const outcome = evaluate(rules, facts, { user_id, displayName: room.displayName(user_id) });
-      outcomes.set(user_nid, outcome);
+      outcomes.set(user_nid, evaluate(rules, facts, { user_id, displayName: room.displayName(user_id), follows: followers?.has(user_nid) }));
+    }
+    if (followers !== undefined && followers.size > 0) {
+      const following = evaluate(COMPILED_DEFAULTS, facts, { user_id: "", follows: true });
+      for (const [user_nid, { user_id, joined }] of followers) {
+        if (joined && user_id !== event.sender && !different.has(user_nid)) outcomes.set(user_nid, following);
+      }
+    }
+    let exceptions = false;
+    for (const [user_nid, outcome] of outcomes) {
       const notify = (outcome?.notify === true ? 1 : 0) - usually.notify;
       const highlight = (outcome?.highlight === true ? 1 : 0) - usually.highlight;
       if (notify === 0 && highlight === 0) continue;
@@ -218,6 +229,7 @@ export function countMember(counting: RoomCounting, userNid: number, before: Roo
   counting.joined += Number(is) - Number(was);
   const rules = counting.joining.get(userNid);
   const pushed = counting.pushedJoining.get(userNid);
+  if (was !== is) counting.followers.noteMember(userNid, is);
   if (!is) {
     counting.members.delete(userNid);
     counting.pushed.delete(userNid);

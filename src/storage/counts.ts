@@ -56,19 +56,38 @@ export interface RunningNumbers {
   readonly highlighted: number;
 }
 
-const SCOPES: Statement<RunningNumbers & { thread: number }> = {
-  name: "counts_scopes", // counted_scopes_pkey
-  text: "SELECT thread, notified, highlighted FROM counted_scopes WHERE room_nid = $1 AND thread = ANY($2)",
+/** A scope as a room's owner reads it. */
+export interface ScopeOfRoom extends RunningNumbers {
+  /** Our users who follow it, if it is a thread. */
+  readonly followers: { readonly user_nid: number; readonly user_id: string; readonly joined: boolean }[];
+}
+
+interface ScopeRow extends RunningNumbers {
+  readonly thread: number;
+  readonly user_nid: number | null;
+  readonly user_id: string | null;
+  readonly joined: boolean;
+}
+
+const SCOPES: Statement<ScopeRow> = {
+  name: "counts_scopes", // counted_scopes_pkey, thread_subscriptions_followers, users_pkey, memberships_pkey
+  text: `SELECT wanted.thread, coalesce(notified, 0) AS notified, coalesce(highlighted, 0) AS highlighted, follower.user_nid, users.user_id,
+      EXISTS (SELECT FROM memberships WHERE memberships.user_nid = follower.user_nid AND memberships.room_nid = $1 AND membership = 1) AS joined
+    FROM unnest($2::bigint[]) AS wanted (thread) LEFT JOIN counted_scopes AS counted ON counted.room_nid = $1 AND counted.thread = wanted.thread
+    LEFT JOIN thread_subscriptions AS follower ON follower.root = wanted.thread AND follower.subscribed
+    LEFT JOIN users ON users.nid = follower.user_nid`,
 };
 
-/** The running numbers of scopes of a room; scopes without any are left out. */
-export async function runningNumbers(
-  reads: Reads,
-  roomNid: number,
-  threads: readonly number[],
-): Promise<Map<number, RunningNumbers>> {
-  const rows = threads.length === 0 ? [] : await reads.read(SCOPES, [roomNid, threads]);
-  return new Map(rows.map(({ thread, notified, highlighted }) => [thread, { notified, highlighted }]));
+/** Scopes of a room by their thread: their running numbers, and who follows them. */
+export async function scopesOfRoom(reads: Reads, roomNid: number, threads: readonly number[]): Promise<Map<number, ScopeOfRoom>> {
+  const scopes = new Map<number, ScopeOfRoom>();
+  if (threads.length === 0) return scopes;
+  for (const { thread, notified, highlighted, user_nid, user_id, joined } of await reads.read(SCOPES, [roomNid, threads])) {
+    let scope = scopes.get(thread);
+    if (scope === undefined) scopes.set(thread, (scope = { notified, highlighted, followers: [] }));
+    if (user_nid !== null && user_id !== null) scope.followers.push({ user_nid, user_id: fromText(user_id), joined });
+  }
+  return scopes;
 }
 
 export interface TimelineEvent {

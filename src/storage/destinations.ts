@@ -147,48 +147,56 @@ export interface ClaimedDestination {
   readonly failures: number;
   readonly first_failure_ts: number | null;
   readonly catch_up_after: number | null;
+  /** Whether what it is sent next was never tried before. */
+  readonly is_fresh: boolean;
 }
 
 // Our own claim on a server that we do not send to is left over: what was owed could not be looked up.
 const FREE = `due AND (claimed_until_ts <= $2 OR (claimed_by = $1 AND server_name <> ALL ($6::text[])) OR ${isDeadProcess("destinations.claimed_by")})`;
+// Up to where the log was read for other servers: what comes to be owed later lies behind.
+const NOTED = "(SELECT position FROM log_cursors WHERE name = 'federation')";
 const CLAIM: Statement<ClaimedDestination> = {
   name: "destinations_claim", // destinations_due
-  text: `WITH sound AS (SELECT server_name FROM destinations WHERE ${FREE} AND retry_ts = 0 LIMIT $4 FOR UPDATE SKIP LOCKED),
-    failed AS (SELECT server_name FROM destinations WHERE ${FREE} AND retry_ts > 0 AND retry_ts <= $2
+  text: `WITH sound AS (SELECT server_name, open_until FROM destinations WHERE ${FREE} AND retry_ts = 0 LIMIT $4 FOR UPDATE SKIP LOCKED),
+    failed AS (SELECT server_name, open_until FROM destinations WHERE ${FREE} AND retry_ts > 0 AND retry_ts <= $2
       ORDER BY retry_ts LIMIT $5 FOR UPDATE SKIP LOCKED)
-    UPDATE destinations SET claimed_by = $1, claimed_until_ts = $3
-    WHERE server_name IN (SELECT server_name FROM sound UNION ALL SELECT server_name FROM failed)
-    RETURNING server_name, retry_ts > 0 AS has_failed, failures, first_failure_ts, catch_up_after`,
+    UPDATE destinations d SET claimed_by = $1, claimed_until_ts = $3, open_until = coalesce(d.open_until, ${NOTED}),
+      -- Whether a server is back is tried with little.
+      open_small = CASE WHEN d.open_until IS NULL THEN d.retry_ts > 0 ELSE d.open_small END
+    FROM (SELECT * FROM sound UNION ALL SELECT * FROM failed) chosen WHERE d.server_name = chosen.server_name
+    RETURNING d.server_name, d.retry_ts > 0 AS has_failed, d.failures, d.first_failure_ts, d.catch_up_after, chosen.open_until IS NULL AS is_fresh`,
 };
-const NEXT_EVENTS: Statement<{ destination: ServerName; owed_position: number; position: number | null; event_nid: number | null }> = {
+const NEXT_EVENTS: Statement<{ destination: ServerName; owed_position: number; open_until: number; position: number | null; event_nid: number | null }> = {
   name: "destinations_next_events", // destinations_pkey, owed_events_pkey
-  text: `SELECT d.server_name AS destination, d.owed_position, owed.position, owed.event_nid FROM unnest($1::text[]) AS given (name)
+  text: `SELECT d.server_name AS destination, d.owed_position, coalesce(d.open_until, 0) AS open_until, owed.position, owed.event_nid FROM unnest($1::text[]) AS given (name)
     JOIN destinations d ON d.server_name = given.name
-    LEFT JOIN LATERAL (SELECT position, event_nid FROM owed_events WHERE destination = given.name ORDER BY position, event_nid LIMIT $2) owed ON true
+    LEFT JOIN LATERAL (SELECT position, event_nid FROM owed_events WHERE destination = given.name AND position <= d.open_until
+      ORDER BY position, event_nid LIMIT CASE WHEN d.open_small THEN $3::integer ELSE $2::integer END) owed ON true
     ORDER BY d.server_name, owed.position, owed.event_nid`,
 };
 const NEXT_EDUS: Statement<OwedEdu> = {
   name: "destinations_next_edus", // owed_edus_position
-  text: `SELECT owed.* FROM unnest($1::text[]) AS given (name)
-    CROSS JOIN LATERAL (SELECT destination, edu_type, key, position, origin, content FROM owed_edus WHERE destination = given.name ORDER BY position LIMIT $2) owed
+  text: `SELECT owed.* FROM unnest($1::text[]) AS given (name) JOIN destinations d ON d.server_name = given.name
+    CROSS JOIN LATERAL (SELECT destination, edu_type, key, position, origin, content FROM owed_edus WHERE destination = given.name AND position <= d.open_until
+      ORDER BY position, edu_type, key LIMIT CASE WHEN d.open_small THEN $3::integer ELSE $2::integer END) owed
     ORDER BY owed.destination, owed.position`,
 };
 const SENT: Statement = {
   name: "destinations_sent", // owed_events_pkey, owed_edus_pkey, destinations_pkey
   // Rows are locked in the order of names, as they are where something comes to be owed. What was replaced meanwhile is owed still.
   text: `WITH events AS (DELETE FROM owed_events o USING unnest($3::text[], $4::bigint[], $5::bigint[]) AS sent (server, position, event_nid)
-      WHERE o.destination = sent.server AND (o.position, o.event_nid) <= (sent.position, sent.event_nid)),
+      WHERE o.destination = sent.server AND o.position = sent.position AND o.event_nid = sent.event_nid),
     edus AS (DELETE FROM owed_edus o USING unnest($6::text[], $7::text[], $8::text[], $9::bigint[]) AS sent (server, edu_type, key, position)
       WHERE o.destination = sent.server AND o.edu_type = sent.edu_type AND o.key = sent.key AND o.position = sent.position),
     held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
-    UPDATE destinations SET failures = 0, first_failure_ts = NULL, retry_ts = 0, claimed_until_ts = $2
+    UPDATE destinations SET failures = 0, first_failure_ts = NULL, retry_ts = 0, claimed_until_ts = $2, open_until = ${NOTED}, open_small = false
     WHERE server_name IN (SELECT server_name FROM held)`,
 };
 const RELEASE: Statement = {
   name: "destinations_release", // destinations_pkey
-  // What came to be owed since it was looked at keeps it due.
+  // What came to be owed since it was looked at, or since it was fixed what is sent, keeps it due.
   text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
-    UPDATE destinations d SET claimed_by = NULL, claimed_until_ts = 0, due = d.due AND d.owed_position <> given.position
+    UPDATE destinations d SET claimed_by = NULL, claimed_until_ts = 0, open_until = NULL, due = d.due AND (d.owed_position <> given.position OR d.owed_position > coalesce(d.open_until, 0))
     FROM unnest($1::text[], $2::bigint[]) AS given (name, position) JOIN held ON held.server_name = given.name
     WHERE d.server_name = given.name`,
 };
@@ -196,14 +204,14 @@ const FAILED: Statement = {
   name: "destinations_failed",
   text: `WITH held AS (SELECT server_name FROM destinations WHERE server_name = ANY ($1::text[]) ORDER BY server_name FOR UPDATE)
     UPDATE destinations d SET failures = failures + 1, first_failure_ts = coalesce(first_failure_ts, $2), retry_ts = given.retry,
-      claimed_by = NULL, claimed_until_ts = 0
-    FROM unnest($1::text[], $3::bigint[]) AS given (name, retry) JOIN held ON held.server_name = given.name WHERE d.server_name = given.name`,
+      claimed_by = NULL, claimed_until_ts = 0, open_until = CASE WHEN given.unclear THEN d.open_until END
+    FROM unnest($1::text[], $3::bigint[], $4::boolean[]) AS given (name, retry, unclear) JOIN held ON held.server_name = given.name WHERE d.server_name = given.name`,
 };
 const SUSPEND: Statement = {
   name: "destinations_suspend",
   text: `WITH owed AS (DELETE FROM owed_events WHERE destination = $1 RETURNING position),
       gone AS (DELETE FROM owed_edus WHERE destination = $1 AND edu_type <> ALL ($2::text[]))
-    UPDATE destinations SET catch_up_after = coalesce((SELECT min(position) - 1 FROM owed), catch_up_after, owed_position) WHERE server_name = $1`,
+    UPDATE destinations SET catch_up_after = coalesce((SELECT min(position) - 1 FROM owed), catch_up_after, owed_position), open_until = NULL WHERE server_name = $1`,
 };
 const GIVE_UP: Statement = {
   name: "destinations_give_up",
@@ -246,6 +254,8 @@ export async function claimDestinations(
 /** What a server is to get next, the oldest first, and the position up to which that is known. */
 export interface Owed {
   readonly owedPosition: number;
+  /** With the events it makes out a transaction: the same until it is answered, and never the same again. */
+  readonly openUntil: number;
   readonly events: readonly Omit<OwedEvent, "destination">[];
   readonly edus: readonly OwedEdu[];
 }
@@ -254,15 +264,15 @@ export interface Owed {
 export async function nextOwed(
   reads: Reads,
   servers: readonly ServerName[],
-  limits: { readonly events: number; readonly edus: number },
+  limits: { readonly events: number; readonly edus: number; /** Of either, for a server that failed before. */ readonly few: number },
 ): Promise<Map<ServerName, Owed>> {
-  const next = new Map<ServerName, { owedPosition: number; events: Omit<OwedEvent, "destination">[]; edus: OwedEdu[] }>();
-  for (const { destination, owed_position, position, event_nid } of await reads.read(NEXT_EVENTS, [servers, limits.events])) {
-    const owed = next.get(destination) ?? { owedPosition: owed_position, events: [], edus: [] };
+  const next = new Map<ServerName, { owedPosition: number; openUntil: number; events: Omit<OwedEvent, "destination">[]; edus: OwedEdu[] }>();
+  for (const { destination, owed_position, open_until, position, event_nid } of await reads.read(NEXT_EVENTS, [servers, limits.events, limits.few])) {
+    const owed = next.get(destination) ?? { owedPosition: owed_position, openUntil: open_until, events: [], edus: [] };
     next.set(destination, owed);
     if (position !== null && event_nid !== null) owed.events.push({ position, event_nid });
   }
-  for (const edu of await reads.read(NEXT_EDUS, [servers, limits.edus])) next.get(edu.destination)?.edus.push(edu);
+  for (const edu of await reads.read(NEXT_EDUS, [servers, limits.edus, limits.few])) next.get(edu.destination)?.edus.push(edu);
   return next;
 }
 
@@ -272,10 +282,7 @@ export async function noteSent(
   sent: readonly { readonly server: ServerName; readonly owed: Pick<Owed, "events" | "edus"> }[],
   until: number,
 ): Promise<void> {
-  const events = sent.flatMap(({ server, owed }) => {
-    const last = owed.events.at(-1);
-    return last === undefined ? [] : [{ server, ...last }];
-  });
+  const events = sent.flatMap(({ server, owed }) => owed.events.map((event) => ({ ...event, server })));
   const edus = sent.flatMap(({ server, owed }) => owed.edus.map((edu) => ({ ...edu, server })));
   await database.execute(SENT, [
     sent.map(({ server }) => server),
@@ -298,9 +305,16 @@ export async function releaseDestinations(
   await database.execute(RELEASE, [released.map(({ server }) => server), released.map(({ owedPosition }) => owedPosition)]);
 }
 
-/** Notes that servers failed, and when to try again; they are let go of. */
-export async function noteFailed(database: Database, failed: readonly { readonly server: ServerName; readonly retry: number }[], now: number): Promise<void> {
-  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry)]);
+/**
+ * Notes that servers failed, and when to try again; they are let go of. Where it is `unclear` whether they have got what they were sent,
+ * that is what they are sent again.
+ */
+export async function noteFailed(
+  database: Database,
+  failed: readonly { readonly server: ServerName; readonly retry: number; readonly unclear: boolean }[],
+  now: number,
+): Promise<void> {
+  await database.execute(FAILED, [failed.map(({ server }) => server), now, failed.map(({ retry }) => retry), failed.map(({ unclear }) => unclear)]);
 }
 
 /** Keeps only messages to devices for a server any more that is away: it is brought up to date of the rest when it is back. */

@@ -11,7 +11,7 @@ export interface RelationshipRow {
   readonly rel_type: string;
 }
 
-const RELATES = `e.flags & ${FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged} = 0 AND e.redacted_by IS NULL`;
+const RELATES = `e.flags & ${FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged | FLAGS.withheld} = 0 AND e.redacted_by IS NULL`;
 /** Children of one event that are looked at: only a hostile room has more. */
 const MOST_CHILDREN = 1_000;
 

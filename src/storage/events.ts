@@ -1,6 +1,6 @@
 // Events as they are stored: found by id or number, walked in the live order or in the order of history.
 import type { EventId, RoomId, UserId } from "../protocol/identifiers.js";
-import { FLAGS } from "./room-rows.js";
+import { HIDDEN } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
@@ -155,8 +155,7 @@ export async function timelinesBackwards(
   return found;
 }
 
-// What a room's history shows: neither outliers nor what was rejected, soft-failed or purged.
-const SHOWN = `(flags & ${FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged}) = 0`;
+const SHOWN = `(flags & ${HIDDEN}) = 0`;
 
 const HISTORY_BACK: Statement<EventRecord> = {
   name: "events_history_back", // events_depth

@@ -54,8 +54,8 @@ const CHECKS: Readonly<Record<string, string>> = {
   "the ends of a room's history are wrong": `
     WITH ends AS (
       SELECT r.nid, r.extremities AS stored, r.dropped_ends AS dropped, ARRAY (SELECT e.nid FROM events e
-        WHERE e.room_nid = r.nid AND e.flags = 0 AND e.ordinal IS NOT NULL AND NOT EXISTS (
-          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.flags & 2 = 0 AND (x.ordinal IS NOT NULL OR x.flags & 16 <> 0)) p
+        WHERE e.room_nid = r.nid AND (e.flags = 0 AND e.ordinal IS NOT NULL OR e.flags & 64 <> 0) AND NOT EXISTS (
+          SELECT FROM (SELECT unnest(x.prev_nids) AS prev FROM events x WHERE x.room_nid = r.nid AND x.flags & 2 = 0 AND (x.ordinal IS NOT NULL OR x.flags & 80 <> 0)) p
           WHERE p.prev = e.nid)) AS nids
       FROM rooms r)
     SELECT 'room ' || nid AS found FROM ends WHERE NOT stored <@ nids

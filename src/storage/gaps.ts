@@ -2,7 +2,7 @@
 import { type EventId, parseEventId, type UserId } from "../protocol/identifiers.js";
 import type { Database } from "./database.js";
 import type { HistoryKey } from "./events.js";
-import type { BoundStatement } from "./room-rows.js";
+import { type BoundStatement, FLAGS, HIDDEN } from "./room-rows.js";
 import type { Reads, Statement } from "./statement.js";
 import { fromText, toText } from "./text.js";
 
@@ -22,7 +22,7 @@ function gaps(order: "ASC" | "DESC"): Statement<{ event_id: string; sender: stri
     name: `gaps_${order.toLowerCase()}`, // missing_events_open; only a damaged or hostile room has many
     text: `SELECT m.event_id, u.user_id AS sender, e.depth, e.nid, coalesce(m.due_ts, 0) AS due_ts
       FROM missing_events m JOIN events e ON e.nid = m.named_by JOIN users u ON u.nid = e.sender_nid
-      WHERE m.room_nid = $1 AND m.event_nid IS NULL AND e.flags = 0 AND (e.depth, e.nid) >= ($2, $3) AND (e.depth, e.nid) < ($4, $5)
+      WHERE m.room_nid = $1 AND m.event_nid IS NULL AND e.flags & ${HIDDEN & ~FLAGS.withheld} = 0 AND (e.depth, e.nid) >= ($2, $3) AND (e.depth, e.nid) < ($4, $5)
       ORDER BY e.depth ${order}, e.nid ${order} LIMIT ${MOST}`,
   };
 }
@@ -53,7 +53,7 @@ const BEHIND: Statement<{ event_id: string }> = {
   name: "gaps_behind", // missing_events_pkey, events_pkey, accounts_pkey
   text: `SELECT DISTINCT m.event_id FROM missing_events m JOIN events e ON e.nid = m.named_by
     WHERE m.room_nid = $1 AND m.event_id = ANY ($2) AND m.event_nid IS NULL
-      AND (e.flags = 0 AND e.ordinal IS NULL OR EXISTS (SELECT FROM accounts WHERE user_nid = e.sender_nid))`,
+      AND (e.flags & ~${FLAGS.withheld} = 0 AND e.ordinal IS NULL OR EXISTS (SELECT FROM accounts WHERE user_nid = e.sender_nid))`,
 };
 
 /**

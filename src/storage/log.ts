@@ -263,14 +263,17 @@ export class LogFollower {
 
   /**
    * Gives `take` the entries that appear, once they may have; undefined where it is not known what has changed, since memory does
-   * not reach back so far or the head was taken back. What it gives ends it.
+   * not reach back so far or another epoch began, be it at the same head. What it gives ends it.
    */
   subscribeToEntries(take: (entries: readonly PositionedEntry[] | undefined) => void): () => void {
     let seen = this.#head;
+    let epochs = this.#epochs.length;
     return this.subscribeToAll(() => {
       const range = { after: seen, upTo: this.#head };
+      const isSameHistory = this.#epochs.length === epochs;
       seen = range.upTo;
-      take(this.allEntries(range));
+      epochs = this.#epochs.length;
+      take(isSameHistory ? this.allEntries(range) : undefined);
     });
   }
 

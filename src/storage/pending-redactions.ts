@@ -25,6 +25,18 @@ const FIND: Statement<{ event_id: string; nid: number }> = {
       ORDER BY e.sender_nid, e.nid DESC LIMIT ${MOST}) found`,
 };
 
+const SHOW: Statement = {
+  name: "pending_redactions_show", // events_pkey
+  text: `UPDATE events e SET flags = e.flags & ~${FLAGS.withheld | FLAGS.withheld_live}, ordinal = shown.ordinal,
+      position = CASE WHEN shown.ordinal IS NULL THEN e.position ELSE currval('log_position') END
+    FROM unnest($1::bigint[], $2::bigint[]) AS shown (nid, ordinal) WHERE e.nid = shown.nid`,
+};
+
+/** What shows redactions that were withheld: those with an ordinal at that place of the live timeline, as what came last. */
+export function showRedactions(shown: readonly { readonly nid: number; readonly ordinal: number | null }[]): BoundStatement {
+  return { statement: SHOW, values: [shown.map(({ nid }) => nid), shown.map(({ ordinal }) => ordinal)], atPosition: true };
+}
+
 /** The redactions of some events of a room that came before these. */
 export async function pendingRedactions(reads: Reads, roomNid: number, ids: readonly EventId[]): Promise<Map<string, number[]>> {
   const pending = new Map<string, number[]>();

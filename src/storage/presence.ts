@@ -163,3 +163,53 @@ export async function serversSharing(
 ): Promise<{ user_nid: number; server_name: ServerName }[]> {
   return userNids.length === 0 ? [] : await reads.read(SERVERS, [userNids, ours]);
 }
+
+/** As many of a room's members are told of to a server that comes there, those who were active last. */
+const TOLD_OF_ROOM = 200;
+/** Servers that come to rooms, and pairs of a user and a server, that are looked at together. */
+const ARRIVALS = 100;
+const PAIRS = 5_000;
+
+const NEW_SERVERS: Statement<{ user_nid: number; server_name: ServerName }> = {
+  name: "presence_new_servers", // joined_members_pkey, joined_servers_pkey, room_entries_pkey, joined_members_since, presence_pkey
+  text: `WITH came AS (SELECT user_nid, room_nid, position FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS given (user_nid, room_nid, position)),
+    joined AS (
+      SELECT came.* FROM came JOIN accounts USING (user_nid) JOIN rooms r ON r.nid = came.room_nid AND r.whole_since <= came.position
+        CROSS JOIN LATERAL (SELECT FROM joined_members WHERE user_nid = came.user_nid AND room_nid = came.room_nid AND since = came.position AND until IS NULL LIMIT 1) m
+      UNION (SELECT m.user_nid, m.room_nid, m.since FROM room_entries e JOIN joined_members m ON m.room_nid = e.room_nid AND m.since >= e.entered AND m.until IS NULL
+        JOIN accounts USING (user_nid) WHERE e.room_nid = ANY ($4::bigint[]) AND e.phase = 'complete' LIMIT ${TOLD_OF_ROOM})),
+    arrivals AS MATERIALIZED (
+      SELECT DISTINCT j.room_nid, j.server_name, j.since AS position FROM came JOIN users u ON u.nid = came.user_nid
+        JOIN joined_servers j ON j.room_nid = came.room_nid AND j.server_name = server_of(u.user_id) AND j.since = came.position AND j.members > 0
+        WHERE j.server_name <> ALL ($5::text[]) LIMIT ${ARRIVALS}),
+    -- Once for each room, however many servers come there.
+    present AS MATERIALIZED (
+      SELECT room.room_nid, m.user_nid FROM (SELECT DISTINCT room_nid FROM arrivals) room CROSS JOIN LATERAL (
+        SELECT user_nid FROM joined_members JOIN accounts USING (user_nid) JOIN presence p USING (user_nid)
+          WHERE joined_members.room_nid = room.room_nid AND until IS NULL AND p.state <> ${PRESENCE_STATES.offline}
+          ORDER BY p.last_active_ts DESC LIMIT ${TOLD_OF_ROOM}) m),
+    pairs AS (
+      SELECT joined.user_nid, joined.room_nid, joined.position, j.server_name FROM joined
+        JOIN joined_servers j ON j.room_nid = joined.room_nid AND j.members > 0 AND j.server_name <> ALL ($5::text[])
+      UNION ALL SELECT present.user_nid, a.room_nid, a.position, a.server_name FROM arrivals a JOIN present USING (room_nid))
+    SELECT DISTINCT user_nid, server_name FROM pairs
+      WHERE EXISTS (SELECT FROM presence WHERE presence.user_nid = pairs.user_nid)
+        AND NOT EXISTS (SELECT FROM joined_members o JOIN joined_servers s ON s.room_nid = o.room_nid AND s.server_name = pairs.server_name AND s.members > 0
+          WHERE o.user_nid = pairs.user_nid AND o.until IS NULL AND o.room_nid <> pairs.room_nid AND o.since < pairs.position AND s.since < pairs.position)
+      LIMIT ${PAIRS}`,
+};
+
+/**
+ * Users of ours with a presence and the servers, other than `ours`, that came to share a room with them: where the user joined a room at
+ * one of these positions, where the first user of a server did, and where it became known who is in the rooms `completed`.
+ */
+export async function newlySharingPresence(
+  reads: Reads,
+  joins: readonly { readonly user_nid: number; readonly room_nid: number; readonly position: number }[],
+  completed: readonly number[],
+  ours: readonly ServerName[],
+): Promise<{ user_nid: number; server_name: ServerName }[]> {
+  if (joins.length + completed.length === 0) return [];
+  const columns = [joins.map(({ user_nid }) => user_nid), joins.map(({ room_nid }) => room_nid), joins.map(({ position }) => position)];
+  return await reads.read(NEW_SERVERS, [...columns, completed, ours]);
+}

@@ -7,7 +7,7 @@ const STEP = 1_000;
 
 /** Tables whose rows belong to a room. What can be looked up from outside goes first, then what hangs on it. */
 const TABLES = [
-  "room_aliases", "published_rooms", "open_rooms", "server_notice_rooms", "room_upgrades", "reports", "memberships", "account_data",
+  "room_aliases", "published_rooms", "open_rooms", "server_notice_rooms", "room_upgrades", "reports", "account_data",
   "receipts", "search_index", "push_outbox", "push_mail_pauses", "appservice_members", "offered_state",
   "thread_subscriptions", "counted_events", "counted_scopes", "count_exceptions", "threads", "current_state", "joined_servers", "joined_members", "missing_events",
   "event_relationships", "pending_redactions", "room_entries", "receipts_ahead", "sticky_events", "soft_failed_sticky",
@@ -15,6 +15,10 @@ const TABLES = [
 
 const FORGET: Statement = { name: "room_purge_forget", text: "DELETE FROM rooms WHERE nid = $1 RETURNING nid" };
 const REPLACEMENTS: Statement = { name: "room_purge_replacements", text: "DELETE FROM room_upgrades WHERE replacement_nid = $1" };
+const MEMBERSHIPS: Statement<{ user_nid: number }> = {
+  name: "room_purge_memberships",
+  text: `DELETE FROM memberships WHERE ctid = ANY (ARRAY (SELECT ctid FROM memberships WHERE room_nid = $1 LIMIT ${STEP})) RETURNING user_nid`,
+};
 const ROWS: readonly Statement[] = TABLES.map((table) => ({
   name: `room_purge_${table}`,
   text: `DELETE FROM ${table} WHERE ctid = ANY (ARRAY (SELECT ctid FROM ${table} WHERE room_nid = $1 LIMIT ${STEP})) RETURNING 1 AS one`,
@@ -51,6 +55,15 @@ export async function purgeRoom(database: Database, roomNid: number, progress: (
   await database.transaction(async (tx) => {
     await Promise.all([tx.query(FORGET, [roomNid]), tx.query(REPLACEMENTS, [roomNid])]);
   });
+  for (let rows = STEP; rows >= STEP; ) {
+    rows = await database.transaction(async (tx) => {
+      const members = await tx.query(MEMBERSHIPS, [roomNid]);
+      // Whoever keeps lists of rooms reads theirs again.
+      tx.append(members.map(({ user_nid }) => ({ kind: "invalidation", user_nid })));
+      return members.length;
+    });
+    if (rows > 0) await progress(rows);
+  }
   for (const statement of [...ROWS, LOG, EVENTS, SNAPSHOTS]) {
     for (let rows = STEP; rows >= STEP; ) {
       rows = (await database.write(statement, [roomNid])).length;

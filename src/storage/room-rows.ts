@@ -6,8 +6,15 @@ import type { Statement } from "./statement.js";
 /** Membership as it is stored. The numbers are never given another meaning. */
 export const MEMBERSHIPS = { join: 1, invite: 2, knock: 3, leave: 4, ban: 5 } as const;
 
-/** What the room did with an event, as bits; `purged_live` is of those purged, or rejected later, that had a place in the live timeline. */
-export const FLAGS = { outlier: 1, rejected: 2, soft_failed: 4, purged: 8, purged_live: 16 } as const;
+/**
+ * What the room did with an event, as bits; `purged_live` is of those purged, or rejected later, that had a place in the live timeline.
+ * `withheld` is of redactions that have no effect as far as we know: part of the room's graph, and shown to no client until what they
+ * redact is here; `withheld_live` of those of them that belong into the live timeline.
+ */
+export const FLAGS = { outlier: 1, rejected: 2, soft_failed: 4, purged: 8, purged_live: 16, withheld: 32, withheld_live: 64 } as const;
+
+/** What no client is shown. */
+export const HIDDEN = FLAGS.outlier | FLAGS.rejected | FLAGS.soft_failed | FLAGS.purged | FLAGS.withheld;
 
 export interface NewRoomRow {
   readonly nid: number;

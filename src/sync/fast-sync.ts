@@ -9,6 +9,7 @@ import { isIgnored } from "../rooms/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";
+import { joinedRoomText } from "./room-text.js";
 import { sideEvents, unreadText } from "./side-texts.js";
 import type { SyncAnswer, SyncReader, SyncRequest, SyncServices } from "./sync-request.js";
 import { changesSummary } from "./sync-summaries.js";
@@ -194,34 +195,36 @@ async function roomText(
   // What is sticky and not in the timeline has a section of its own.
   if (reads.some((read) => read.event.sticky_duration_ms !== undefined && !shown.includes(read))) return undefined;
   const context = await eventContext(cache, database, shownTo, shown);
-  const parts: string[] = [];
   const [first] = shown;
-  if (first !== undefined) {
-    const { depth, nid, position } = first.row;
-    const prev = formatToken({ kind: "history", depth, nid, position: Math.max(0, position - 1) });
-    const texts = shown.map((read) => shownEvent({ read, membership: "join" }, shownTo, context, false));
-    parts.push(`"timeline":{"events":[${texts.join(",")}],"limited":false,"prev_batch":${JSON.stringify(prev)}}`);
-  }
+  const prevBatch =
+    first === undefined
+      ? undefined
+      : formatToken({ kind: "history", depth: first.row.depth, nid: first.row.nid, position: Math.max(0, first.row.position - 1) });
+  const timeline = { events: shown.map((read) => shownEvent({ read, membership: "join" }, shownTo, context, false)).join(","), limited: false, prevBatch };
   const range = { after: since?.position ?? 0, upTo };
   const receipts =
     news?.receipts === true ? (await streams.receipts(database, [room_nid], reader.user_nid, range)).get(room_nid) : undefined;
-  const ephemeral: SideEvent[] = [];
-  if (receipts !== undefined) ephemeral.push({ type: "m.receipt", content: receipts });
+  const sideEventsHere: SideEvent[] = [];
+  if (receipts !== undefined) sideEventsHere.push({ type: "m.receipt", content: receipts });
   const typingContent = typing ? streams.typing(room_nid) : undefined;
-  if (typingContent !== undefined) ephemeral.push({ type: "m.typing", content: typingContent });
-  const ephemeralText = sideEvents(ephemeral, filter.ephemeral);
-  if (ephemeralText !== "") parts.push(`"ephemeral":{"events":[${ephemeralText}]}`);
+  if (typingContent !== undefined) sideEventsHere.push({ type: "m.typing", content: typingContent });
+  const ephemeral = sideEvents(sideEventsHere, filter.ephemeral);
   const stateTexts = states
     .filter(({ event, room_id }) => (stateAfter !== undefined || !shown.some((read) => read.event === event)) && filter.state?.({ ...event, room_id }) !== false)
     .map((read) => completeEvent(read.head, { unsigned: `{"age":${Math.max(0, request.now - read.event.origin_server_ts)}}` }));
   if (filter.lazyLoadMembers) stateTexts.push(...(await lazyMembers(services, reader, request, room_nid, shown, upTo)));
-  if (stateTexts.length > 0 || (stateAfter !== undefined && parts.length > 0)) {
-    parts.push(`"${stateAfter ?? "state"}":{"events":[${stateTexts.join(",")}]}`);
-  }
-  if (parts.length === 0) return "";
-  const pair = { user_nid: reader.user_nid, room_nid };
-  parts.push(unreadText(await (filter.threadNotifications ? services.unread.parted : services.unread.whole).load(pair), filter.threadNotifications));
-  return `{${parts.join(",")}}`;
+  if (shown.length === 0 && ephemeral === "" && stateTexts.length === 0) return "";
+  const counts = await (filter.threadNotifications ? services.unread.parted : services.unread.whole).load({ user_nid: reader.user_nid, room_nid });
+  return joinedRoomText({
+    timeline,
+    state: stateTexts.join(","),
+    stateAfter,
+    accountData: "",
+    ephemeral,
+    sticky: "",
+    summary: undefined,
+    unread: unreadText(counts, filter.threadNotifications),
+  });
 }
 
 /** JSON texts of the member events of those who sent the events, as far as the device does not have them. */

@@ -53,6 +53,15 @@ export function currentEpoch({ healthy, epochs }: LogFollower): number {
 }
 
 /**
+ * The epoch as it is after a wait that began in another one: whoever waited is to be answered, since their device has lost its one-time
+ * keys. Undefined where it is the same.
+ */
+export function laterEpoch({ epochs }: LogFollower, before: number): number | undefined {
+  const now = epochs.at(-1)?.epoch;
+  return now === before ? undefined : now;
+}
+
+/**
  * Whether a token is of the history that we know, once we have come as far as another process may have been. Throws M_UNKNOWN
  * 503 when this process stops before: what it does not know, the others do.
  */

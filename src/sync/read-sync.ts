@@ -12,6 +12,7 @@ import { stickyEventsInRooms } from "../storage/sticky-events.js";
 import { HEAD, MEMBERSHIPS_OF_USER, type MembershipNow } from "../storage/sync.js";
 import { deviceLists, encryptionText, keysLeftText, NO_DEVICE_LISTS } from "./device-lists.js";
 import { loadStates, type RoomWindow, type Timeline } from "./room-window.js";
+import { joinedRoomText, timelineText } from "./room-text.js";
 import { sideEvents, unreadText } from "./side-texts.js";
 import { stickyByRoom } from "./sticky.js";
 import { strippedRooms } from "./stripped-rooms.js";
@@ -183,46 +184,41 @@ async function roomTexts(
   const outside = await outsideLeaves(reading, memberships, all);
   for (const { window, timeline } of all) {
     const { room_nid, section } = window;
-    const parts: string[] = [];
     const own = outside.get(room_nid);
     const shown = own === undefined ? timeline.events : [...timeline.events, { read: own, membership: "leave" as const }];
-    const timelineText = shown.map((event) => shownEvent(event, shownTo, context, false));
-    const hasTimeline = timelineText.length > 0 || timeline.limited;
-    const prev = timeline.prevBatch === undefined ? "" : `,"prev_batch":${JSON.stringify(timeline.prevBatch)}`;
-    const timelinePart = `"timeline":{"events":[${timelineText.join(",")}],"limited":${timeline.limited}${prev}}`;
-    if (hasTimeline) parts.push(timelinePart);
-    const stateText = stateTextOf(reading, states.get(room_nid) ?? new Map(), contents);
-    const name = request.stateAfter ?? "state";
-    const noState = stateText === "" && request.stateAfter === undefined;
+    const events = shown.map((event) => shownEvent(event, shownTo, context, false)).join(",");
+    const shownTimeline = { events, limited: timeline.limited, prevBatch: timeline.prevBatch };
+    const state = stateTextOf(reading, states.get(room_nid) ?? new Map(), contents);
     const account = sideEvents(accountData.get(room_nid) ?? [], filter.roomAccountData);
-    // A client that begins has nothing to compare with: it is told where there is none.
-    if (account !== "" || (section === "join" && after === 0)) parts.push(`"account_data":{"events":[${account}]}`);
+    const isQuiet = events === "" && !timeline.limited && account === "" && state === "";
     if (section === "leave") {
-      if (parts.length === 0 && noState) continue;
-      // Libraries read both of a room that was left without asking whether they are there.
-      if (!hasTimeline) parts.push(timelinePart);
-      parts.push(`"${name}":{"events":[${stateText}]}`);
+      if (isQuiet && request.stateAfter === undefined) continue;
+      const parts = [`"timeline":${timelineText(shownTimeline)}`, `"${request.stateAfter ?? "state"}":{"events":[${state}]}`, `"account_data":{"events":[${account}]}`];
       leave.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
       continue;
     }
-    const ephemeral: SideEvent[] = [];
+    const sideEventsHere: SideEvent[] = [];
     const receipt = receipts.get(room_nid) ?? freshReceipts.get(room_nid);
-    if (receipt !== undefined) ephemeral.push({ type: "m.receipt", content: receipt });
+    if (receipt !== undefined) sideEventsHere.push({ type: "m.receipt", content: receipt });
     const typingNow = typingRooms.has(room_nid) ? streams.typing(room_nid) : undefined;
-    if (typingNow !== undefined) ephemeral.push({ type: "m.typing", content: typingNow });
-    const ephemeralText = sideEvents(ephemeral, filter.ephemeral);
-    if (ephemeralText !== "" || after === 0) parts.push(`"ephemeral":{"events":[${ephemeralText}]}`);
-    const stickyText = (sticky.rooms.get(room_nid) ?? []).map((read) => shownEvent({ read, membership: undefined }, shownTo, context, false));
-    if (stickyText.length > 0) parts.push(`"msc4354_sticky":{"events":[${stickyText.join(",")}]}`);
-    if (stateText !== "" || (parts.length > 0 && request.stateAfter !== undefined)) {
-      parts.push(`"${name}":{"events":[${stateText}]}`);
-    }
-    const summary = summaries.get(room_nid);
+    if (typingNow !== undefined) sideEventsHere.push({ type: "m.typing", content: typingNow });
+    const ephemeral = sideEvents(sideEventsHere, filter.ephemeral);
+    const stickyText = (sticky.rooms.get(room_nid) ?? []).map((read) => shownEvent({ read, membership: undefined }, shownTo, context, false)).join(",");
+    const summary = summaries.get(room_nid)?.text;
     // Who is told of all members needs no summary where the filter leaves nothing of what happened.
-    if (parts.length === 0 && !window.fullState && (summary === undefined || !filter.lazyLoadMembers)) continue;
-    if (summary !== undefined) parts.push(`"summary":${summary.text}`);
-    parts.push(unreadText(unread.get(unreadKey(pair(room_nid))), filter.threadNotifications));
-    join.push(`${JSON.stringify(window.room_id)}:{${parts.join(",")}}`);
+    const isTold = !isQuiet || ephemeral !== "" || stickyText !== "" || window.fullState || after === 0 || (summary !== undefined && filter.lazyLoadMembers);
+    if (!isTold) continue;
+    const text = joinedRoomText({
+      timeline: shownTimeline,
+      state,
+      stateAfter: request.stateAfter,
+      accountData: account,
+      ephemeral,
+      sticky: stickyText,
+      summary,
+      unread: unreadText(unread.get(unreadKey(pair(room_nid))), filter.threadNotifications),
+    });
+    join.push(`${JSON.stringify(window.room_id)}:${text}`);
   }
   return { texts: { join, leave }, sticky: sticky.told };
 }

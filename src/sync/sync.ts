@@ -2,7 +2,8 @@
 import { invalidParam } from "../errors.js";
 import { parseToken, type SyncToken } from "../rooms/token.js";
 import { fastSync, type FastServices } from "./fast-sync.js";
-import { asOpenSync, currentEpoch, isKnown, type OpenSyncServices } from "./open-sync.js";
+import { isPositionValid } from "../storage/epoch.js";
+import { asOpenSync, currentEpoch, isKnown, laterEpoch, type OpenSyncServices } from "./open-sync.js";
 import { readSync } from "./read-sync.js";
 import type { StateAfter, SyncReader, SyncRequest } from "./sync-request.js";
 import type { SyncFilter } from "./sync-filter.js";
@@ -32,13 +33,13 @@ export async function sync(
   signal: AbortSignal,
 ): Promise<string> {
   const { follower, clock } = services;
-  const epoch = currentEpoch(follower);
+  let epoch = currentEpoch(follower);
   let since = sinceOf(query.since);
   let resync = since !== undefined && !(await isKnown(follower, since, signal));
   if (since !== undefined && !resync) await services.acknowledgements.note(reader, since);
   await follower.caughtUp();
   return await asOpenSync(services, reader, query.timeoutMs, async (user, deadline) => {
-    for (;;) {
+    for (let told = false; ; ) {
       const version = user.version;
       const request: SyncRequest = {
         since: resync ? undefined : since,
@@ -51,10 +52,14 @@ export async function sync(
       };
       const answer = (await fastSync(services, user, reader, request)) ?? (await readSync(services, reader, request));
       const left = deadline - clock.monotonic();
-      if (!answer.empty || left <= 0 || query.fullState || signal.aborted) return answer.text;
+      if (!answer.empty || left <= 0 || query.fullState || told || signal.aborted) return answer.text;
       since = answer.next;
       resync = false;
       await user.woken(version, left, signal);
+      const later = laterEpoch(follower, epoch);
+      if (later === undefined) continue;
+      [epoch, told] = [later, true];
+      resync = !isPositionValid(follower.epochs, since.epoch, since.position);
     }
   });
 }

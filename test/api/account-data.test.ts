@@ -23,11 +23,14 @@ describe("account data", () => {
   it("keeps what was set last, of the account and of a room apart", async () => {
     for (const base of [own, `${own}/rooms/${room}`]) {
       expect(refusal(await alice.get(`${base}/account_data/org.example.key`))).to.deep.equal([404, "M_NOT_FOUND"]);
-      for (const value of ["first", `${base} \u0000 \\ \ud800`]) {
+      for (const value of ["first", `${base} \u0000 \\ \u{1f600}`]) {
         expect((await alice.put(`${base}/account_data/org.example.key`, { value })).status).to.equal(200);
         const { body } = await alice.get(`${base.replace("v3", "r0")}/account_data/org.example.key`);
         expect(body).to.deep.equal({ value });
       }
+      // Half a character is no text, and changes nothing.
+      expect(refusal(await alice.put(`${base}/account_data/org.example.key`, { value: "\ud800" }))).to.deep.equal([400, "M_BAD_JSON"]);
+      expect((await alice.get(`${base}/account_data/org.example.key`)).status).to.equal(200);
     }
   });
 

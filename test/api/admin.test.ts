@@ -111,6 +111,13 @@ describe("the admin API", function () {
       const dave = await server.register("dave");
       expect((await root.post(`${ADMIN}/v1/reset_password/${dave.user_id}`, { new_password: "another one", logout_devices: true })).body).to.deep.equal({});
       expect(refusal(await dave.get(`${V3}/account/whoami`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);
+      const deputy = await server.register("deputy");
+      // Suspended first: administrators cannot be.
+      await root.put(`${ADMIN}/v1/suspend/${deputy.user_id}`, { suspend: true });
+      await root.put(user1("deputy", "admin"), { admin: true });
+      expect(refusal(await deputy.get(`${ADMIN}/v1/server_version`))).to.deep.equal([403, "M_FORBIDDEN"]);
+      await root.put(user("deputy"), { suspended: false });
+      expect((await deputy.get(`${ADMIN}/v1/server_version`)).status).to.equal(200);
       const { body } = await root.put(`${ADMIN}/v1/suspend/${dave.user_id}`, { suspend: true });
       expect(body).to.deep.equal({ [`user_${dave.user_id}_suspended`]: true });
       const token = stringAt((await root.post(user1("dave", "login"))).body, "access_token") ?? "";
@@ -155,7 +162,7 @@ describe("the admin API", function () {
     });
 
     it("manages devices", async () => {
-      expect((await root.post(user("alice", "/devices"), { device_id: "EXTRA", display_name: "Extra" })).status).to.equal(200);
+      expect((await root.post(user("alice", "/devices"), { device_id: "EXTRA", display_name: "Extra" })).status).to.equal(201);
       expect((await root.get(user("alice", "/devices/EXTRA"))).body).to.include({ display_name: "Extra", user_id: alice.user_id });
       await root.put(user("alice", "/devices/EXTRA"), { display_name: "Renamed" });
       const { body } = await root.get(user("alice", "/devices"));

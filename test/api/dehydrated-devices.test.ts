@@ -1,5 +1,6 @@
 // Dehydrated devices.
 import { expect } from "chai";
+import { deviceOf } from "../support/device-keys.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -20,7 +21,7 @@ describe("dehydrated devices", () => {
   const device = (device_id: string, more: JsonObject = {}): JsonObject => ({
     device_id,
     device_data: { algorithm: "org.matrix.msc3814.v2", device_pickle: "x" },
-    device_keys: { user_id: alice.user_id, device_id, algorithms: [], keys: { [`curve25519:${device_id}`]: "key" }, signatures: {} },
+    device_keys: deviceOf({ user_id: alice.user_id, device_id }).device_keys,
     fallback_keys: { "curve25519:A": "fallback" },
     initial_device_display_name: "Dehydrated",
     ...more,

@@ -57,6 +57,7 @@ describe("keys", () => {
     const device = deviceOf(alice);
     expect(refusal(await upload(bob, { device_keys: device.device_keys }))).to.deep.equal([400, "M_INVALID_PARAM"]);
     expect(refusal(await upload(alice, { device_keys: { user_id: alice.user_id, device_id: alice.device_id } }))).to.deep.equal([400, "M_BAD_JSON"]);
+    expect(refusal(await upload(alice, { device_keys: { ...device.device_keys, signatures: {} } }))).to.deep.equal([400, "M_INVALID_PARAM"]);
     const forged = { ...device.device_keys, algorithms: ["m.other"] };
     expect(refusal(await upload(alice, { device_keys: forged, one_time_keys: device.oneTimeKeys("A") }))).to.deep.equal([400, "M_INVALID_SIGNATURE"]);
     const [, foreign] = Object.entries(deviceOf(alice).oneTimeKeys("A"))[0] ?? [];

@@ -70,6 +70,28 @@ describe("push rules of a user", () => {
     }
   });
 
+  it("about followed threads: between those about contents and rooms, predefined, none of one's own", async () => {
+    const rules = ["unsubscribed_thread", "subscribed_thread"].map((name) => `.io.element.msc4306.rule.${name}`);
+    expect(await ids("postcontent")).to.deep.equal(rules);
+    const condition = (subscribed: boolean): object => ({ kind: "io.element.msc4306.thread_subscription", subscribed });
+    expect(objectsAt((await alice.get(`${RULES}/`)).body, "postcontent")).to.deep.equal([
+      { rule_id: rules[0], default: true, enabled: false, conditions: [condition(false)], actions: [] },
+      { rule_id: rules[1], default: true, enabled: true, conditions: [condition(true)], actions: ["notify", { set_tweak: "sound", value: "default" }] },
+    ]);
+    const path = `${RULES}/postcontent/${rules[0]}`;
+    expect((await alice.put(`${path}/enabled`, { enabled: true })).status).to.equal(200);
+    expect((await alice.get(path)).body).to.include({ enabled: true });
+    expect((await alice.put(`${path}/actions`, { actions: ["notify"] })).status).to.equal(200);
+    expect((await alice.get(`${path}/actions`)).body).to.deep.equal({ actions: ["notify"] });
+    for (const id of ["mine", rules[1]]) {
+      expect(refusal(await alice.put(`${RULES}/postcontent/${id}`, { actions: ["notify"], conditions: [] }))).to.deep.equal([400, "M_INVALID_PARAM"]);
+      expect(refusal(await alice.delete(`${RULES}/postcontent/${id}`))).to.deep.equal([404, "M_NOT_FOUND"]);
+    }
+    // The condition is for everybody's rules.
+    await alice.put(`${RULES}/override/threads`, { actions: [], conditions: [condition(true)] });
+    expect(objectsAt((await alice.get(`${RULES}/override/threads`)).body, "conditions")).to.deep.equal([condition(true)]);
+  });
+
   it("predefined rules can be switched and changed, not removed or made", async () => {
     const path = `${RULES}/underride/.m.rule.message`;
     await alice.put(`${path}/enabled`, { enabled: false });

@@ -94,6 +94,7 @@ describe("identity providers that speak SAML", () => {
     const broken = Buffer.from(answer.SAMLResponse, "base64").toString().replace(/(CipherValue>[^<]{40})[^<]{4}/, "$1AAAA");
     expect((await deliver(newBrowser(), { ...answer, SAMLResponse: Buffer.from(broken).toString("base64") }, SEALED)).status).to.equal(403);
     expect((await deliver(newBrowser(), await provider.answer(theirs, url, said, "plain"), SEALED)).status).to.equal(403);
+    expect((await deliver(newBrowser(), await provider.answer(theirs, url, said, "encrypted old"), SEALED)).status).to.equal(403);
     expect((await clientOf(browser, await deliver(browser, answer, SEALED))).user_id).to.equal("@sealed:localhost");
   });
 
@@ -113,6 +114,9 @@ describe("identity providers that speak SAML", () => {
     const right = await provider.answer(metadata, url, erin);
     const forged = [
       await provider.answer(metadata, url, erin, "impostor"),
+      await provider.answer(metadata, url, erin, "old"),
+      // Other ways to write an address in XML make no other algorithm of it.
+      change(await provider.answer(metadata, url, erin, "old"), (xml) => xml.replaceAll("sha1", "sh&#97;1")),
       change(right, (xml) => xml.replace(">e-1<", ">root<")),
       change(right, (xml) => xml.replace(/<ds:Signature[\s\S]*<\/ds:Signature>/, "")),
       { ...right, SAMLResponse: "nonsense" },
@@ -166,7 +170,10 @@ describe("identity providers that speak SAML", () => {
     expect((await provider.loggedOut(metadata, answered.url)).relayState).to.equal("state of theirs");
     expect([await whoami(ended), await whoami(kept)]).to.deep.equal([401, 200]);
     expect((await first.go(`${base}/_hansa/account`)).url).to.include("/_hansa/account/login");
-    const { SAMLRequest } = provider.logoutRequest(metadata, own("slo"), { nameId: "h&1", session: "s2" });
+    const posted = (more: { old?: boolean }): string => provider.logoutRequest(metadata, own("slo"), { nameId: "h&1", session: "s2" }, more).SAMLRequest;
+    expect((await anywhere.go(own("slo"), { SAMLRequest: posted({ old: true }) })).status).to.equal(403);
+    expect(await whoami(kept)).to.equal(200);
+    const SAMLRequest = posted({});
     expect((await anywhere.go(own("slo"), { SAMLRequest })).url.startsWith(provider.logoutUrl)).to.equal(true);
     expect(await whoami(kept)).to.equal(401);
   });

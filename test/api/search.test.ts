@@ -105,7 +105,7 @@ describe("search", () => {
     });
 
     it("takes anything as a search term", async () => {
-      for (const term of ["", "   ", "!!!", "'", '"', "a & | ! <-> :*", "\\", "\u0000x", "\ud800", "%_", "-"]) {
+      for (const term of ["", "   ", "!!!", "'", '"', "a & | ! <-> :*", "\\", "\u0000x", "%_", "-"]) {
         expect(found(await here(alice, term))).to.deep.equal([]);
       }
     });

@@ -1,6 +1,7 @@
 // Simplified sliding sync (MSC4186): lists, subscriptions, what is told of rooms, and extensions.
 import { expect } from "chai";
 import { expireConnections } from "../../src/storage/sliding-connections.js";
+import { purgeRoom } from "../../src/storage/room-purge.js";
 import { deviceOf } from "../support/device-keys.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
@@ -53,6 +54,18 @@ describe("sliding sync", () => {
   it("is announced", async () => {
     expect(objectAt((await alice.get("/_matrix/client/versions")).body, "unstable_features")).to.have.property("org.matrix.simplified_msc3575", true);
     expect((await slidingSync(server.anonymous, {})).status).to.equal(401);
+  });
+
+  it("shows no room that was purged, also where its list of rooms is kept", async () => {
+    const rooms = [await createRoom({ name: "Here" }), await createRoom({ name: "Invited" }, bob)];
+    await invite(rooms[1] ?? "", alice, bob);
+    const first = await ask(list());
+    expect(roomsIn(first)).to.have.members(rooms);
+    const numbers = await server.database.read<{ nid: number }>({ name: "nids", text: "SELECT nid FROM rooms WHERE room_id = ANY($1)" }, [rooms]);
+    for (const { nid } of numbers) await purgeRoom(server.database, nid, () => Promise.resolve());
+    for (const pos of [undefined, stringAt(first, "pos")]) {
+      await eventually("the rooms are gone", async () => objectAt(await ask(list(), alice, pos), "lists", "all")["count"] === 0);
+    }
   });
 
   it("tells a room, then what is new of it, then nothing", async () => {

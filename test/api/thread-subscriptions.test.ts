@@ -66,6 +66,39 @@ describe("thread subscriptions", () => {
     expect(await list()).to.deep.equal({});
   });
 
+  it("decide who is notified of what comes in a thread, muted or not, and who is named always", async () => {
+    const filter = encodeURIComponent(JSON.stringify({ room: { timeline: { unread_thread_notifications: true, limit: 1 } } }));
+    const root = await say();
+    expect((await bob.post(`${V3}/rooms/${room}/join`)).status).to.equal(403);
+    await alice.post(`${V3}/rooms/${room}/invite`, { user_id: bob.user_id });
+    await bob.post(`${V3}/rooms/${room}/join`);
+    const counts = async (): Promise<JsonObject> => {
+      const shown = objectAt((await bob.get(`${V3}/sync?filter=${filter}`)).body, "rooms", "join", room);
+      return { main: shown["unread_notifications"], ...objectAt(shown, "unread_thread_notifications") };
+    };
+    const count = (notification_count: number, highlight_count = 0): JsonObject => ({ notification_count, highlight_count });
+    const others = await say();
+    const last = await say(others);
+    expect(await counts(), "as everything else").to.deep.equal({ main: count(1), [others]: count(1) });
+    await bob.post(`${V3}/rooms/${room}/receipt/m.read/${last}`, {});
+    await bob.put(`${V3}/pushrules/global/postcontent/.io.element.msc4306.rule.unsubscribed_thread/enabled`, { enabled: true });
+    await say(root);
+    expect(await counts()).to.deep.equal({ main: count(0) });
+    expect((await bob.put(path(root), {})).status).to.equal(200);
+    await say(root);
+    expect(await counts()).to.deep.equal({ main: count(0), [root]: count(1) });
+    await bob.put(`${V3}/pushrules/global/room/${room}`, { actions: [] });
+    await say();
+    await say(root);
+    expect(await counts()).to.deep.equal({ main: count(0), [root]: count(2) });
+    expect((await bob.delete(path(root))).status).to.equal(200);
+    await say(root);
+    expect(await counts(), "what notified stays").to.deep.equal({ main: count(0), [root]: count(2) });
+    const named = { "m.relates_to": { rel_type: "m.thread", event_id: root }, "m.mentions": { user_ids: [bob.user_id] } };
+    await alice.put(`${V3}/rooms/${room}/send/m.room.message/named`, { msgtype: "m.text", body: "x", ...named });
+    expect(await counts()).to.deep.equal({ main: count(0), [root]: count(3, 1) });
+  });
+
   it("are listed with their ends, the latest change first", async () => {
     const roots: string[] = [];
     for (let n = 0; n < 3; n += 1) roots.push(await say());
@@ -87,6 +120,6 @@ describe("thread subscriptions", () => {
     expect(rest).to.have.all.keys("subscribed");
     expect(await list(`to=${since}`)).to.deep.equal({ unsubscribed: { [room]: { [a]: { bump_stamp: stamp } } } });
     for (const query of ["from=x", "to=x", "limit=0", "dir=f"]) expect((await alice.get(`${LIST}?${query}`)).status, query).to.equal(400);
-    expect((await bob.get(LIST)).body).to.deep.equal({});
+    expect((await (await server.register("dora")).get(LIST)).body).to.deep.equal({});
   });
 });

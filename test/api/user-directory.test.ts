@@ -41,7 +41,7 @@ describe("user directory", () => {
     for (const term of ["alice", "Alice Cooper", "ALICE c", "@alice", alice.user_id, "coop", "oper", "cooper alice"]) {
       expect(await found(bob, term), term).to.deep.equal([alice.user_id]);
     }
-    for (const term of ["", " ", "@", "lice x", "%", "_lice", "ali%", "\\", "\u0000", "\ud800", "al%ce"]) {
+    for (const term of ["", " ", "@", "lice x", "%", "_lice", "ali%", "\\", "\u0000", "al%ce"]) {
       expect(await found(bob, term), term).to.deep.equal([]);
     }
     expect(await found(alice, "elan")).to.deep.equal([bob.user_id]);

@@ -41,6 +41,8 @@ describe("what application services do", () => {
 
   it("acts as its own user if it names none", async () => {
     expect(stringAt((await whoami()).body, "user_id")).to.equal("@bridgebot:localhost");
+    // As old bridges send the token.
+    expect(stringAt((await server.anonymous.get(`${V3}/account/whoami?access_token=${bridge.as_token}`)).body, "user_id")).to.equal("@bridgebot:localhost");
   });
 
   it("registers and acts as users of its namespaces", async () => {

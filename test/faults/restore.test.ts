@@ -8,10 +8,14 @@ import { parseToken } from "../../src/rooms/token.js";
 import { Database, type DatabaseAddress } from "../../src/storage/database.js";
 import { markRestored } from "../../src/storage/epoch.js";
 import { fsck } from "../../src/storage/fsck.js";
+import { openEncrypted } from "../e2e/encrypted-application.js";
+import type { Session } from "../e2e/application.js";
 import { deviceOf } from "../support/device-keys.js";
+import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { freshDatabase, restoredDatabase } from "../support/postgres.js";
-import { roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
+import { type Answer, roomOf, startTestServer, type TestClient, type TestServer } from "../support/server.js";
+import { slidingSync } from "../support/sliding-client.js";
 
 const V3 = "/_matrix/client/v3";
 
@@ -85,6 +89,48 @@ describe("faults: restore", () => {
     const download = await fetch(`${server.url}/_matrix/client/v1/media/download/${uri}`, { headers: { authorization: `Bearer ${alice.access_token}` } });
     expect(await download.text()).to.equal("a picture");
     expect((await fsck(server.database)).problems).to.deep.equal([]);
+  });
+
+  it("a standby takes over: who waits goes on where they were, hears at once that keys are gone, and uploads others", async () => {
+    const address = await freshDatabase();
+    await using server = await start(address);
+    const alice = await server.register("alice");
+    const room = await roomOf(alice);
+    await say(alice, room, "before");
+    const device = deviceOf(alice);
+    await alice.post(`${V3}/keys/upload`, { device_keys: device.device_keys, one_time_keys: device.oneTimeKeys("one", "two") });
+    const bob = await server.register("bob");
+    const session: Session = { userId: bob.user_id, deviceId: bob.device_id, accessToken: bob.access_token };
+    const application = await openEncrypted(server.url, session, { password: "" });
+    const claimable = async (): Promise<unknown> => {
+      const { body } = await alice.post(`${V3}/keys/claim`, { one_time_keys: { [bob.user_id]: { [bob.device_id]: "signed_curve25519" } } });
+      return Object.values(objectAt(body, "one_time_keys", bob.user_id, bob.device_id)).some((key) => typeof key === "object" && key !== null && !("fallback" in key));
+    };
+    await eventually("one-time keys of the application", claimable);
+
+    const { token: since } = await sync(alice);
+    const encryption = (pos?: string, timeoutMs = 0): Promise<Answer> =>
+      slidingSync(alice, { conn_id: "encryption", extensions: { e2ee: { enabled: true } } }, pos, timeoutMs);
+    const pos = stringAt((await encryption()).body, "pos");
+    const waiting = [alice.get(`${V3}/sync?since=${since}&timeout=60000`), encryption(pos, 60_000)];
+    // As the database looks to a server whose PostgreSQL was promoted.
+    {
+      await using other = await Database.open({ address, poolSize: 1 });
+      await other.write({ name: "promoted", text: "UPDATE epochs SET timeline = timeline - 1 WHERE epoch = (SELECT max(epoch) FROM epochs)" }, []);
+      const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()";
+      await other.read({ name: "cut", text: cut }, []);
+    }
+    const began = Date.now();
+    const [woken, slid] = await Promise.all(waiting);
+    expect(Date.now() - began, "at once").to.be.lessThan(30_000);
+    expect(objectAt(woken?.body, "device_one_time_keys_count")["signed_curve25519"]).to.equal(0);
+    expect(objectAt(slid?.body, "extensions", "e2ee", "device_one_time_keys_count")["signed_curve25519"]).to.equal(0);
+    await eventually("the application has uploaded others", claimable);
+    application.stopClient();
+    // What they were given while it happened is worth something afterwards, too.
+    await eventually("it goes on", async () => (await alice.put(`${V3}/rooms/${encodeURIComponent(room)}/send/m.room.message/after`, { msgtype: "m.text", body: "after" })).status === 200);
+    expect(await sync(alice, stringAt(woken?.body, "next_batch"))).to.deep.include({ texts: ["after"], limited: false });
+    expect((await encryption(stringAt(slid?.body, "pos"))).status).to.equal(200);
   });
 
   it("files that were put back need a word, since they look as they did", async () => {

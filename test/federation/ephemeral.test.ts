@@ -4,7 +4,8 @@ import { eventually } from "../support/eventually.js";
 import { startFederatingServer, type FederatingServer } from "../support/federation.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startPeer, type Peer } from "../support/peer.js";
-import type { TestClient } from "../support/server.js";
+import { joinAsPeer } from "../support/peer-room.js";
+import { roomOf, type TestClient } from "../support/server.js";
 
 const V3 = "/_matrix/client/v3";
 
@@ -85,6 +86,35 @@ describe("what is ephemeral between servers", () => {
     await eventually("bob is back", async () => (await presence(alice, bob))["presence"] === "online");
   });
 
+  it("presence is told to servers that come to share a room, once and together", async () => {
+    await using newcomer = await startPeer();
+    const told: JsonObject[][] = [];
+    newcomer.answer("/_matrix/federation/v1/send/", ({ body }) => {
+      if (stringAt(body, "origin") === here.name) told.push(...objectsAt(body, "edus").filter(({ edu_type }) => edu_type === "m.presence").map((edu) => objectsAt(edu, "content", "push")));
+      return { status: 200, body: { pdus: {} } };
+    });
+    const [carol, dave, eve] = await Promise.all([here.register("carol"), there.register("dave"), here.register("eve")]);
+    const gardening = await roomOf(carol, { preset: "public_chat" });
+    await eve.post(`${V3}/join/${encodeURIComponent(gardening)}`);
+    for (const user of [carol, dave, eve]) await user.put(`${V3}/presence/${user.user_id}/status`, { presence: "online", status_msg: `I am ${user.user_id}` });
+    const knows = (reader: TestClient, user: TestClient): Promise<boolean> =>
+      eventually(`${reader.user_id} knows of ${user.user_id}`, async () => (await presence(reader, user))["status_msg"] === `I am ${user.user_id}`);
+    // A server comes; then another user of a server that is there already.
+    expect((await bob.post(`${V3}/join/${encodeURIComponent(gardening)}?via=${here.name}`)).status).to.equal(200);
+    await knows(bob, carol);
+    expect((await dave.post(`${V3}/join/${encodeURIComponent(gardening)}?via=${here.name}`)).status).to.equal(200);
+    await knows(carol, dave);
+
+    await joinAsPeer(newcomer, here, gardening);
+    await eventually("the peer is told", () => told.length > 0);
+    const second = await roomOf(carol, { preset: "public_chat" });
+    await joinAsPeer(newcomer, here, second);
+    await carol.put(`${V3}/presence/${carol.user_id}/status`, { presence: "online", status_msg: "later" });
+    await eventually("the peer is told of the change", () => told.flat().some(({ status_msg }) => status_msg === "later"));
+    const ids = (push: readonly JsonObject[]): string[] => push.map((about) => stringAt(about, "user_id") ?? "").toSorted((a, b) => a.localeCompare(b));
+    expect(told.map(ids)).to.deep.equal([[carol.user_id, eve.user_id], [carol.user_id]]);
+  });
+
   it("presence from other servers wakes a sync that waits", async () => {
     const first = await alice.get(`${V3}/sync?set_presence=offline`);
     let since = stringAt(first.body, "next_batch") ?? "";
@@ -111,7 +141,7 @@ describe("what is ephemeral between servers", () => {
     expect(await typists(alice)).to.deep.equal([]);
     expect((await ephemeral(alice, "m.receipt"))[event]).to.equal(undefined);
     expect((await presence(alice, bob))["status_msg"]).to.equal(before["status_msg"]);
-    const rows = await here.database.read({ name: "test_mallory", text: "SELECT 1 FROM users WHERE user_id LIKE '@mallory%'" }, []);
+    const rows = await here.database.read({ name: "test_mallory", text: "SELECT 1 FROM users WHERE user_id = $1" }, [mallory]);
     expect(rows).to.deep.equal([]);
   });
 

@@ -281,6 +281,62 @@ describe("a hostile server", () => {
     expect((await alice.get(`${V3}/rooms/${room}/state/m.room.member/${mallory}`)).status).to.equal(404);
   });
 
+  it("nests what is no event as deep as it likes, and nothing of it fails", async () => {
+    const at = await peerRoom("11");
+    const bracketed = (levels: number): JsonValue => Array.from({ length: levels }).reduce<JsonValue>((inner) => [inner], 1);
+    const [deep, number] = [bracketed(20_000), new NumberLexeme("1.5")];
+    const sender = at.mallory;
+    const keys = (device_id: string): JsonObject => ({ user_id: sender, device_id, algorithms: [], keys: {}, signatures: {} });
+    const edus = (more: JsonValue): JsonObject[] => [
+      { edu_type: "m.direct_to_device", content: { sender, type: "org.example.deep", message_id: `deep${(serial += 1)}`, messages: { [alice.user_id]: { "*": { more } } } } },
+      { edu_type: "m.presence", content: { push: [{ user_id: sender, presence: "online", status_msg: "x", more }] } },
+      { edu_type: "m.receipt", content: { [at.room]: { "m.read": { [sender]: { event_ids: [at.join], data: { ts: 1, more } } } } } },
+      { edu_type: "m.device_list_update", content: { user_id: sender, device_id: "D", stream_id: 1, prev_id: [], keys: { ...keys("D"), more } } },
+      { edu_type: "m.signing_key_update", content: { user_id: sender, master_key: { user_id: sender, usage: ["master"], keys: { "ed25519:A": "A" }, more } } },
+    ];
+    const { body: before } = await alice.get(`${V3}/sync`);
+    expect((await at.send([], [...edus(deep), ...edus(number)])).status).to.equal(200);
+    const { body: after } = await alice.get(`${V3}/sync?since=${stringAt(before, "next_batch")}`);
+    expect(objectsAt(after, "to_device", "events").map(({ content }) => content)).to.deep.equal([{ more: 1.5 }]);
+    // Of an event it may be.
+    const event = at.event({ content: { msgtype: "m.text", body: "deep", more: bracketed(9_000) } });
+    expect(resultOf(await at.send([event.wire]), event.id)).to.equal("");
+    const root = await server.register("root");
+    await server.database.write({ name: "test_admin", text: "UPDATE accounts SET is_admin = true FROM users WHERE nid = user_nid AND user_id = $1" }, [root.user_id]);
+    const admin = await server.login("root");
+    const [room, id] = [encodeURIComponent(at.room), encodeURIComponent(event.id)];
+    const read: [TestClient, string][] = [
+      ...[`${V3}/initialSync`, `${V3}/rooms/${room}/initialSync`, `${V3}/events?timeout=0&room_id=${room}&from=${stringAt(before, "next_batch")}`, `${V3}/events/${id}`, `${V3}/rooms/${room}/context/${id}`, `${V3}/rooms/${room}/messages?dir=b`, `${V3}/notifications`].map((path): [TestClient, string] => [alice, path]),
+      ...[`v1/fetch_event/${id}`, `v1/rooms/${room}/messages?dir=b`, `v1/rooms/${room}/context/${id}`].map((path): [TestClient, string] => [admin, `/_synapse/admin/${path}`]),
+    ];
+    for (const [client, path] of read) expect((await client.get(path)).status, path).to.equal(200);
+    expect((await ask("GET", `v1/event/${id}`)).status).to.equal(200);
+    // Invitations show what is sound of what came with them; answers are none.
+    const invite = { room_id: `!deep:${peer.name}` as PeerRoom["room"], type: "m.room.member", state_key: alice.user_id, sender, content: { membership: "invite" }, origin_server_ts: 1, depth: 1, prev_events: [], auth_events: [] };
+    const built = buildEvent(at.version, invite, peer.name, peer.key);
+    const state = [{ type: "m.room.topic", state_key: "", sender, content: { topic: "x", deep } }, { type: "m.room.name", state_key: "", sender, content: { name: "x".repeat(70_000) } }, { type: "m.room.avatar", state_key: "", sender, content: { url: "x", number } }];
+    const taken = await ask("PUT", `v2/invite/${encodeURIComponent(invite.room_id)}/${built.event_id}`, { event: JSON.parse(built.json) as JsonObject, room_version: "11", invite_room_state: state });
+    expect(taken.status, JSON.stringify(taken.body)).to.equal(200);
+    const shownState = await eventually("alice is invited", async () => {
+      const events = objectsAt((await alice.get(`${V3}/sync`)).body, "rooms", "invite", invite.room_id, "invite_state", "events");
+      return events.length > 0 && events;
+    });
+    expect(shownState.filter(({ type }) => type !== "m.room.member").map(({ content }) => content)).to.deep.equal([{ url: "x", number: 1.5 }]);
+    const bottomless = "[".repeat(20_000) + "]".repeat(20_000);
+    const answers: Record<string, string> = {
+      "v1/query/profile": `{"displayname":"x","more":${bottomless}}`,
+      "v1/user/keys/query": `{"device_keys":{"@far:${peer.name}":{"D":{"user_id":"@far:${peer.name}","device_id":"D","algorithms":[],"keys":{},"signatures":{},"more":${bottomless}}}}}`,
+      "v1/user/keys/claim": `{"one_time_keys":{"@far:${peer.name}":{"D":{"signed_curve25519:A":{"key":"x","signatures":{},"more":${bottomless}}}}}}`,
+      "v1/hierarchy": `{"room":{"room_id":"!deep:${peer.name}","children_state":[],"num_joined_members":1,"guest_can_join":true,"world_readable":true,"more":${bottomless}},"children":[]}`,
+    };
+    for (const [path, text] of Object.entries(answers)) peer.answer(`/_matrix/federation/${path}`, () => ({ status: 200, bytes: Buffer.from(text) }));
+    const far = `@far:${peer.name}`;
+    expect((await alice.get(`${V3}/profile/${encodeURIComponent(far)}`)).status).to.equal(502);
+    expect(objectAt((await alice.post(`${V3}/keys/query`, { device_keys: { [far]: [] } })).body, "failures")).to.have.property(peer.name);
+    expect(objectAt((await alice.post(`${V3}/keys/claim`, { one_time_keys: { [far]: { D: "signed_curve25519" } } })).body, "failures")).to.have.property(peer.name);
+    expect((await alice.get(`/_matrix/client/v1/room_summary/${encodeURIComponent(`!other:${peer.name}`)}?via=${peer.name}`)).status).to.equal(404);
+  });
+
   it("invites with garbage, and syncs go on", async () => {
     const version = roomVersion("11");
     const mallory = parseUserId(`@mallory:${peer.name}`);
@@ -307,6 +363,26 @@ describe("a hostile server", () => {
       const events = objectsAt(body, "rooms", "invite", room, "invite_state", "events");
       for (const event of events) expect(event).to.have.all.keys("type", "state_key", "sender", "content");
     }
+  });
+
+  it("answers a knock with garbage, and what is sound of it is shown", async () => {
+    const room = `!door:${peer.name}`;
+    const sender = `@mallory:${peer.name}`;
+    const template = { room_id: room, type: "m.room.member", state_key: alice.user_id, sender: alice.user_id, content: { membership: "knock" }, depth: 5, prev_events: [`$${"A".repeat(43)}`], auth_events: [], origin_server_ts: 1 };
+    const sound = { type: "m.room.name", state_key: "", sender, content: { name: "Door" } };
+    const bad: JsonValue[] = [7, null, [], { type: 1 }, { ...sound, sender: "nobody" }, { ...sound, content: "text" }, { ...sound, content: { name: "x".repeat(2_000_000) } }];
+    const many = Array.from({ length: 5_000 }, (_, index) => ({ ...sound, type: `org.example.${index}` }));
+    peer.answer("/_matrix/federation/v1/make_knock", () => ({ status: 200, body: { room_version: "11", event: template } }));
+    peer.answer("/_matrix/federation/v1/send_knock", () => ({ status: 200, body: { knock_room_state: [...bad, sound, ...many] } }));
+    expect((await alice.post(`${V3}/knock/${encodeURIComponent(room)}?via=${peer.name}`)).status).to.equal(200);
+    const events = await eventually("the knock is shown", async () => {
+      const shown = objectsAt((await alice.get(`${V3}/sync`)).body, "rooms", "knock", room, "knock_state", "events");
+      return shown.length > 0 && shown;
+    });
+    expect(events.length).to.be.within(2, 101);
+    expect(events.filter(({ type }) => type === "m.room.name")).to.deep.equal([sound]);
+    peer.answer("/_matrix/federation/v1/send_knock", () => ({ status: 200, body: { knock_room_state: "nothing" } }));
+    expect((await alice.post(`${V3}/knock/${encodeURIComponent(room)}?via=${peer.name}`)).status).to.be.lessThan(500);
   });
 
   it("gives templates of its own making, which nobody here signs", async () => {

@@ -1,10 +1,20 @@
 // Requests between servers: who may ask, how it is signed, and whose keys are believed.
+import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { signJson } from "../../src/protocol/signing.js";
+import { Agent, request } from "undici";
+import type { ServerName } from "../../src/protocol/identifiers.js";
+import { requestAuthorization } from "../../src/protocol/request-signing.js";
+import { signingKey, type SigningKey, signJson } from "../../src/protocol/signing.js";
 import { keyDocument } from "../../src/protocol/server-keys.js";
-import { startFederatingServer, type FederatingServer } from "../support/federation.js";
+import { deviceOf } from "../support/device-keys.js";
+import { federationSettings, startFederatingServer, type FederatingServer } from "../support/federation.js";
+import { freePort } from "../support/free-port.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
-import { startPeer, type Peer } from "../support/peer.js";
+import { startPeer, type Peer, TLS } from "../support/peer.js";
+import { startTestServer } from "../support/server.js";
+
+const renewedKey = (): SigningKey => signingKey("ed25519:next", generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32));
 
 describe("requests of other servers", () => {
   let server: FederatingServer;
@@ -33,6 +43,7 @@ describe("requests of other servers", () => {
     expect(await status((header) => header.replace("X-Matrix ", "x-matrix   "))).to.equal(200);
     expect(await status((header) => header.replaceAll(",", " ,\t").replace("origin=", "Origin="))).to.equal(200);
     expect(await status((header) => header.replace(/origin="([^"]*)"/, "origin=$1"))).to.equal(200);
+    expect(await status((header) => header.replace(/(\w+)="/g, '$1 =\t"'))).to.equal(200);
     expect(await status((header) => header.replace("localhost:", "local\\host:"))).to.equal(200);
     expect(await status((header) => header.replace(/,destination="[^"]*"/, ""))).to.equal(200);
     expect(await status((header) => `${header},more="x"`)).to.equal(200);
@@ -47,6 +58,16 @@ describe("requests of other servers", () => {
     expect(await status((header) => header.replace(/destination="[^"]*"/, 'destination="elsewhere.example"'))).to.equal(401);
     expect(await status((header) => header.replace(/origin="[^"]*"/, `origin="${server.name}"`))).to.equal(401);
     expect(await status((header) => `${header},origin="other.example"`)).to.equal(401);
+    expect(await status((header) => `${header}, ${header}`)).to.equal(401);
+    // Two headers, each of which would do.
+    const header = requestAuthorization({ method: "GET", uri: profile(), origin: peer.name, destination: server.name as ServerName }, peer.key);
+    const agent = new Agent({ connect: { ca: readFileSync(TLS.ca) } });
+    for (const [headers, expected] of [[["authorization", header], 200], [["authorization", header, "authorization", header], 401]] as const) {
+      const answer = await request(server.federationUrl + profile(), { headers: [...headers], dispatcher: agent });
+      await answer.body.dump();
+      expect(answer.statusCode).to.equal(expected);
+    }
+    await agent.destroy();
     // Signed for another path.
     const other = await peer.request(server.federationUrl, server.name, "GET", profile().replace("alice", "alicf"), undefined);
     expect(other.status).to.equal(404);
@@ -67,6 +88,37 @@ describe("requests of other servers", () => {
       await hostile[Symbol.asyncDispose]();
     }
     await liar[Symbol.asyncDispose]();
+  });
+
+  it("are refused when they are signed with a key that is no longer one, or that others know", async () => {
+    await using renewed = await startPeer();
+    await using leaked = await startPeer();
+    const next = renewedKey();
+    const ends = { [renewed.key.id]: { key: renewed.key.publicKey, expired_ts: Date.now() - 1000 } };
+    const document = { server_name: renewed.name, valid_until_ts: Date.now() + 1000_000, verify_keys: { [next.id]: { key: next.publicKey } }, old_verify_keys: ends };
+    renewed.answer("/_matrix/key/v2/server", () => ({ status: 200, body: signJson(document, renewed.name, next) }));
+    const port = await freePort();
+    const settings = federationSettings(port);
+    await using wary = await startTestServer({ ...settings, federation: { ...objectAt(settings["federation"]), refused_keys: [leaked.key.publicKey] } });
+    expect((await wary.anonymous.get("/_matrix/client/versions")).status).to.equal(200);
+    for (const hostile of [renewed, leaked]) {
+      const answer = await hostile.request(`https://localhost:${port}`, `localhost:${port}`, "GET", "/_matrix/federation/v1/publicRooms");
+      expect([answer.status, answer.body["errcode"]]).to.deep.equal([401, "M_UNAUTHORIZED"]);
+    }
+    expect((await leaked.request(server.federationUrl, server.name, "GET", profile())).status).to.equal(200);
+  });
+
+  it("for one-time keys are few at a time, and the fallback key is left", async () => {
+    await using strict = await startFederatingServer({ rate_limits: { federation_keys: { per_second: 0.001, burst: 3 } } });
+    const alice = await strict.register("alice");
+    const device = deviceOf(alice);
+    await alice.post("/_matrix/client/v3/keys/upload", { device_keys: device.device_keys, one_time_keys: device.oneTimeKeys("one"), fallback_keys: device.oneTimeKeys("last") });
+    const claim = () => peer.request(strict.federationUrl, strict.name, "POST", "/_matrix/federation/v1/user/keys/claim", { one_time_keys: { [alice.user_id]: { [alice.device_id]: "signed_curve25519" } } });
+    const names: string[] = [];
+    for (let number = 0; number < 3; number += 1) names.push(...Object.keys(objectAt((await claim()).body, "one_time_keys", alice.user_id, alice.device_id)));
+    expect(names).to.deep.equal(["signed_curve25519:one", "signed_curve25519:last", "signed_curve25519:last"]);
+    const refused = await claim();
+    expect([refused.status, refused.body["errcode"]]).to.deep.equal([429, "M_LIMIT_EXCEEDED"]);
   });
 
   it("ask a server for its keys once, not for each request", async () => {

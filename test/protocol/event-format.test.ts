@@ -187,7 +187,7 @@ describe("event format", () => {
     expect(errcode({ content: { body: "x".repeat(65_536) } })).to.equal("M_TOO_LARGE");
     expect(errcode({ content: { body: "\ud800" } })).to.equal("M_BAD_JSON");
     expect(errcode({ content: { n: 0.5 } })).to.equal("M_BAD_JSON");
-    expect(errcode({ type: "x".repeat(256) })).to.equal("M_BAD_JSON");
+    expect(errcode({ type: "x".repeat(256) })).to.equal("M_TOO_LARGE");
   });
 
   it("hostile nesting within the size limit is an event like others", () => {

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { MatrixError } from "../../src/errors.js";
 import { canonicalJson } from "../../src/protocol/canonical-json.js";
-import { type JsonValue, type ParseOptions, parseJson } from "../../src/protocol/json.js";
+import { type JsonValue, jsonText, type ParseOptions, parseJson, plainJson } from "../../src/protocol/json.js";
 
 function errcode(run: () => unknown): string {
   try {
@@ -43,6 +43,26 @@ describe("parseJson", () => {
     expect(canonicalJson(parseJson(deep.replace("1", "1.50"), { numbers: "lexemes" }), { lexemes: true })).to.equal(
       deep.replace("1", "1.5"),
     );
+  });
+
+  it("refuses halves of characters where that is asked for", () => {
+    for (const text of ['"\\ud83d"', '{"a":["\\ude00\\ud83d"]}', '{"\\uD800":1}', '"\\\\\\ud800"']) {
+      expect(() => parseJson(text, { wholeCharacters: true }), text).to.throw("surrogate");
+      expect(() => parseJson(text), text).to.not.throw();
+    }
+    for (const text of ['"\\ud83d\\ude00"', '"\\\\ud800"', '"\\uFFFD"']) expect(() => parseJson(text, { wholeCharacters: true }), text).to.not.throw();
+  });
+
+  it("writes what is as deep as one likes, and bounds what is no event", () => {
+    const deep = (levels: number): string => `${'{"a":['.repeat(levels)}1.5${"]}".repeat(levels)}`;
+    for (const text of [deep(3), deep(20_000), '{"__proto__":[null,true,"x",[],{}]}']) expect(jsonText(parseJson(text))).to.equal(text);
+    expect(jsonText([parseJson(deep(20_000)), { left: undefined, out: undefined }, undefined]).endsWith("},{},null]")).to.equal(true);
+    const lexemes = (text: string): JsonValue => parseJson(text, { numbers: "lexemes" });
+    expect(plainJson(lexemes(deep(2)), 4)).to.deep.equal({ a: [{ a: [1.5] }] });
+    expect(plainJson(lexemes(deep(2)), 3)).to.equal(undefined);
+    expect(plainJson(lexemes(deep(20_000)), 100)).to.equal(undefined);
+    expect(plainJson(lexemes("[1e400]"), 100)).to.equal(undefined);
+    expect(Object.keys(plainJson(lexemes('{"__proto__":1.0}'), 100) as object)).to.deep.equal(["__proto__"]);
   });
 
   it("keeps dangerous keys as data", () => {

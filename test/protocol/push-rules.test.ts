@@ -149,6 +149,21 @@ describe("push rules", () => {
     expect([permitted(ALICE), permitted(BOB)]).to.deep.equal([true, false]);
     const named = (displayName: string, body: string): boolean => matches({ kind: "contains_display_name" }, message({ body }), 3, { user_id: CAROL, displayName });
     expect([named("Carol*", "hi CAROL*!"), named("Carol*", "hi Caroline"), named("", "x")]).to.deep.equal([true, false, false]);
+    for (const kind of ["thread_subscription", "io.element.msc4306.thread_subscription"]) {
+      for (const [inThread, follows, subscribed, expected] of [
+        [true, true, true, true],
+        [true, false, true, false],
+        [true, false, false, true],
+        [true, undefined, false, true],
+        [false, true, true, false],
+        [false, false, false, false],
+        [true, true, undefined, false],
+      ] as const) {
+        const rules = compileRules(withOverride(custom("x", { conditions: [{ kind, subscribed }] })));
+        const found = evaluate(rules, eventFacts(room.event(message({})), 3, levels, inThread), { user_id: CAROL, follows });
+        expect(found?.rule_id === "x", `${inThread} ${follows} ${subscribed}`).to.equal(expected);
+      }
+    }
     expect(matches({ kind: "org.example.unknown" }, message({}))).to.equal(false);
     expect(matches({ kind: "event_match", key: "type" }, message({}))).to.equal(false);
   });

@@ -1,7 +1,7 @@
 // Notifications as push gateways get them, from a whole server.
 import { expect } from "chai";
 import { eventually } from "../support/eventually.js";
-import { objectsAt, stringAt } from "../support/json-path.js";
+import { type JsonObject, objectsAt, stringAt } from "../support/json-path.js";
 import { badgeTold, bodiesTold, type PushGateway, startPushGateway } from "../support/push-gateway.js";
 import { startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -52,7 +52,7 @@ describe("delivery to push gateways", () => {
   }
 
   const read = (client: TestClient, event: string, to = room): Promise<unknown> => client.post(`${V3}/rooms/${to}/receipt/m.read/${event}`);
-  const events = (): object[] => gateway.taken.filter((told) => "event_id" in told);
+  const events = (): JsonObject[] => gateway.taken.filter((told) => "event_id" in told);
   const taken = (count: number): Promise<unknown> => eventually(`${count} notifications`, () => events().length >= count);
   const owed = async (): Promise<number> => {
     const text = "SELECT count(*) AS count FROM push_outbox JOIN pushers ON pushers.nid = pusher_nid WHERE gateway = $1";
@@ -65,6 +65,9 @@ describe("delivery to push gateways", () => {
     await alice.put(`${V3}/profile/${alice.user_id}/displayname`, { displayname: "Captain" });
     await eventually("the name in the room", async () => (await alice.get(`${V3}/rooms/${room}/state/m.room.member/${alice.user_id}`)).body["displayname"] === "Captain");
     await setPusher(bob, "key", { profile_tag: "x" }, { custom: { a: 1.5 } });
+    const alias = `#harbour${made}${alice.user_id.slice(alice.user_id.indexOf(":"))}`;
+    await alice.put(`${V3}/directory/room/${encodeURIComponent(alias)}`, { room_id: room });
+    await alice.put(`${V3}/rooms/${room}/state/m.room.canonical_alias`, { alias: alias });
     const event_id = await send(alice, "Ship ahoy", { "m.mentions": { user_ids: [bob.user_id] } });
     for (const body of ["one", "two", "three"]) await send(alice, body);
     await taken(4);
@@ -77,13 +80,15 @@ describe("delivery to push gateways", () => {
       data: { custom: { a: 1.5 } },
       tweaks: { sound: "default", highlight: true },
     });
-    expect(first).to.deep.include({
+    const { devices: _, ...told } = first ?? {};
+    expect(told).to.deep.equal({
       event_id,
       room_id: room,
       type: "m.room.message",
       sender: alice.user_id,
       sender_display_name: "Captain",
       room_name: "Harbour",
+      room_alias: alias,
       prio: "high",
       counts: { unread: 1 },
       content: { msgtype: "m.text", body: "Ship ahoy", "m.mentions": { user_ids: [bob.user_id] } },
@@ -98,6 +103,8 @@ describe("delivery to push gateways", () => {
     await taken(1);
     expect(events()[0]).to.have.all.keys("event_id", "room_id", "counts", "devices", "prio");
     expect(events()[0]).to.include({ event_id, room_id: room });
+    const [device] = objectsAt(events()[0], "devices");
+    expect(device).to.have.all.keys("app_id", "pushkey", "pushkey_ts", "data").and.deep.include({ data: { format: "event_id_only" } });
     expect(JSON.stringify(gateway.taken)).to.not.include("secret");
   });
 
@@ -116,7 +123,19 @@ describe("delivery to push gateways", () => {
     await setPusher(bob, "key");
     const { body } = await alice.post(`${V3}/createRoom`, { invite: [bob.user_id], name: "Quay" });
     await taken(1);
-    expect(events()[0]).to.deep.include({ room_id: body["room_id"], user_is_target: true, counts: { unread: 1 }, room_name: "Quay" });
+    const { event_id, devices: _, ...told } = events()[0] ?? {};
+    expect(event_id).to.be.a("string");
+    expect(told).to.deep.equal({
+      room_id: body["room_id"],
+      type: "m.room.member",
+      sender: alice.user_id,
+      sender_display_name: `alice${made}`,
+      user_is_target: true,
+      room_name: "Quay",
+      prio: "high",
+      content: { membership: "invite", displayname: `bob${made}` },
+      counts: { unread: 1 },
+    });
     // Who refuses has one thing less to look at.
     await bob.post(`${V3}/rooms/${stringAt(body, "room_id")}/join`);
     await eventually("the count goes down", () => badgeTold(gateway) === 0);

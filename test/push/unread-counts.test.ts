@@ -15,11 +15,14 @@ import type { RoomDraft } from "../../src/rooms/draft.js";
 import { type StoredEvent, timelineForwards } from "../../src/storage/events.js";
 import { accountDataSet, NO_ROOM } from "../../src/storage/account-data.js";
 import { NO_OWN_RULES, type OwnRules, storeRules } from "../../src/storage/push-rules.js";
+import { threadSubscribed, threadUnsubscribed } from "../../src/storage/thread-subscriptions.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, SERVER, seeded, startProcess, state, type TestProcess, user } from "../support/rooms.js";
 
 const ALICE = user("alice");
 const USERS = [ALICE, ...Array.from({ length: 5 }, (_, index) => user(`user${index}`))];
+/** Which threads users follow, as "user root". */
+type Follows = ReadonlySet<string>;
 const ALL = { after: 0, upTo: Number.MAX_SAFE_INTEGER };
 type Rules = ReadonlyMap<UserId, OwnRules>;
 
@@ -35,6 +38,7 @@ function someRules(room: RoomId): readonly OwnRules[] {
     { own: { content: [rule("cake", { pattern: "c*ke", actions: ["notify", { set_tweak: "highlight" }] })] }, changes: {} },
     { own: { sender: [rule(user("user1"), { actions: [] })] }, changes: {} },
     { own: { override: [rule("name", { conditions: [{ kind: "contains_display_name" }], actions: ["notify", { set_tweak: "highlight" }] })] }, changes: {} },
+    { own: {}, changes: { ".io.element.msc4306.rule.unsubscribed_thread": { enabled: true } } },
     { own: {}, changes: { ".m.rule.master": { enabled: true } } },
     { own: {}, changes: { ".m.rule.suppress_notices": { enabled: false } } },
     { own: { room: [rule(room, { actions: [] })] }, changes: { ".org.matrix.msc4028.encrypted_event": { enabled: true } } },
@@ -60,11 +64,13 @@ describe("unread counts", () => {
   /** The rules that everyone had when an event came. */
   const rulesAt = new Map<string, Rules>();
   /** Whom everyone ignored at that time. */
+  const followsAt = new Map<string, Follows>();
   const ignoredAt = new Map<string, ReadonlyMap<UserId, readonly UserId[]>>();
 
   before(async () => {
     process = await startProcess(await freshDatabase());
     nids = await process.services.interning.users(USERS);
+    await process.database.write({ name: "accounts_of_users", text: "INSERT INTO accounts (user_nid, created_ts) SELECT unnest($1::bigint[]), 0" }, [[...nids.values()]]);
     ({ room_id, room_nid } = await createRoom(process, ALICE));
   });
   after(() => process[Symbol.asyncDispose]());
@@ -78,7 +84,7 @@ describe("unread counts", () => {
     const content: Record<string, JsonObject[string]> = { msgtype: next() < 0.2 ? "m.notice" : "m.text", body: pick(["cake", "Bob", "hello", "nothing"]) ?? "" };
     if (next() < 0.3) content["m.mentions"] = { user_ids: [pick(USERS) ?? "", pick(USERS) ?? "", "@nobody:elsewhere.org"] };
     if (next() < 0.1) content["m.mentions"] = { room: true };
-    switch (Math.floor(next() * 20)) {
+    switch (Math.floor(next() * 24)) {
       case 0:
         return { ...member(sender, sender, "join"), content: { membership: "join", displayname: pick(["Bob", "Eve"]) ?? "" } };
       case 1:
@@ -88,8 +94,14 @@ describe("unread counts", () => {
       case 3:
         return target === undefined ? message(ALICE, "x") : { type: "m.room.redaction", sender: ALICE, content: {}, redacts: target.event_id };
       case 4:
-      case 5: {
-        const root = pick(events.filter(({ thread_root }) => thread_root === null).slice(-6));
+      case 5:
+      case 20:
+      case 21:
+      case 22:
+      case 23: {
+        const begun = new Set(events.slice(-20).map(({ thread_root }) => thread_root));
+        const going = events.filter(({ nid: root }) => begun.has(root)).slice(-3);
+        const root = pick(next() < 0.7 && going.length > 0 ? going : events.filter(({ thread_root }) => thread_root === null).slice(-6));
         if (root !== undefined) content["m.relates_to"] = { rel_type: "m.thread", event_id: root.event_id };
         return { type: "m.room.message", sender, content };
       }
@@ -145,8 +157,9 @@ describe("unread counts", () => {
       if (ignoredAt.get(event.event_id)?.get(id)?.some((ignored) => ignored === event.sender) === true) continue;
       const { own, changes } = rulesAt.get(event.event_id)?.get(id) ?? NO_OWN_RULES;
       const rules = compileRules(userRules(own, new Map(Object.entries(changes))));
-      const facts = eventFacts(event, joined, powerLevels(DEFAULT_ROOM_VERSION, create, levels));
-      const outcome = evaluate(rules, facts, { user_id: id, displayName: ownString(self, "displayname") });
+      const facts = eventFacts(event, joined, powerLevels(DEFAULT_ROOM_VERSION, create, levels), row.thread_root !== null);
+      const follows = followsAt.get(event.event_id)?.has(`${id} ${row.thread_root}`);
+      const outcome = evaluate(rules, facts, { user_id: id, displayName: ownString(self, "displayname"), follows });
       counted.push({ thread, ordinal, notify: Number(outcome?.notify === true), highlight: Number(outcome?.highlight === true) });
     }
     const threads = new Map<string, { notification_count: number; highlight_count: number }>();
@@ -179,6 +192,7 @@ describe("unread counts", () => {
   it("random traffic: as they are kept is as they are counted", async () => {
     let rules: Rules = new Map(USERS.map((id) => [id, NO_OWN_RULES]));
     let ignored: ReadonlyMap<UserId, readonly UserId[]> = new Map();
+    let follows: Follows = new Set();
     for (let round = 0; round < 40; round += 1) {
       for (const id of USERS) {
         if (next() > 0.1) continue;
@@ -196,12 +210,23 @@ describe("unread counts", () => {
         process.services.ruleChanges.note(nid(ignoring));
       }
       const before = await timeline();
+      const roots = before.flatMap(({ thread_root }) => thread_root ?? []);
+      for (const id of USERS) {
+        const root = pick(next() < 0.5 ? roots.slice(-3) : before.slice(-4).map((event) => event.nid));
+        if (root === undefined || next() > 0.3) continue;
+        const begins = !follows.has(`${id} ${root}`);
+        const statement = begins ? threadSubscribed(nid(id), root, room_nid, undefined) : threadUnsubscribed(nid(id), root);
+        await process.services.committer.submit({ statements: [statement], entries: [] });
+        process.services.ruleChanges.threads.note(root);
+        follows = new Set([...follows, `${id} ${root}`].filter((one) => begins || one !== `${id} ${root}`));
+      }
       const drafts = Array.from({ length: 1 + Math.floor(next() * 8) }, () => draft(before));
       const results = await process.owners.submit(room_id, drafts);
       for (const result of results) {
         if (!("event_id" in result)) continue;
         rulesAt.set(result.event_id, rules);
         ignoredAt.set(result.event_id, ignored);
+        followsAt.set(result.event_id, follows);
       }
       const events = await timeline();
       for (const id of USERS) {
@@ -238,9 +263,17 @@ describe("unread counts", () => {
       if (index < USERS.length) await process.database.transaction(async (tx) => storeRules(tx, who, rules));
       process.services.ruleChanges.note(who);
     }
+    const followed = new Set<number>();
     const submit = async (rounds: number): Promise<void> => {
       for (let round = 0; round < rounds; round += 1) {
         const before = await timelineForwards(process.database, large, ALL, 10_000);
+        // Before there are threads: who follows them now did when they were counted.
+        for (const { nid: root } of before) {
+          if (followed.has(root)) continue;
+          followed.add(root);
+          const statements = USERS.filter(() => next() < 0.5).map((id) => threadSubscribed(nid(id), root, large, undefined));
+          await process.services.committer.submit({ statements, entries: [] });
+        }
         await process.owners.submit(id, Array.from({ length: 8 }, () => draft(before)));
         const event = pick(before);
         if (event === undefined) continue;

@@ -287,7 +287,7 @@ describe("plans of hot queries", () => {
     await devicesOfUsers(explaining, Array.from({ length: 100 }, (_, index) => index + 1));
     await waitingInInboxes(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, after: 20_000, upTo: EVENTS, limit: 101 })));
     await messagesAt(explaining, Array.from({ length: 50 }, (_, index) => ({ user_nid: index + 2, device_id: device, position: index + 1 })));
-    await nextOwed(explaining, ["s5", "s6"] as never, { events: 50, edus: 100 });
+    await nextOwed(explaining, ["s5", "s6"] as never, { events: 50, edus: 100, few: 5 });
     expect(await keysOfBackup(explaining, 5, 1, {})).to.have.length(5);
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never });
     await keysOfBackup(explaining, 5, 1, { room_id: "!r4" as never, session_id: "s4" });

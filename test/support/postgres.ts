@@ -101,7 +101,14 @@ export async function emptyDatabase(): Promise<DatabaseAddress> {
   return addressOf(name);
 }
 
-after(async function () {
-  this.timeout(600_000);
+/** Stops it: for commands, which mocha does not run. */
+export async function stopPostgres(): Promise<void> {
   await (await server)?.stop();
-});
+}
+
+if (typeof after !== "undefined") {
+  after(async function () {
+    this.timeout(600_000);
+    await stopPostgres();
+  });
+}

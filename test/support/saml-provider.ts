@@ -39,6 +39,8 @@ export class SamlIdentityProvider {
   readonly #provider: samlify.Provider;
   readonly #impostor: samlify.Provider;
   readonly #encrypting: samlify.Provider;
+  readonly #sealingOld: samlify.Provider;
+  readonly #old: samlify.Provider;
 
   constructor() {
     const settings = {
@@ -55,11 +57,14 @@ export class SamlIdentityProvider {
     };
     this.#provider = samlify.IdentityProvider({ ...settings, privateKey: PROVIDER_KEY });
     this.#encrypting = samlify.IdentityProvider({ ...settings, privateKey: PROVIDER_KEY, isAssertionEncrypted: true });
+    const sha1 = { ...settings, privateKey: PROVIDER_KEY, requestSignatureAlgorithm: "http://www.w3.org/2000/09/xmldsig#rsa-sha1" };
+    this.#old = samlify.IdentityProvider(sha1);
+    this.#sealingOld = samlify.IdentityProvider({ ...sha1, isAssertionEncrypted: true });
     this.#impostor = samlify.IdentityProvider({ ...settings, privateKey: OWN_KEY });
   }
 
-  /** Checks the request that a browser was sent here with, and answers it; an impostor signs with another key. */
-  async answer(metadata: string, sentTo: string, said: Said, how: "impostor" | "encrypted" | "plain" = "plain"): Promise<SamlAnswer> {
+  /** Checks the request that a browser was sent here with, and answers it; an impostor signs with another key, old ones with SHA-1. */
+  async answer(metadata: string, sentTo: string, said: Said, how: "impostor" | "encrypted" | "plain" | "old" | "encrypted old" = "plain"): Promise<SamlAnswer> {
     const service = samlify.ServiceProvider({ metadata });
     const { searchParams, search } = new URL(sentTo);
     const octetString = search.slice(1).split("&").filter((part) => !part.startsWith("Signature=")).join("&");
@@ -67,7 +72,7 @@ export class SamlIdentityProvider {
     const { extract } = await this.#provider.parseLoginRequest(service, "redirect", { query, octetString });
     const request = extract.request?.["id"];
     if (typeof request !== "string") throw new Error("the request has no ID");
-    const provider = { impostor: this.#impostor, encrypted: this.#encrypting, plain: this.#provider }[how];
+    const provider = { impostor: this.#impostor, encrypted: this.#encrypting, plain: this.#provider, old: this.#old, "encrypted old": this.#sealingOld }[how];
     const id = `_${Math.random().toString(16).slice(2)}`;
     const made = await provider.createLoginResponse(service, { extract }, "post", {}, () => ({ id, context: this.#document(service.entityMeta.getEntityID(), String(service.entityMeta.getAssertionConsumerService("post")), request, id, said) }));
     return { SAMLResponse: made.context, RelayState: searchParams.get("RelayState") ?? "" };
@@ -90,10 +95,11 @@ export class SamlIdentityProvider {
   }
 
   /** Where a browser is sent to so that a session ends at the service too (HTTP-Redirect); or what it posts there. */
-  logoutRequest(metadata: string, address: string, user: { readonly nameId: string; readonly session: string }, options: { byImpostor?: boolean; issued?: Date; destination?: string } = {}): { readonly url: string; readonly SAMLRequest: string } {
+  logoutRequest(metadata: string, address: string, user: { readonly nameId: string; readonly session: string }, options: { byImpostor?: boolean; old?: boolean; issued?: Date; destination?: string } = {}): { readonly url: string; readonly SAMLRequest: string } {
     const service = samlify.ServiceProvider({ metadata: metadata.replaceAll(/(<SingleLogoutService[^>]*Binding=")[^"]*"/g, `$1${REDIRECT}"`), wantLogoutRequestSigned: true });
     const posted = samlify.ServiceProvider({ metadata, wantLogoutRequestSigned: true });
-    const provider = options.byImpostor === true ? this.#impostor : this.#provider;
+    const signing = options.old === true ? this.#old : this.#provider;
+    const provider = options.byImpostor === true ? this.#impostor : signing;
     const id = `_${Math.random().toString(16).slice(2)}`;
     const context =
       `<samlp:LogoutRequest xmlns:samlp="${XML.protocol}" xmlns:saml="${XML.assertion}" ID="${id}" Version="2.0" IssueInstant="${(options.issued ?? new Date()).toISOString()}" Destination="${options.destination ?? address}">` +

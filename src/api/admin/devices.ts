@@ -6,7 +6,7 @@ import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
 import type { UserId } from "../../protocol/identifiers.js";
 import { ensureDevice, findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
-import type { Handler } from "../handler.js";
+import { Reply, type Handler } from "../handler.js";
 
 const shown = (user_id: UserId, device: Device) => ({
   user_id,
@@ -30,7 +30,7 @@ export const adminCreateDevice: Handler<typeof spec.adminCreateDevice> = async (
     const made = await ensureDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now(), ip: undefined });
     if (made) devicesChanged(services, tx, [{ user_nid, device_id }]);
   });
-  return {};
+  return new Reply(201, "{}");
 };
 
 export const adminGetDevice: Handler<typeof spec.adminGetDevice> = async (services, { params }) => {

@@ -1,8 +1,9 @@
 // Simplified sliding sync (MSC4186): answers at once if there is something to tell, else waits until there is.
 import { invalidParam } from "../../errors.js";
 import { parseToken, type SyncToken } from "../../rooms/token.js";
+import { isPositionValid } from "../../storage/epoch.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
-import { asOpenSync, currentEpoch, isKnown } from "../open-sync.js";
+import { asOpenSync, currentEpoch, isKnown, laterEpoch } from "../open-sync.js";
 import type { SyncReader } from "../sync-request.js";
 import type { SyncDependencies } from "../sync.js";
 import type { WatchedUser } from "../watched-users.js";
@@ -33,19 +34,26 @@ export async function slidingSync(
   signal: AbortSignal,
 ): Promise<string> {
   const { follower, clock, connections } = services;
-  const epoch = currentEpoch(follower);
+  let epoch = currentEpoch(follower);
   const owner = { user_nid: reader.user_nid, device_id: reader.device_id, conn_id: request.conn_id };
   const since = await positionOf(services, pos, signal);
   const connection = since === undefined ? NO_CONNECTION : await connections.find(since, owner);
-  const toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
+  let toDeviceSince = await toDeviceTokenOf(services, reader, request, signal);
   return await asOpenSync(services, reader, since === undefined ? 0 : timeoutMs, async (user, deadline) => {
     let happened: Happened = "something";
     for (let from = since?.token.position ?? 0; ; ) {
       const version = user.version;
       const read: SlidingRead = { request, connection, since, toDeviceSince, epoch, now: clock.now() };
       const answer = await readSliding(services, reader, read);
-      const over = !answer.empty || happened === "session" || deadline <= clock.monotonic() || signal.aborted;
+      const over = !answer.empty || happened === "to be told" || deadline <= clock.monotonic() || signal.aborted;
       if (!over) happened = await whatHappened(services, reader, user, request, { from, to: answer.token }, version, deadline, signal);
+      const later = laterEpoch(follower, epoch);
+      if (!over && later !== undefined) {
+        const isValid = ({ epoch: of, position }: SyncToken): boolean => isPositionValid(follower.epochs, of, position);
+        if (since !== undefined && !isValid(since.token)) throw unknownPosition();
+        if (toDeviceSince !== undefined && !isValid(toDeviceSince)) toDeviceSince = undefined;
+        [epoch, happened] = [later, "to be told"];
+      }
       if (over || happened === "nothing") return await answered(services, owner, read, answer);
       from = answer.token.position;
     }
@@ -64,8 +72,11 @@ async function answered(
   return `{"pos":${JSON.stringify(formatPosition({ connection, state, begun, token }))},${transaction}${text}}`;
 }
 
-/** What ends a wait: that the time is over or the client has gone, something that could be told, a session that the reader began. */
-type Happened = "nothing" | "something" | "session";
+/**
+ * What ends a wait: that the time is over or the client has gone, something that could be told, or what is to be told even by an empty
+ * answer: a session that the reader began, another epoch.
+ */
+type Happened = "nothing" | "something" | "to be told";
 
 /** Waits until something happens after a token; sessions are looked for since a position before it. */
 async function whatHappened(
@@ -88,7 +99,7 @@ async function whatHappened(
     tellsSessions && (await begunSessions.tell(reader, entries ?? [], user.rooms ?? new Map()));
   // The database, which has answered, may be ahead of what this process has read of the log.
   if (tellsSessions) await follower.reached(to.position, deadline - clock.monotonic(), signal);
-  if (await sessionBegan(follower.allEntries({ after: from, upTo: to.position }))) return "session";
+  if (await sessionBegan(follower.allEntries({ after: from, upTo: to.position }))) return "to be told";
   let after = to.position;
   for (let seen = version; ; ) {
     const left = deadline - clock.monotonic();
@@ -96,6 +107,7 @@ async function whatHappened(
     await user.woken(seen, left, signal);
     if (user.version === seen) return "nothing";
     seen = user.version;
+    if (laterEpoch(follower, to.epoch) !== undefined) return "to be told";
     if (followed.rooms && streams.typingSerial() !== to.ephemeral) return "something";
     const { head } = follower;
     if (head <= after) continue;
@@ -103,7 +115,7 @@ async function whatHappened(
     const { rooms } = user;
     // What memory does not know the database does.
     if (entries === undefined || rooms === undefined || entries.some((entry) => concerns(entry, user.user_nid, rooms, followed))) return "something";
-    if (await sessionBegan(entries)) return "session";
+    if (await sessionBegan(entries)) return "to be told";
     after = head;
   }
 }
