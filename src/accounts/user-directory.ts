@@ -2,7 +2,7 @@
 // single rooms.
 import { parseUserId, serverNameOf, type UserId } from "../protocol/identifiers.js";
 import { foldLetters } from "../protocol/search-text.js";
-import type { SearchIndex } from "../rooms/search-index.js";
+import type { SearchIndex } from "../rooms/views/search-index.js";
 import { findUsersByName } from "../storage/user-directory.js";
 import type { AccountContext } from "./context.js";
 import type { Requester } from "./requester.js";

@@ -1,7 +1,7 @@
 // `hansa rebuild state|counts|search`: makes again what is derived from events.
-import { rebuildCounts, type RebuildServices } from "../rooms/rebuild-counts.js";
-import { rebuildRooms } from "../rooms/rebuild.js";
-import { rebuildSearch as rebuildIndex } from "../rooms/search-index.js";
+import { rebuildCounts, type RebuildServices } from "../rooms/administration/rebuild-counts.js";
+import { rebuildRooms } from "../rooms/administration/rebuild.js";
+import { rebuildSearch as rebuildIndex } from "../rooms/views/search-index.js";
 import { Interning } from "../storage/interning.js";
 import { roomsAfter } from "../storage/rebuild.js";
 import { roomsByNid } from "../storage/rooms.js";

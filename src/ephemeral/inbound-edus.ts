@@ -9,8 +9,8 @@ import { parseRoomId, parseUserId, type ServerName, serverNameOf, type UserId } 
 import { isObject, type JsonObject, type JsonValue, own, ownString } from "../protocol/json.js";
 import type { RoomContext } from "../rooms/context.js";
 import { findRoom, type Room } from "../rooms/current-state.js";
-import type { Sender } from "../rooms/receive.js";
-import { requireAllowedServer } from "../rooms/server-view.js";
+import type { Sender } from "../rooms/remote/receive.js";
+import { requireAllowedServer } from "../rooms/views/server-view.js";
 import { DIRECT_TO_DEVICE } from "../storage/destinations.js";
 import { hasJoinedMembers } from "../storage/event-graph.js";
 import { joinedAnywhere, joinedUsers } from "../storage/memberships.js";

@@ -2,8 +2,8 @@
 import { unreadByScope } from "../storage/counts.js";
 import { membershipsOfUser } from "../storage/memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
-import { inviteFilters } from "../rooms/invite-filter.js";
-import type { EventCache } from "../rooms/event-cache.js";
+import { inviteFilters } from "../rooms/membership/invite-filter.js";
+import type { EventCache } from "../rooms/views/event-cache.js";
 import type { Reads } from "../storage/statement.js";
 
 /** What a user has not read: rooms, or with `byRoom` false all that notifies in them; each invitation that is shown is one. */

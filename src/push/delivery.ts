@@ -5,7 +5,7 @@ import type { Outgoing } from "../federation/outgoing.js";
 import { logger } from "../log.js";
 import { notificationSent } from "../metrics.js";
 import type { ProcessRegistration } from "../storage/processes.js";
-import { inviteFilters } from "../rooms/invite-filter.js";
+import { inviteFilters } from "../rooms/membership/invite-filter.js";
 import {
   type ClaimedPusher,
   claimPushers,

@@ -4,7 +4,7 @@ import { type OutboxServices, post } from "../accounts/outbox.js";
 import type { Config } from "../config.js";
 import { serverNameOf } from "../protocol/identifiers.js";
 import { ownString } from "../protocol/json.js";
-import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
+import type { EventCache, ReadEvent } from "../rooms/views/event-cache.js";
 import { mailPauses, setMailPauses } from "../storage/push-mail-pauses.js";
 import { type ClaimedPusher, collapsePushes, deletePushes, type OwedPush, owedTo, type PusherRest } from "../storage/push-outbox.js";
 import { type DigestRoom, digestMail } from "./digest.js";

@@ -3,7 +3,7 @@ import type { PushNotification } from "../../spec/push/notify.js";
 import type { UserId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, own, ownString } from "../protocol/json.js";
 import { type StateTuple, stateTuple } from "../protocol/state-map.js";
-import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
+import type { EventCache, ReadEvent } from "../rooms/views/event-cache.js";
 import type { Pusher } from "../storage/pushers.js";
 import type { Reads } from "../storage/statement.js";
 import { currentStateOf } from "../storage/state.js";

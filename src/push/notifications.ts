@@ -1,12 +1,12 @@
 // What a user was notified of (client-server API, "Listing notifications"): the events of their rooms that counted for them when
 // they came, from the rows that the unread counts are made of. Rules that were changed since do not change it.
 import { invalidParam } from "../errors.js";
-import { aggregationsOf } from "../rooms/aggregations.js";
-import { eventContext, type EventReader, shownEvent } from "../rooms/client-event.js";
+import { aggregationsOf } from "../rooms/views/aggregations.js";
+import { eventContext, type EventReader, shownEvent } from "../rooms/views/client-event.js";
 import type { RoomContext, RoomUser } from "../rooms/context.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
-import { visibleEvents } from "../rooms/visibility.js";
+import { visibleEvents } from "../rooms/views/visibility.js";
 import { membershipsOfUser } from "../storage/memberships.js";
 import { type CountedFor, newestCounted, type NotificationPlace } from "../storage/notifications.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";

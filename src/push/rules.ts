@@ -13,7 +13,7 @@ import {
   type PushRuleset,
   userRules,
 } from "../protocol/push-rules.js";
-import type { RuleChanges } from "../rooms/rule-changes.js";
+import type { RuleChanges } from "../rooms/owner/rule-changes.js";
 import { lockRules, NO_OWN_RULES, type OwnRules, rulesOfUsers, storeRules } from "../storage/push-rules.js";
 import type { Reads } from "../storage/statement.js";
 

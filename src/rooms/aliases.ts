@@ -9,7 +9,7 @@ import { requiredLevel, userLevel } from "../protocol/power-levels.js";
 import { stateTuple } from "../protocol/state-map.js";
 import { aliasesOfRoom, aliasInsert, deleteAlias, findAliases, isAliasTaken } from "../storage/aliases.js";
 import { serversOfRoom } from "../storage/room-directory.js";
-import { requireOpenRoom } from "./blocked-rooms.js";
+import { requireOpenRoom } from "./administration/blocked-rooms.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import {
   CREATE,
@@ -22,7 +22,7 @@ import {
   type Room,
   stateEventsOf,
 } from "./current-state.js";
-import { accepted } from "./draft.js";
+import { accepted } from "./owner/draft.js";
 
 const log = logger("rooms");
 

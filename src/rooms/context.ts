@@ -8,12 +8,12 @@ import type { Database } from "../storage/database.js";
 import type { Federation } from "../federation/federation.js";
 import type { Interning } from "../storage/interning.js";
 import type { Numbers } from "../storage/numbers.js";
-import type { Backfills } from "./backfills.js";
-import type { JoinsUnderWay } from "./joins-under-way.js";
-import type { EventCache } from "./event-cache.js";
-import type { HierarchyCache } from "./hierarchy-cache.js";
-import type { RoomOwners } from "./owner.js";
-import type { AskPolicyServer } from "./policy.js";
+import type { Backfills } from "./remote/backfills.js";
+import type { JoinsUnderWay } from "./remote/joins-under-way.js";
+import type { EventCache } from "./views/event-cache.js";
+import type { HierarchyCache } from "./directory/hierarchy-cache.js";
+import type { RoomOwners } from "./owner/owner.js";
+import type { AskPolicyServer } from "./owner/policy.js";
 
 export interface RoomContext {
   readonly config: Pick<Config, "rooms" | "server_notices">;

@@ -12,10 +12,10 @@ import type { BoundStatement } from "../storage/room-rows.js";
 import { requireGrantable } from "./aliases.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { initialEvents } from "./initial-state.js";
-import { requireInvitable } from "./invite-filter.js";
-import { memberProfiles } from "./member-profiles.js";
-import { inviteElsewhere } from "./remote-invite.js";
-import { inviteThirdPartyId, requireThirdPartyId, type ThirdPartyInviteContext, type ThirdPartyInvitee } from "./third-party-invite.js";
+import { requireInvitable } from "./membership/invite-filter.js";
+import { memberProfiles } from "./membership/member-profiles.js";
+import { inviteElsewhere } from "./membership/remote-invite.js";
+import { inviteThirdPartyId, requireThirdPartyId, type ThirdPartyInviteContext, type ThirdPartyInvitee } from "./membership/third-party-invite.js";
 import { followPredecessor } from "./upgrade-settings.js";
 
 const log = logger("rooms");

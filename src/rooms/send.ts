@@ -13,11 +13,11 @@ import { namedAliases } from "./aliases.js";
 import { requireNewAnnotation } from "./annotations.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { CREATE, findRoom, type Room, stateEventsOf } from "./current-state.js";
-import { accepted, type DraftTransaction, type RoomDraft } from "./draft.js";
-import { requireInvitable } from "./invite-filter.js";
-import { joinRoom } from "./membership.js";
-import { inviteElsewhere } from "./remote-invite.js";
-import { requireDeclinable } from "./server-notices.js";
+import { accepted, type DraftTransaction, type RoomDraft } from "./owner/draft.js";
+import { requireInvitable } from "./membership/invite-filter.js";
+import { joinRoom } from "./membership/membership.js";
+import { inviteElsewhere } from "./membership/remote-invite.js";
+import { requireDeclinable } from "./administration/server-notices.js";
 
 /** What else is asked of an event: the time that it says it happened at, now if absent, and for how long it is sticky (MSC4354); as which delayed event it was scheduled (MSC4140), under whose id it is sent once. */
 interface SendOptions {

@@ -14,9 +14,9 @@ import { CURRENT_STATE_OF_TYPES } from "../storage/sync.js";
 import { requireVersion } from "./create.js";
 import type { RoomContext, RoomUser } from "./context.js";
 import { CREATE, membershipAmong, memberTuple, POWER_LEVELS, powerLevelsAmong, requireRoom, type Room, stateEventsOf } from "./current-state.js";
-import { accepted, type RoomDraft } from "./draft.js";
-import type { ReadEvent } from "./event-cache.js";
-import { memberProfiles } from "./member-profiles.js";
+import { accepted, type RoomDraft } from "./owner/draft.js";
+import type { ReadEvent } from "./views/event-cache.js";
+import { memberProfiles } from "./membership/member-profiles.js";
 import { takeSettingsAlong } from "./upgrade-settings.js";
 
 const log = logger("rooms");

@@ -2,10 +2,10 @@
 // at hand in memory. Whatever else happened is for read-sync; both say the same of what both can answer.
 import { completeEvent } from "../protocol/client-event.js";
 import { isState } from "../protocol/event.js";
-import { eventContext, shownEvent, type EventReader } from "../rooms/client-event.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
+import { eventContext, shownEvent, type EventReader } from "../rooms/views/client-event.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
-import { isIgnored } from "../rooms/visibility.js";
+import { isIgnored } from "../rooms/views/visibility.js";
 import type { LogFollower } from "../storage/log.js";
 import type { PositionedEntry } from "../storage/log-entry.js";
 import type { CurrentMembers } from "./current-members.js";

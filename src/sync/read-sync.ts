@@ -1,9 +1,9 @@
 // One answer of /sync, read from the database as of one position (client-server API, "Syncing"). Everything is read inside
 // one snapshot, with a constant number of statements whatever the number of rooms.
 import { unreadKey, type Met, type SideEvent, type UserRoom } from "../ephemeral/side-streams.js";
-import { aggregationsOf } from "../rooms/aggregations.js";
-import { eventContext, type EventReader, NO_CONTEXT, shownEvent } from "../rooms/client-event.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
+import { aggregationsOf } from "../rooms/views/aggregations.js";
+import { eventContext, type EventReader, NO_CONTEXT, shownEvent } from "../rooms/views/client-event.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
 import { ignoredUserIds } from "../rooms/ignored-users.js";
 import { formatToken, type SyncToken } from "../rooms/token.js";
 import { FLAGS, MEMBERSHIPS } from "../storage/room-rows.js";

@@ -2,11 +2,11 @@
 import type { EventTest } from "../protocol/filter.js";
 import type { UserId } from "../protocol/identifiers.js";
 import { membershipIn, type Membership } from "../protocol/membership.js";
-import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
-import { type RelatedFilter, relatedTest } from "../rooms/related-filter.js";
-import { isDeeper, RECENT } from "../rooms/place.js";
+import type { EventCache, ReadEvent } from "../rooms/views/event-cache.js";
+import { type RelatedFilter, relatedTest } from "../rooms/views/related-filter.js";
+import { isDeeper, RECENT } from "../rooms/views/place.js";
 import { formatToken } from "../rooms/token.js";
-import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/visibility.js";
+import { isIgnored, visibleEvents, type VisibilityReader, type VisibilityServices } from "../rooms/views/visibility.js";
 import type { Reads } from "../storage/statement.js";
 import type { StateChange } from "../storage/state.js";
 import { DEEPEST_BEFORE, HISTORIES, TIMELINES, type TimelineRow } from "../storage/sync.js";

@@ -1,6 +1,6 @@
 // Events that are sticky, as a reader is told them outside of timelines (MSC4354, "Sync API changes").
-import type { EventCache, ReadEvent } from "../rooms/event-cache.js";
-import { isIgnored, type VisibilityReader } from "../rooms/visibility.js";
+import type { EventCache, ReadEvent } from "../rooms/views/event-cache.js";
+import { isIgnored, type VisibilityReader } from "../rooms/views/visibility.js";
 import type { Reads } from "../storage/statement.js";
 import type { StickyEvent } from "../storage/sticky-events.js";
 

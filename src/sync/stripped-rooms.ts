@@ -1,10 +1,10 @@
 // What users are told of rooms that they are invited to or knock on (client-server API, "Stripped state"), for many rooms.
 import { strippedEvent } from "../protocol/client-event.js";
 import { isState } from "../protocol/event.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
-import { inviteFilters } from "../rooms/invite-filter.js";
-import { STRIPPED } from "../rooms/stripped-state.js";
-import type { VisibilityServices } from "../rooms/visibility.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
+import { inviteFilters } from "../rooms/membership/invite-filter.js";
+import { STRIPPED } from "../rooms/views/stripped-state.js";
+import type { VisibilityServices } from "../rooms/views/visibility.js";
 import { offeredStates } from "../storage/outside-memberships.js";
 import { MEMBERSHIPS } from "../storage/room-rows.js";
 import type { Reads } from "../storage/statement.js";

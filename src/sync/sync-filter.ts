@@ -3,7 +3,7 @@ import type { Filter } from "../../spec/types/filter.js";
 import type { EventFormat } from "../protocol/client-event.js";
 import { compileEventFields, compileFilter, compileRooms, type EventTest } from "../protocol/filter.js";
 import type { JsonObject } from "../protocol/json.js";
-import type { RelatedFilter } from "../rooms/related-filter.js";
+import type { RelatedFilter } from "../rooms/views/related-filter.js";
 
 const DEFAULT_TIMELINE = 10;
 const MAX_TIMELINE = 1_000;

@@ -1,9 +1,9 @@
 // What is asked of a sync, by whom, and what it answers (client-server API, "Syncing").
 import type { SideStreams } from "../ephemeral/side-streams.js";
 import type { DeviceId, UserId } from "../protocol/identifiers.js";
-import type { EventReader } from "../rooms/client-event.js";
+import type { EventReader } from "../rooms/views/client-event.js";
 import type { SyncToken } from "../rooms/token.js";
-import type { VisibilityServices } from "../rooms/visibility.js";
+import type { VisibilityServices } from "../rooms/views/visibility.js";
 import type { Database } from "../storage/database.js";
 import type { Reads } from "../storage/statement.js";
 import type { SentMembers } from "./sent-members.js";

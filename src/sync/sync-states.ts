@@ -3,7 +3,7 @@
 import { isState } from "../protocol/event.js";
 import { membershipIn } from "../protocol/membership.js";
 import { stateTuple, type StateTuple } from "../protocol/state-map.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
 import { stateChanges, stateChangedSince, type StateChange } from "../storage/state.js";
 import { CURRENT_STATE, CURRENT_STATE_WITHOUT_MEMBERS, currentMembers, type MembershipNow, type StateRow } from "../storage/sync.js";
 import { wholeSnapshots } from "../storage/visibility.js";

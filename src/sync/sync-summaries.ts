@@ -1,6 +1,6 @@
 // The summaries of rooms in answers of /sync: how many are there, and by whom a room without a name is called ("RoomSummary").
 import { type JsonObject, ownString } from "../protocol/json.js";
-import type { ReadEvent } from "../rooms/event-cache.js";
+import type { ReadEvent } from "../rooms/views/event-cache.js";
 import { CURRENT_STATE_OF_TYPES, SUMMARIES, type SummaryRow } from "../storage/sync.js";
 import { loadStates, type RoomWindow, type Timeline } from "./room-window.js";
 import type { SyncReading } from "./sync-request.js";

@@ -1,6 +1,6 @@
 // Searching what was said: what is found, by whom, in what order and in which pages; and the index behind it.
 import { expect } from "chai";
-import { rebuildSearch } from "../../src/rooms/search-index.js";
+import { rebuildSearch } from "../../src/rooms/views/search-index.js";
 import { Interning } from "../../src/storage/interning.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { startTestServer, type TestClient, type TestServer } from "../support/server.js";

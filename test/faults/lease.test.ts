@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import { accepted } from "../../src/rooms/draft.js";
+import { accepted } from "../../src/rooms/owner/draft.js";
 import { timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { LEASE_SECONDS } from "../../src/storage/processes.js";

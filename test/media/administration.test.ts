@@ -9,7 +9,7 @@ import {
   quarantineMediaOfUser,
   unquarantine,
 } from "../../src/media/administration.js";
-import { accepted } from "../../src/rooms/draft.js";
+import { accepted } from "../../src/rooms/owner/draft.js";
 import { mediaOfUser } from "../../src/storage/media.js";
 import { errcodeOf, startMedia, type TestMedia } from "../support/media-context.js";
 import { createRoom, message, SERVER, startProcess, state, user } from "../support/rooms.js";

@@ -10,8 +10,8 @@ import { compileRules, evaluate, eventFacts } from "../../src/protocol/push-eval
 import { type PushRule, userRules } from "../../src/protocol/push-rules.js";
 import { DEFAULT_ROOM_VERSION } from "../../src/protocol/room-version.js";
 import { unreadCounts } from "../../src/push/unread.js";
-import { rebuildCounts } from "../../src/rooms/rebuild-counts.js";
-import type { RoomDraft } from "../../src/rooms/draft.js";
+import { rebuildCounts } from "../../src/rooms/administration/rebuild-counts.js";
+import type { RoomDraft } from "../../src/rooms/owner/draft.js";
 import { type StoredEvent, timelineForwards } from "../../src/storage/events.js";
 import { accountDataSet, NO_ROOM } from "../../src/storage/account-data.js";
 import { NO_OWN_RULES, type OwnRules, storeRules } from "../../src/storage/push-rules.js";

@@ -1,8 +1,8 @@
 // Random traffic in rooms: snapshots, auth chains and everything else that is derived equals what walking the events gives.
 import { expect } from "chai";
 import type { EventId } from "../../src/protocol/identifiers.js";
-import { rebuildRooms } from "../../src/rooms/rebuild.js";
-import { advance, chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "../../src/rooms/snapshot-chain.js";
+import { rebuildRooms } from "../../src/rooms/administration/rebuild.js";
+import { advance, chainOf, EMPTY_CHAIN, foldChain, type SnapshotChain } from "../../src/rooms/owner/snapshot-chain.js";
 import { authChain, authDifference } from "../../src/storage/auth-chains.js";
 import { eventsById, type StoredEvent, timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";

@@ -3,7 +3,7 @@
 import { randomInt } from "node:crypto";
 import { expect } from "chai";
 import type { EventId } from "../../src/protocol/identifiers.js";
-import { accepted, type RoomDraft } from "../../src/rooms/draft.js";
+import { accepted, type RoomDraft } from "../../src/rooms/owner/draft.js";
 import { replacementsOf } from "../../src/storage/relations.js";
 import { freshDatabase } from "../support/postgres.js";
 import { createRoom, member, message, seeded, startProcess, type TestProcess, user } from "../support/rooms.js";

@@ -7,7 +7,7 @@ import { Database, type DatabaseAddress, sqlState } from "../../src/storage/data
 import { LOG_LOCK } from "../../src/storage/log-entry.js";
 import { FENCED } from "../../src/storage/room-rows.js";
 import { fsck } from "../../src/storage/fsck.js";
-import { accepted, type DraftResult } from "../../src/rooms/draft.js";
+import { accepted, type DraftResult } from "../../src/rooms/owner/draft.js";
 import { eventsById, timelineForwards } from "../../src/storage/events.js";
 import { eventually } from "../support/eventually.js";
 import { freshDatabase } from "../support/postgres.js";

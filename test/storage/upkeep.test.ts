@@ -1,6 +1,6 @@
 // Upkeep while rooms are written to: nothing is lost, and what is no longer needed goes.
 import { expect } from "chai";
-import { accepted } from "../../src/rooms/draft.js";
+import { accepted } from "../../src/rooms/owner/draft.js";
 import { timelineForwards } from "../../src/storage/events.js";
 import { fsck } from "../../src/storage/fsck.js";
 import { cutMessagePartition } from "../../src/storage/message-partitions.js";

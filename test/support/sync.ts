@@ -1,7 +1,7 @@
 // /sync as one process has it, below HTTP: on a process of the engine and streams that tell nothing.
 import { systemClock } from "../../src/clock.js";
 import { parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
-import { EventCache } from "../../src/rooms/event-cache.js";
+import { EventCache } from "../../src/rooms/views/event-cache.js";
 import { MemoryBus, type Bus } from "../../src/storage/bus.js";
 import { LogFollower } from "../../src/storage/log.js";
 import { KeysLeft } from "../../src/sync/device-lists.js";

@@ -6,7 +6,7 @@ import { devicesChanged } from "../../src/accounts/device-lists.js";
 import { sendToDevice } from "../../src/encryption/to-device.js";
 import { devicesLoader } from "../../src/storage/to-device.js";
 import { type EventId, parseDeviceId, type UserId } from "../../src/protocol/identifiers.js";
-import { accepted } from "../../src/rooms/draft.js";
+import { accepted } from "../../src/rooms/owner/draft.js";
 import { parseToken } from "../../src/rooms/token.js";
 import { MemoryBus } from "../../src/storage/bus.js";
 import { logHead } from "../../src/storage/log.js";

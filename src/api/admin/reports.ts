@@ -2,7 +2,7 @@
 import type * as spec from "../../../spec/admin/reports.js";
 import { notFound } from "../../errors.js";
 import type { JsonObject } from "../../protocol/json.js";
-import { directoryRooms } from "../../rooms/summary.js";
+import { directoryRooms } from "../../rooms/directory/summary.js";
 import { deleteReport, listEventReports, listUserReports, type EventReport, type UserReport } from "../../storage/admin-reports.js";
 import { eventsByNid } from "../../storage/events.js";
 import type { Handler } from "../handler.js";

@@ -1,6 +1,6 @@
 // Synapse's admin API, "Server Notices".
 import type * as spec from "../../../spec/admin/server-notices.js";
-import { sendServerNotice as send } from "../../rooms/server-notices.js";
+import { sendServerNotice as send } from "../../rooms/administration/server-notices.js";
 import type { Handler } from "../handler.js";
 
 const MESSAGE = "m.room.message";

@@ -17,7 +17,7 @@ import { forbidden, notFound } from "../../errors.js";
 import { parseRoomId, type UserId } from "../../protocol/identifiers.js";
 import type { JsonObject } from "../../protocol/json.js";
 import { canonicalAddress } from "../../protocol/third-party-ids.js";
-import { joinedRooms } from "../../rooms/membership.js";
+import { joinedRooms } from "../../rooms/membership/membership.js";
 import {
   allAccountData,
   countRoomsJoinedSince,

@@ -3,7 +3,7 @@ import type * as spec from "../../../spec/client/appservice.js";
 import { appServiceIsThere } from "../../appservice/deliveries.js";
 import { pingAppService, requireCaller } from "../../appservice/ping.js";
 import { instanceId } from "../../appservice/third-party.js";
-import * as directory from "../../rooms/directory.js";
+import * as directory from "../../rooms/directory/directory.js";
 import type { Handler } from "../handler.js";
 
 export const pingAppservice: Handler<typeof spec.pingAppservice> = async (services, { auth, params, body }) => {

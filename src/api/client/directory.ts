@@ -5,8 +5,8 @@ import { requestAlias } from "../../appservice/queries.js";
 import { missingToken } from "../../errors.js";
 import { serverNameOf } from "../../protocol/identifiers.js";
 import * as aliases from "../../rooms/aliases.js";
-import * as directory from "../../rooms/directory.js";
-import { remoteDirectoryPage } from "../../rooms/remote-directory.js";
+import * as directory from "../../rooms/directory/directory.js";
+import { remoteDirectoryPage } from "../../rooms/directory/remote-directory.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 

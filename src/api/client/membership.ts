@@ -4,8 +4,8 @@ import type { BodyOf } from "../../../spec/operation.js";
 import { requestAlias, requestUser } from "../../appservice/queries.js";
 import { badJson } from "../../errors.js";
 import { parseRoomAlias } from "../../protocol/identifiers.js";
-import * as membership from "../../rooms/membership.js";
-import { claimThirdPartyInvite, inviteThirdPartyId } from "../../rooms/third-party-invite.js";
+import * as membership from "../../rooms/membership/membership.js";
+import { claimThirdPartyInvite, inviteThirdPartyId } from "../../rooms/membership/third-party-invite.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
 

@@ -1,6 +1,6 @@
 // Client-server API, "Mutual rooms".
 import type * as spec from "../../../spec/client/mutual-rooms.js";
-import { mutualRooms } from "../../rooms/mutual-rooms.js";
+import { mutualRooms } from "../../rooms/directory/mutual-rooms.js";
 import type { Handler } from "../handler.js";
 
 export const getMutualRooms: Handler<typeof spec.getMutualRooms> = async (services, { auth, query }) => {

@@ -1,8 +1,8 @@
 // Client-server API, what came before "Syncing".
 import type * as spec from "../../../spec/client/old-sync.js";
 import type { Requester } from "../../accounts/requester.js";
-import * as history from "../../rooms/history.js";
-import * as rooms from "../../rooms/initial-sync.js";
+import * as history from "../../rooms/views/history.js";
+import * as rooms from "../../rooms/views/initial-sync.js";
 import * as oldSync from "../../sync/old-sync.js";
 import { Reply, type Handler } from "../handler.js";
 import type { Services } from "../services.js";

@@ -1,8 +1,8 @@
 // Client-server API, "Relationships API" and "Querying threads in a room".
 import type * as spec from "../../../spec/client/relations.js";
-import { eventRelationships } from "../../rooms/event-relationships.js";
-import { relations, type RelationsRequest } from "../../rooms/relations.js";
-import { threads } from "../../rooms/threads.js";
+import { eventRelationships } from "../../rooms/views/event-relationships.js";
+import { relations, type RelationsRequest } from "../../rooms/views/relations.js";
+import { threads } from "../../rooms/views/threads.js";
 import { Reply, type Handler } from "../handler.js";
 
 interface Query extends Omit<RelationsRequest, "rel_type" | "event_type"> {

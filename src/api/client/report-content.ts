@@ -1,6 +1,6 @@
 // Client-server API, "Reporting Content".
 import type * as spec from "../../../spec/client/report-content.js";
-import * as reports from "../../rooms/reports.js";
+import * as reports from "../../rooms/administration/reports.js";
 import type { Handler } from "../handler.js";
 
 export const reportRoom: Handler<typeof spec.reportRoom> = async (services, { auth, params, body }) => {

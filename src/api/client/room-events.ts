@@ -2,8 +2,8 @@
 import type * as spec from "../../../spec/client/room-events.js";
 import { RoomEventFilter } from "../../../spec/types/filter.js";
 import { parseJson } from "../../protocol/json.js";
-import * as history from "../../rooms/history.js";
-import * as state from "../../rooms/state.js";
+import * as history from "../../rooms/views/history.js";
+import * as state from "../../rooms/views/state.js";
 import { Reply, type Handler } from "../handler.js";
 import { check } from "../validation.js";
 

@@ -1,6 +1,6 @@
 // Client-server API, "Server Side Search".
 import type * as spec from "../../../spec/client/search.js";
-import { searchRoomEvents } from "../../rooms/search.js";
+import { searchRoomEvents } from "../../rooms/views/search.js";
 import { Reply, type Handler } from "../handler.js";
 
 export const search: Handler<typeof spec.search> = async (services, { auth, query, body }) => {

@@ -1,8 +1,8 @@
 // Client-server API, "Room Summaries" and "Spaces".
 import type * as spec from "../../../spec/client/spaces.js";
-import { spaceHierarchy } from "../../rooms/hierarchy.js";
-import { resolveRoom } from "../../rooms/membership.js";
-import { roomSummary } from "../../rooms/room-summary.js";
+import { spaceHierarchy } from "../../rooms/directory/hierarchy.js";
+import { resolveRoom } from "../../rooms/membership/membership.js";
+import { roomSummary } from "../../rooms/directory/room-summary.js";
 import { parseServerName } from "../../protocol/identifiers.js";
 import { Reply, type Handler } from "../handler.js";
 

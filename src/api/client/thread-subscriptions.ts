@@ -1,6 +1,6 @@
 // Thread subscriptions (MSC4306) and their list (MSC4308).
 import type * as spec from "../../../spec/client/thread-subscriptions.js";
-import { subscribeToThread, subscriptionsByRoom, threadSubscription, threadSubscriptions, unsubscribeFromThread } from "../../rooms/thread-subscriptions.js";
+import { subscribeToThread, subscriptionsByRoom, threadSubscription, threadSubscriptions, unsubscribeFromThread } from "../../rooms/views/thread-subscriptions.js";
 import type { Handler } from "../handler.js";
 
 export const putThreadSubscription: Handler<typeof spec.putThreadSubscription> = async (services, { auth, params, body }) => {

@@ -1,6 +1,6 @@
 // Server-server API, "Public room directory".
 import type * as spec from "../../../spec/federation/directory.js";
-import { directoryPage } from "../../rooms/directory.js";
+import { directoryPage } from "../../rooms/directory/directory.js";
 import type { Handler } from "../handler.js";
 
 // Each of our servers shows its own directory only.

@@ -1,8 +1,8 @@
 // Server-server API, "Retrieving events", "Backfilling and retrieving missing events", "Retrieving event authorization information".
 import type * as spec from "../../../spec/federation/events.js";
 import type { ServerName } from "../../protocol/identifiers.js";
-import { eventRelationshipsForServer } from "../../rooms/event-relationships.js";
-import * as view from "../../rooms/server-view.js";
+import { eventRelationshipsForServer } from "../../rooms/views/event-relationships.js";
+import * as view from "../../rooms/views/server-view.js";
 import { Reply, type Handler } from "../handler.js";
 import type { Services } from "../services.js";
 

@@ -1,8 +1,8 @@
 // Server-server API, "Inviting to a room".
 import type * as spec from "../../../spec/federation/invites.js";
 import { isObject, own } from "../../protocol/json.js";
-import { takeInvitation } from "../../rooms/remote-invite.js";
-import { exchangeThirdPartyInvite as exchange, inviteBoundUser } from "../../rooms/third-party-invite.js";
+import { takeInvitation } from "../../rooms/membership/remote-invite.js";
+import { exchangeThirdPartyInvite as exchange, inviteBoundUser } from "../../rooms/membership/third-party-invite.js";
 import { Reply, type Handler } from "../handler.js";
 
 export const sendInviteV1: Handler<typeof spec.sendInviteV1> = async (services, { auth, params, body }) => {

@@ -1,7 +1,7 @@
 // Server-server API, "Joining Rooms".
 import type * as spec from "../../../spec/federation/joins.js";
-import { joinTemplate, takeJoin } from "../../rooms/serve-join.js";
-import type { JoinAnswer } from "../../rooms/serve-join.js";
+import { joinTemplate, takeJoin } from "../../rooms/membership/serve-join.js";
+import type { JoinAnswer } from "../../rooms/membership/serve-join.js";
 import { Reply, type Handler } from "../handler.js";
 
 export const makeJoin: Handler<typeof spec.makeJoin> = async (services, { auth, params, query }) =>

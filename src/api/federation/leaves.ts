@@ -1,6 +1,6 @@
 // Server-server API, "Leaving Rooms" and "Knocking upon a room".
 import type * as spec from "../../../spec/federation/leaves.js";
-import { knockTemplate, leaveTemplate, takeKnock, takeLeave } from "../../rooms/serve-leave.js";
+import { knockTemplate, leaveTemplate, takeKnock, takeLeave } from "../../rooms/membership/serve-leave.js";
 import { Reply, type Handler } from "../handler.js";
 
 export const makeLeave: Handler<typeof spec.makeLeave> = async (services, { auth, params }) =>

@@ -2,7 +2,7 @@
 // on the connection that it keeps for encryption; without one it would be lost with a device that goes before something else happens.
 import { LRUCache } from "lru-cache";
 import { ownString } from "../../protocol/json.js";
-import type { EventCache } from "../../rooms/event-cache.js";
+import type { EventCache } from "../../rooms/views/event-cache.js";
 import type { Database } from "../../storage/database.js";
 import type { PositionedEntry } from "../../storage/log-entry.js";
 import type { SyncReader } from "../sync-request.js";

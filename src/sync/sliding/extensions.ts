@@ -1,6 +1,6 @@
 // The extensions of sliding sync: what is told beside rooms, and what of rooms is no event (MSC4186, "Extensions"; MSC4308).
 import type { SideEvent } from "../../ephemeral/side-streams.js";
-import { subscriptionPlace, subscriptionsByRoom } from "../../rooms/thread-subscriptions.js";
+import { subscriptionPlace, subscriptionsByRoom } from "../../rooms/views/thread-subscriptions.js";
 import { formatToken } from "../../rooms/token.js";
 import { accountDataOfRooms } from "../../storage/sliding-rooms.js";
 import { changedThreadSubscriptions } from "../../storage/thread-subscriptions.js";

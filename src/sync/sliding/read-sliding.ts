@@ -1,9 +1,9 @@
 // One answer of sliding sync, read from the database as of one position (MSC4186). Everything is read inside one snapshot,
 // with a constant number of statements whatever the number of rooms.
 import { type UnreadCounts, unreadKey, type UserRoom } from "../../ephemeral/side-streams.js";
-import { aggregationsOf } from "../../rooms/aggregations.js";
-import { type EventContext, eventContext, type EventReader, NO_CONTEXT, shownEvent } from "../../rooms/client-event.js";
-import type { ReadEvent } from "../../rooms/event-cache.js";
+import { aggregationsOf } from "../../rooms/views/aggregations.js";
+import { type EventContext, eventContext, type EventReader, NO_CONTEXT, shownEvent } from "../../rooms/views/client-event.js";
+import type { ReadEvent } from "../../rooms/views/event-cache.js";
 import { MEMBERSHIPS } from "../../storage/room-rows.js";
 import type { SentRoom } from "../../storage/sliding-connections.js";
 import { lastOfTypes, roomsReadOn } from "../../storage/sliding-rooms.js";

@@ -6,8 +6,8 @@ import { isObject, type JsonObject, type JsonValue, own, ownString } from "../..
 import { membershipIn } from "../../protocol/membership.js";
 import { stateTuple } from "../../protocol/state-map.js";
 import { ignoredUserIds } from "../../rooms/ignored-users.js";
-import { inviteFilters } from "../../rooms/invite-filter.js";
-import type { VisibilityServices } from "../../rooms/visibility.js";
+import { inviteFilters } from "../../rooms/membership/invite-filter.js";
+import type { VisibilityServices } from "../../rooms/views/visibility.js";
 import { findAccountData, NO_ROOM } from "../../storage/account-data.js";
 import type { LogKind } from "../../storage/log-entry.js";
 import { MEMBERSHIPS } from "../../storage/room-rows.js";

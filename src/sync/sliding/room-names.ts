@@ -1,7 +1,7 @@
 // What rooms are called in an answer of sliding sync: their names and pictures, and the members that make up a name (MSC4186).
 import { ownString } from "../../protocol/json.js";
 import { stateTuple } from "../../protocol/state-map.js";
-import type { ReadEvent } from "../../rooms/event-cache.js";
+import type { ReadEvent } from "../../rooms/views/event-cache.js";
 import { stateOfTuples } from "../../storage/sliding-rooms.js";
 import { currentMembers, SUMMARIES, type SummaryRow } from "../../storage/sync.js";
 import type { PlannedRoom } from "./plan.js";

@@ -1,5 +1,5 @@
 // What an answer of sliding sync is read from and made of.
-import type { EventReader } from "../../rooms/client-event.js";
+import type { EventReader } from "../../rooms/views/client-event.js";
 import type { SyncToken } from "../../rooms/token.js";
 import type { SentRoom } from "../../storage/sliding-connections.js";
 import type { Reads } from "../../storage/statement.js";

@@ -1,6 +1,6 @@
 // The extension of sliding sync for sticky events (MSC4480).
 import { invalidParam } from "../../errors.js";
-import { eventContext, shownEvent } from "../../rooms/client-event.js";
+import { eventContext, shownEvent } from "../../rooms/views/client-event.js";
 import { stickyEventsInRooms, type StickyPlace } from "../../storage/sticky-events.js";
 import { stickyByRoom } from "../sticky.js";
 import type { PlannedRoom } from "./plan.js";
