@@ -2,6 +2,7 @@
 // sentence per fault.
 import { readFileSync } from "node:fs";
 import { BlockList, isIP } from "node:net";
+import { getHeapStatistics } from "node:v8";
 import { Ajv, type ErrorObject } from "ajv";
 import { parse, YAMLError } from "yaml";
 import { ConfigSchema, type Config } from "../spec/config.js";
@@ -42,6 +43,7 @@ export function checkConfig(raw: Record<string, unknown>): Config {
   const given = structuredClone(raw);
   dropEmpty(given);
   resolveFiles(given);
+  fitCaches(given);
   const ajv = new Ajv({ strictTypes: false, useDefaults: true, coerceTypes: true, allErrors: true, verbose: true });
   for (const [name, format] of Object.entries(FORMATS)) ajv.addFormat(name, format.valid);
   const validate = ajv.compile<Config>(ConfigSchema);
@@ -233,6 +235,20 @@ function fromEnvironment(
       const inFile = environment[`${variableOf(here)}_FILE`];
       if (inFile !== undefined) set(raw, here, read(inFile).trim());
     }
+  }
+}
+
+/** What a cache takes of V8's heap limit at most, unless it is set: where that is a gigabyte all have their usual size. */
+const SHARES: Readonly<Record<string, number>> = { events_bytes: 1 / 16, rooms_bytes: 1 / 8 };
+
+/** Sets the sizes of the caches that are not set to what fits in the heap. */
+function fitCaches(given: Record<string, unknown>): void {
+  const { caches = {} } = given;
+  if (!isRecord(caches)) return;
+  given["caches"] = caches;
+  for (const [name, schema] of Object.entries(ConfigSchema.properties.caches.properties)) {
+    const usual = "default" in schema ? Number(schema.default) : Infinity;
+    caches[name] ??= Math.min(usual, Math.floor((SHARES[name] ?? 1) * getHeapStatistics().heap_size_limit));
   }
 }
 

@@ -90,6 +90,7 @@ import { KnownRoomLists, roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
 import { Acknowledgements, inboxLoader } from "./sync/to-device.js";
 import { WatchedUsers } from "./sync/watched-users.js";
+import { WholeAnswers } from "./sync/whole-answers.js";
 
 const log = logger("server");
 
@@ -229,6 +230,7 @@ async function startEngine(
     roomLists,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
+    wholes: new WholeAnswers(),
     inboxes: inboxLoader(database),
     members: new CurrentMembers(database),
     unread: {

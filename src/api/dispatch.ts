@@ -205,8 +205,12 @@ function reply(edge: Edge, operation: Operation, ctx: Context, answer: unknown):
   ctx.status = status;
   if (typeof body === "string") ctx.set("Content-Type", JSON_TYPE);
   ctx.set(headers);
-  ctx.body = body;
+  // Until a slow reader has it, a large answer lies outside of the heap.
+  ctx.body = typeof body === "string" && body.length >= LARGE ? Buffer.from(body) : body;
 }
+
+/** Characters of an answer that is worth a copy. */
+const LARGE = 1_048_576;
 
 /** The token of a request: in the header, or, as bridges, test suites and old clients still send it, in the query. */
 function bearerToken(ctx: Context): string | undefined {

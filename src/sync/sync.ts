@@ -5,12 +5,14 @@ import { fastSync, type FastServices } from "./fast-sync.js";
 import { isPositionValid } from "../storage/epoch.js";
 import { asOpenSync, currentEpoch, isKnown, laterEpoch, type OpenSyncServices } from "./open-sync.js";
 import { readSync } from "./read-sync.js";
-import type { StateAfter, SyncReader, SyncRequest } from "./sync-request.js";
+import type { StateAfter, SyncAnswer, SyncReader, SyncRequest } from "./sync-request.js";
 import type { SyncFilter } from "./sync-filter.js";
 import type { Acknowledgements } from "./to-device.js";
+import type { WholeAnswers } from "./whole-answers.js";
 
 export interface SyncDependencies extends FastServices, OpenSyncServices {
   readonly acknowledgements: Acknowledgements;
+  readonly wholes: WholeAnswers;
 }
 
 export interface SyncQuery {
@@ -24,7 +26,7 @@ export interface SyncQuery {
 /**
  * The body of an answer, as JSON text. Waits at most `timeoutMs` for something to happen; an aborted signal ends the wait.
  * Throws M_INVALID_PARAM for a `since` that is no token, M_UNKNOWN 503 while this process does not know what happens,
- * M_LIMIT_EXCEEDED when the reader has too many open.
+ * M_LIMIT_EXCEEDED when the reader has too many open. Without `since` or with `fullState` it waits its turn among such.
  */
 export async function sync(
   services: SyncDependencies,
@@ -50,7 +52,9 @@ export async function sync(
         epoch,
         now: clock.now(),
       };
-      const answer = (await fastSync(services, user, reader, request)) ?? (await readSync(services, reader, request));
+      const read = (): Promise<SyncAnswer> => readSync(services, reader, request);
+      const tellsAll = request.since === undefined || request.fullState;
+      const answer = (await fastSync(services, user, reader, request)) ?? (await (tellsAll ? services.wholes.make(read, signal) : read()));
       const left = deadline - clock.monotonic();
       if (!answer.empty || left <= 0 || query.fullState || told || signal.aborted) return answer.text;
       since = answer.next;

@@ -23,6 +23,11 @@ const SETTINGS = { registration: { open: true }, rate_limits: { enabled: false }
 const DESCRIPTORS = 256;
 const CLIENTS = 500;
 const HEAP_MB = 128;
+const SMALL_HEAP_MB = 192;
+/** Together their answers are larger than that heap. */
+const BEGINNERS = 30;
+const MESSAGES = 180;
+const WRITERS = 10;
 const CACHE_BYTES = 16 * 1_048_576;
 
 describe("faults: scarcity", () => {
@@ -90,6 +95,47 @@ describe("faults: scarcity", () => {
       const problems = [...(await inspectRooms(traffic)), ...(await inspectSyncs(traffic)), ...traffic.problems];
       const report: unknown = JSON.parse(await server.command("fsck", "--json"));
       expect([problems, objectsAt(report, "problems")]).to.deep.equal([[], []]);
+    } finally {
+      await server.kill();
+      await killPostgres(data).catch(() => undefined);
+    }
+  });
+
+  it("of memory lets many begin at once, since only so many large answers are made at a time", async () => {
+    await using folder = await temporaryFolder();
+    const data = join(folder.path, "data");
+    const settings = { ...SETTINGS, limits: { syncs_per_device: 2 * BEGINNERS } };
+    const server = await ServerProcess.start(folder.path, settings, undefined, { env: { NODE_OPTIONS: `--max-old-space-size=${SMALL_HEAP_MB}` } });
+    try {
+      const { request } = await register(server.url, "loader");
+      const room = encodeURIComponent(stringAt(await ok(request, "POST", `${V3}/createRoom`, {}), "room_id") ?? "");
+      const since = encodeURIComponent(stringAt(await ok(request, "GET", `${V3}/sync`), "next_batch") ?? "");
+      const text = "x".repeat(60_000);
+      const write = async (writer: number): Promise<void> => {
+        for (let number = 0; number < MESSAGES / WRITERS; number += 1) await ok(request, "PUT", `${V3}/rooms/${room}/send/org.example.large/${writer}-${number}`, { text });
+      };
+      await Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)));
+      const filter = encodeURIComponent(JSON.stringify({ room: { timeline: { limit: MESSAGES } } }));
+      let open = BEGINNERS;
+      const begin = async (): Promise<number> => {
+        const { status } = await request("GET", `${V3}/sync?filter=${filter}`);
+        // Whose turn does not come within a minute is to try again: on a slow machine.
+        return status === 503 ? await begin() : status;
+      };
+      const statuses = Array.from({ length: BEGINNERS }, () => begin().finally(() => (open -= 1)));
+      // Who does not begin is answered meanwhile.
+      let meanwhile = 0;
+      const others = async (): Promise<void> => {
+        while (open > 0) {
+          const answers = await Promise.all([request("GET", `${V3}/account/whoami`), request("GET", `${V3}/sync?since=${since}`)]);
+          expect(answers.map(({ status }) => status)).to.deep.equal([200, 200]);
+          meanwhile += open > 0 ? 1 : 0;
+        }
+      };
+      const [told] = await Promise.all([Promise.all(statuses), others()]);
+      expect(told).to.deep.equal(Array.from({ length: BEGINNERS }, () => 200));
+      expect(meanwhile).to.be.greaterThan(0);
+      expect((await fetch(`${server.url}/ready`)).status).to.equal(200);
     } finally {
       await server.kill();
       await killPostgres(data).catch(() => undefined);
