@@ -90,7 +90,7 @@ import { KnownRoomLists, roomTypes } from "./sync/sliding/room-list.js";
 import type { SlidingDependencies } from "./sync/sliding/sliding-sync.js";
 import { Acknowledgements, inboxLoader } from "./sync/to-device.js";
 import { WatchedUsers } from "./sync/watched-users.js";
-import { WholeAnswers } from "./sync/whole-answers.js";
+import { LargeAnswers } from "./sync/large-answers.js";
 
 const log = logger("server");
 
@@ -230,7 +230,7 @@ async function startEngine(
     roomLists,
     keysLeft: new KeysLeft(database),
     acknowledgements: new Acknowledgements(database, follower),
-    wholes: new WholeAnswers(),
+    largeAnswers: new LargeAnswers(),
     inboxes: inboxLoader(database),
     members: new CurrentMembers(database),
     unread: {

@@ -8,11 +8,11 @@ import { readSync } from "./read-sync.js";
 import type { StateAfter, SyncAnswer, SyncReader, SyncRequest } from "./sync-request.js";
 import type { SyncFilter } from "./sync-filter.js";
 import type { Acknowledgements } from "./to-device.js";
-import type { WholeAnswers } from "./whole-answers.js";
+import type { LargeAnswers } from "./large-answers.js";
 
 export interface SyncDependencies extends FastServices, OpenSyncServices {
   readonly acknowledgements: Acknowledgements;
-  readonly wholes: WholeAnswers;
+  readonly largeAnswers: LargeAnswers;
 }
 
 export interface SyncQuery {
@@ -54,7 +54,7 @@ export async function sync(
       };
       const read = (): Promise<SyncAnswer> => readSync(services, reader, request);
       const tellsAll = request.since === undefined || request.fullState;
-      const answer = (await fastSync(services, user, reader, request)) ?? (await (tellsAll ? services.wholes.make(read, signal) : read()));
+      const answer = (await fastSync(services, user, reader, request)) ?? (await (tellsAll ? services.largeAnswers.make(read, signal) : read()));
       const left = deadline - clock.monotonic();
       if (!answer.empty || left <= 0 || query.fullState || told || signal.aborted) return answer.text;
       since = answer.next;

@@ -13,7 +13,7 @@ import type { SyncDependencies } from "../../src/sync/sync.js";
 import { Acknowledgements, inboxLoader } from "../../src/sync/to-device.js";
 import { TurnLoader } from "../../src/storage/turn-loader.js";
 import { WatchedUsers } from "../../src/sync/watched-users.js";
-import { WholeAnswers } from "../../src/sync/whole-answers.js";
+import { LargeAnswers } from "../../src/sync/large-answers.js";
 import type { TestProcess } from "./rooms.js";
 
 const QUIET: SideStreams = {
@@ -56,7 +56,7 @@ export async function startSync(process: TestProcess, bus: Bus = new MemoryBus()
     keysLeft,
     acknowledgements: new Acknowledgements(database, follower),
     inboxes: inboxLoader(database),
-    wholes: new WholeAnswers(),
+    largeAnswers: new LargeAnswers(),
     unread: {
       whole: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),
       parted: new TurnLoader(unreadKey, () => Promise.resolve(new Map())),

@@ -31,9 +31,14 @@ export const getJoinedMembersByRoom: Handler<typeof spec.getJoinedMembersByRoom>
   joined: await state.joinedMembers(services, auth, params.roomId),
 });
 
-export const getRoomEvents: Handler<typeof spec.getRoomEvents> = async (services, { auth, params, query }) => {
+/** A page of more events may be as large as an answer that tells everything. */
+const USUAL_PAGE = 100;
+
+export const getRoomEvents: Handler<typeof spec.getRoomEvents> = async (services, { auth, params, query, signal }) => {
   const filter = filterOf(query.filter);
-  return new Reply(200, await history.messages(services, auth, params.roomId, { ...query, filter }));
+  const page = (): Promise<string> => history.messages(services, auth, params.roomId, { ...query, filter });
+  const isLarge = (query.limit ?? filter.limit ?? 0) > USUAL_PAGE;
+  return new Reply(200, await (isLarge ? services.sync.largeAnswers.make(page, signal) : page()));
 };
 
 export const getEventContext: Handler<typeof spec.getEventContext> = async (services, { auth, params, query }) => {

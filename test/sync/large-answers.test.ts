@@ -1,7 +1,7 @@
 // Large answers are made so many at a time, in order; who waits can go, and does not wait for ever.
 import { expect } from "chai";
 import { MatrixError } from "../../src/errors.js";
-import { WholeAnswers } from "../../src/sync/whole-answers.js";
+import { LargeAnswers } from "../../src/sync/large-answers.js";
 import { eventually } from "../support/eventually.js";
 
 const NEVER = new AbortController().signal;
@@ -25,7 +25,7 @@ class Work {
 
 describe("large answers", () => {
   it("are made so many at a time, in order, without those who have gone", async () => {
-    const answers = new WholeAnswers({ atATime: 2 });
+    const answers = new LargeAnswers({ atATime: 2 });
     const work = new Work();
     const gone = new AbortController();
     const made = ["a", "b"].map((name) => answers.make(work.of(name), NEVER));
@@ -44,7 +44,7 @@ describe("large answers", () => {
   });
 
   it("give their place back when they fail, and refuse who waited too long", async () => {
-    const answers = new WholeAnswers({ atATime: 1, waitMs: 20 });
+    const answers = new LargeAnswers({ atATime: 1, waitMs: 20 });
     const work = new Work();
     const first = answers.make(work.of("a"), NEVER);
     expect(await answers.make(work.of("b"), NEVER).catch((error: unknown) => error)).to.be.instanceOf(MatrixError).with.property("status", 503);

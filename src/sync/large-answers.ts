@@ -1,5 +1,5 @@
-// Answers to syncs that tell everything: each is as large as all that its user has, so that only so many are made at a time as the
-// heap has room for. The others wait their turn; syncs that go on from a token take none.
+// Answers that may be very large, as those that tell a client everything: only so many are made at a time as the heap has room for.
+// The others wait their turn; whoever asks for less takes none.
 import { getHeapStatistics } from "node:v8";
 import { MatrixError, unknownError } from "../errors.js";
 
@@ -11,7 +11,7 @@ const MOST_WAITING = 1_000;
 /** Longer no client and no proxy waits for an answer that does not begin. */
 const WAIT_MS = 60_000;
 
-export class WholeAnswers {
+export class LargeAnswers {
   readonly #waitMs: number;
   #free: number;
   /** Who waits, in the order of their coming. */
@@ -77,4 +77,4 @@ export class WholeAnswers {
 }
 
 const busy = (): MatrixError =>
-  new MatrixError(503, "M_UNKNOWN", "Many clients begin at this moment: try again.", { headers: { "Retry-After": "10" } });
+  new MatrixError(503, "M_UNKNOWN", "Many large answers are being made at this moment: try again.", { headers: { "Retry-After": "10" } });
