@@ -141,6 +141,12 @@ describe("keys", () => {
     expect(objectAt(seen, "master_keys")[alice.user_id]).to.deep.equal(changed.master_key);
     expect(seen["self_signing_keys"], "the new master key has not signed it").to.deep.equal({});
     expect(seen["user_signing_keys"]).to.deep.equal({});
+    // A key may come padded: its name is taken all the same.
+    const padded = `${newKey().publicKey}=`;
+    const odd = { user_id: bob.user_id, usage: ["master"], keys: { [`ed25519:${padded}`]: padded } };
+    expect((await bob.post(path, { master_key: odd })).status).to.equal(200);
+    const again = { ...login, identifier: { type: "m.id.user", user: bob.user_id }, password: passwordOf(`user${serial}`), device_id: padded };
+    expect(refusal(await server.anonymous.post(`${V3}/login`, again))).to.deep.equal([403, "M_FORBIDDEN"]);
   });
 
   it("signatures are shown to those whom they concern; wrong ones are refused one by one", async () => {
