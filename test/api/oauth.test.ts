@@ -208,6 +208,26 @@ describe("OAuth 2.0", () => {
     expect(new URL(denied.url).searchParams.get("error")).to.equal("access_denied");
   });
 
+  it("refuses malformed calls in the words of the RFCs; what is empty counts as left out", async () => {
+    const raw = async (name: string, body: string | URLSearchParams): Promise<[number, unknown, string]> => {
+      const response = await fetch(endpoint(name), { method: "POST", body, ...(typeof body === "string" && { headers: { "content-type": "application/json" } }) });
+      const answer = objectAt(await response.json());
+      return [response.status, answer["error"], typeof answer["error_description"]];
+    };
+    const form = (more: string): URLSearchParams => new URLSearchParams(`client_id=${clientId}&grant_type=authorization_code&${more}`);
+    for (const more of ["code=a&code=b", `code=${"a".repeat(5000)}`, "code=", ""]) {
+      expect(await raw("token", form(more)), more.slice(0, 20)).to.deep.equal([400, "invalid_request", "string"]);
+    }
+    for (const more of ["token=a&token=b", "token=", ""]) expect(await raw("revocation", form(more)), more).to.deep.equal([400, "invalid_request", "string"]);
+    expect(await raw("device_authorization", form("scope=a&scope=b"))).to.deep.equal([400, "invalid_request", "string"]);
+    for (const body of ["{", "[]"]) expect(await raw("registration", body), body).to.deep.equal([400, "invalid_client_metadata", "string"]);
+    const browser = newBrowser();
+    const shown = await browser.go(question(newVerifier(), { response_mode: "", prompt: "", nonce: "" }));
+    expect([shown.status, new URL(shown.url).pathname]).to.deep.equal([200, "/_hansa/account/login"]);
+    const back = await browser.go(question(newVerifier(), { response_type: "token", state: "" }));
+    expect([...answerAt(back).keys()]).to.deep.equal(["error", "error_description"]);
+  });
+
   it("takes any port on the loopback interface, and nothing else that differs", async () => {
     const registered = await register({ ...METADATA, application_type: "native", redirect_uris: ["http://127.0.0.1/callback", "org.example.app:/cb"] });
     const client_id = stringAt(registered.body, "client_id") ?? "";
