@@ -347,6 +347,30 @@ describe("OAuth 2.0", () => {
     expect(verify("sha256", Buffer.from(`${head}.${claims}`), key, Buffer.from(signature, "base64url"))).to.equal(true);
   });
 
+  it("lets its clients confirm nothing with a password: that is for the account page", async () => {
+    const { client } = await session();
+    const older = await server.login("alice");
+    const auth = { type: "m.login.password", identifier: { type: "m.id.user", user: "alice" }, password: passwordOf("alice") };
+    for (const [method, path, body] of [
+      ["DELETE", `/devices/${older.device_id}`, {}],
+      ["POST", "/delete_devices", { devices: [older.device_id] }],
+      ["POST", "/account/password", { new_password: "another secret" }],
+      ["POST", "/account/deactivate", {}],
+    ] as const) {
+      const { status, body: answer } = await client.request(method, V3 + path, { ...body, auth });
+      expect([path, status, answer["errcode"]]).to.deep.equal([path, 403, "M_FORBIDDEN"]);
+    }
+    expect((await client.post("/_matrix/client/v1/login/get_token", { auth })).status).to.equal(400);
+    const enabled = async (of: TestClient): Promise<unknown[]> => {
+      const capabilities = objectAt((await of.get(`${V3}/capabilities`)).body, "capabilities");
+      return ["m.change_password", "m.3pid_changes", "m.get_login_token"].map((name) => objectAt(capabilities[name])["enabled"]);
+    };
+    expect(await enabled(client)).to.deep.equal([false, false, false]);
+    expect((await enabled(older))[0]).to.equal(true);
+    expect((await older.delete(`${V3}/devices/${client.device_id}`, { auth })).status, "in a session of the older API it is asked for").to.equal(200);
+    expect((await whoami(older)).status).to.equal(200);
+  });
+
   it("confirms other keys of the user on the account page", async () => {
     const { client } = await session();
     const upload = (master: JsonObject, auth?: JsonObject): Promise<Answer> => client.post(`${V3}/keys/device_signing/upload`, { master_key: master, ...(auth !== undefined && { auth }) });

@@ -4,13 +4,13 @@ import type { BodyOf } from "../../../spec/operation.js";
 import { devicesChanged } from "../../accounts/device-lists.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { makeDevice } from "../../accounts/new-device.js";
-import { passwordChallenge } from "../../accounts/password-login.js";
 import type { Requester } from "../../accounts/requester.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
 import { findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
 import { type Handler, Reply } from "../handler.js";
 import type { Services } from "../services.js";
+import { confirmation } from "./confirmation.js";
 
 function shown({ device_id, display_name, last_seen_ip, last_seen_ts }: Device) {
   return {
@@ -56,7 +56,7 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
 /** Users confirm with their password; those of application services have none. */
 async function confirm(services: Services, auth: Requester, operation: string, body: BodyOf<typeof spec.deleteDevice>): Promise<void> {
   if (auth.appservice !== undefined) return;
-  await requireAuthentication(services, passwordChallenge(services, operation, auth.user_id, body));
+  await requireAuthentication(services, confirmation(services, operation, auth, body));
 }
 
 export const deleteDevice: Handler<typeof spec.deleteDevice> = async (services, { auth, params, body }) => {
