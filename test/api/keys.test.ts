@@ -184,6 +184,13 @@ describe("keys", () => {
     expect(names).to.have.members([`ed25519:${alice.device_id}`, `ed25519:${ofAlice.self.publicKey}`]);
     expect(signers(seen, "master_keys", bob.user_id)).to.deep.equal([]);
     expect(signers(await query(alice, bob), "master_keys", bob.user_id)).to.deep.equal([alice.user_id]);
+    // Nor what the owner has written in of others.
+    const spread = await someone();
+    const key = newKey();
+    const master_key = signedBy(signedBy(ownKey(spread, "master", key), spread.user_id, key), alice.user_id, ofAlice.user);
+    expect((await spread.post(`${V3}/keys/device_signing/upload`, { master_key })).status).to.equal(200);
+    expect(signers(await query(carol, spread), "master_keys", spread.user_id)).to.deep.equal([spread.user_id]);
+    expect(signers(await query(alice, spread), "master_keys", spread.user_id)).to.have.members([spread.user_id, alice.user_id]);
   });
 
   it("who shares a room is told of changes, of meeting and of parting, in /sync and by /keys/changes", async () => {
