@@ -1,6 +1,7 @@
 // The OAuth 2.0 API: registration of clients, the grants, revocation, the pages in which users let clients in.
 import { createHash, createHmac, createPublicKey, randomBytes, verify } from "node:crypto";
 import { expect } from "chai";
+import { expireOauth } from "../../src/storage/oauth.js";
 import { Browser, type Shown } from "../support/browser.js";
 import { newKey, ownKey } from "../support/device-keys.js";
 import { freePort } from "../support/free-port.js";
@@ -330,8 +331,11 @@ describe("OAuth 2.0", () => {
     expect(error(await poll(stringAt(refused, "device_code") ?? ""))).to.deep.equal([400, "access_denied"]);
     expect((await browser.submit(page, { decision: "allow" }, "csrf")).status).to.equal(404);
     const late = (await begin()).body;
-    await server.database.write({ name: "test_device_codes", text: "UPDATE oauth_device_codes SET expires_ts = 1" }, []);
-    expect(error(await poll(stringAt(late, "device_code") ?? ""))).to.deep.equal([400, "expired_token"]);
+    for (const [ago, told] of [[1, "expired_token"], [4_000_000, "invalid_grant"]] as const) {
+      await server.database.write({ name: "test_device_codes", text: "UPDATE oauth_device_codes SET expires_ts = $1" }, [Date.now() - ago]);
+      await expireOauth(server.database, Date.now(), 0);
+      expect(error(await poll(stringAt(late, "device_code") ?? ""))).to.deep.equal([400, told]);
+    }
   });
 
   it("gives older clients a signed identity token with the scopes of before the specification", async () => {
