@@ -143,6 +143,10 @@ describe("OAuth 2.0", () => {
       ["http://localhost:80/callback", "native"],
       ["javascript:alert(1)", "native"],
       ["nonsense", "web"],
+      ["https:example.org/callback", "web"],
+      ["https:\\\\example.org\\callback", "web"],
+      ["https:///example.org/callback", "web"],
+      ["http:localhost/callback", "native"],
     ];
     for (const [uri, type] of bad) expect(await withUri(uri, type), uri).to.deep.equal([400, "invalid_redirect_uri"]);
     const wrong = [{ client_uri: "http://example.org" }, { client_uri: undefined }, { tos_uri: "https://evil.example" }, { token_endpoint_auth_method: "client_secret_post" }, { application_type: "other" }];
