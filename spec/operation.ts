@@ -31,6 +31,8 @@ export interface Operation {
   readonly body?: TSchema | "bytes";
   /** The body may come as a web form: never for what a page of another site must not be able to do to a user. */
   readonly form?: boolean;
+  /** Refusals are those of the OAuth 2.0 RFCs, in their form: the error under which a malformed call is refused. */
+  readonly oauthError?: "invalid_request" | "invalid_client_metadata";
   /** Type of the JSON answer with status 200. */
   readonly response: TSchema;
   /** Guests may call it (client-server API, "Guest access"). */

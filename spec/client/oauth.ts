@@ -68,6 +68,7 @@ export const registerOauthClient = operation({
   auth: "none",
   limit: "login",
   summary: "Registers a client (RFC 7591).",
+  oauthError: "invalid_client_metadata",
   body: Type.Record(Type.String(), Type.Unknown()),
   response: Type.Record(Type.String(), Type.Unknown()),
 });
@@ -89,6 +90,7 @@ export const giveOauthTokens = operation({
     device_code: Parameter,
   }),
   form: true,
+  oauthError: "invalid_request",
   response: Type.Object({
     access_token: Type.String(),
     token_type: Type.Literal("Bearer"),
@@ -108,6 +110,7 @@ export const revokeOauthToken = operation({
   summary: "Ends the session of a token (RFC 7009).",
   body: Type.Object({ token: Parameter, token_type_hint: Parameter, client_id: Parameter }),
   form: true,
+  oauthError: "invalid_request",
   response: Type.Object({}),
 });
 
@@ -120,6 +123,7 @@ export const authorizeOauthDevice = operation({
   summary: "Begins to log a client in that has no browser (RFC 8628).",
   body: Type.Object({ client_id: Parameter, scope: Parameter }),
   form: true,
+  oauthError: "invalid_request",
   response: Type.Object({
     device_code: Type.String(),
     user_code: Type.String(),

@@ -1,7 +1,7 @@
 // Sessions: a device with its access token, opened by logging in and ended by logging out (client-server API, "Login",
 // "Refreshing access tokens", "Logout").
 import { randomInt } from "node:crypto";
-import { forbidden, unknownToken, userLocked } from "../errors.js";
+import { unknownToken, userLocked } from "../errors.js";
 import type { DeviceId } from "../protocol/identifiers.js";
 import {
   deleteTokensOfDevice,
@@ -13,12 +13,13 @@ import {
 } from "../storage/access-tokens.js";
 import { keptAccountData, NO_ROOM, setAccountData } from "../storage/account-data.js";
 import type { Tx } from "../storage/database.js";
-import { forgetDeviceSignatures, isCrossSigningKey } from "../storage/cross-signing.js";
+import { forgetDeviceSignatures } from "../storage/cross-signing.js";
 import { deleteMessagesOfDevices } from "../storage/to-device.js";
-import { deleteAllDevices, deleteDevices, deleteUnusedDevices, ensureDevice, type DeviceKey } from "../storage/devices.js";
+import { deleteAllDevices, deleteDevices, deleteUnusedDevices, type DeviceKey } from "../storage/devices.js";
 import { newToken, tokenDigest } from "./access-tokens.js";
 import { appendToLog, type AccountContext } from "./context.js";
 import { devicesChanged } from "./device-lists.js";
+import { makeDevice } from "./new-device.js";
 
 /** The tokens as the client gets them. */
 export interface Tokens {
@@ -44,8 +45,6 @@ export interface SessionRequest {
 /** Account data that belongs to one device and goes with it (MSC3890). */
 const LOCAL_NOTIFICATION_SETTINGS = "org.matrix.msc3890.local_notification_settings";
 
-/** What a device id must not be taken for ("Cross-signing"). */
-const PUBLIC_KEY = /^[A-Za-z0-9+/]{43}$/;
 const DEVICE_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 function newDeviceId(): DeviceId {
@@ -61,15 +60,13 @@ export async function openSession(
 ): Promise<Tokens & { readonly device_id: DeviceId }> {
   const { user_nid, display_name, address: ip } = request;
   const device_id = request.device_id ?? newDeviceId();
-  if (PUBLIC_KEY.test(device_id) && (await isCrossSigningKey(tx, user_nid, device_id))) {
-    throw forbidden("A device cannot have the name of one of your keys.");
-  }
-  const device = ensureDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now(), ip });
-  if (request.device_id !== undefined && (await deleteTokensOfDevice(tx, user_nid, device_id))) {
-    tokensChanged(context, tx, user_nid, device_id);
-  }
+  const [isNew, hadTokens] = await Promise.all([
+    makeDevice(tx, { user_nid, device_id, display_name, created_ts: context.clock.now(), ip }),
+    request.device_id !== undefined && deleteTokensOfDevice(tx, user_nid, device_id),
+  ]);
+  if (hadTokens) tokensChanged(context, tx, user_nid, device_id);
   // Other servers are told of new devices, also of those that have no keys yet ("Device Management").
-  if ((await device) && request.first !== true) devicesChanged(context, tx, [{ user_nid, device_id }]);
+  if (isNew && request.first !== true) devicesChanged(context, tx, [{ user_nid, device_id }]);
   return { device_id, ...(await giveTokens(context, tx, { ...request, device_id })) };
 }
 

@@ -104,11 +104,21 @@ function noRoute(router: TrieRouter, ctx: Context): MatrixError {
 
 function answerError(ctx: Context, cause: unknown, requestId: string): void {
   const error = refusalOf(cause, requestId, { user: userOf(ctx), path: ctx.path });
-  ctx.status = error.status;
+  const oauth = (ctx.state["operation"] as Operation | undefined)?.oauthError;
   ctx.set("Content-Type", JSON_TYPE);
   ctx.set(error.headers);
-  ctx.body = error.body();
+  if (oauth === undefined || error.status >= 500 || OF_MATRIX.has(error.status)) {
+    ctx.status = error.status;
+    ctx.body = error.body();
+    return;
+  }
+  ctx.status = 400;
+  ctx.set("Cache-Control", "no-store");
+  ctx.body = { error: oauth, error_description: error.message };
 }
+
+/** Too many calls, and paths that are not there, are told in the words of Matrix everywhere. */
+const OF_MATRIX = new Set([404, 429]);
 
 const signals = new WeakMap<Socket, AbortSignal>();
 
@@ -236,10 +246,16 @@ function isForm(operation: Operation, ctx: Context): boolean {
   return operation.form === true && ctx.get("content-type").startsWith("application/x-www-form-urlencoded");
 }
 
-/** The fields of a web form. */
+/** The fields of a web form; one that is there more than once as a list, which no field is meant to be. */
 async function readForm(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
-  return Object.fromEntries(new URLSearchParams(bytes.toString()));
+  const fields = new URLSearchParams(bytes.toString());
+  return Object.fromEntries([...new Set(fields.keys())].map((name) => [name, soleOf(fields.getAll(name))]));
+}
+
+function soleOf(values: string[]): string | string[] {
+  const [value = ""] = values;
+  return values.length > 1 ? values : value;
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */

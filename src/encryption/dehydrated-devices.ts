@@ -1,5 +1,6 @@
 // Dehydrated devices (MSC3814): a device that nobody uses takes messages until a client that knows its secret fetches them.
 import type { AccountContext } from "../accounts/context.js";
+import { makeDevice } from "../accounts/new-device.js";
 import type { Requester } from "../accounts/requester.js";
 import { endSessions } from "../accounts/sessions.js";
 import { forbidden, invalidParam, notFound, tooLarge } from "../errors.js";
@@ -7,7 +8,6 @@ import type { DeviceId } from "../protocol/identifiers.js";
 import type { JsonObject } from "../protocol/json.js";
 import { lockAccount } from "../storage/account-data.js";
 import { type DehydratedDevice, findDehydratedDevice, setDehydratedDevice } from "../storage/dehydrated-devices.js";
-import { ensureDevice } from "../storage/devices.js";
 import { waitingMessages } from "../storage/to-device.js";
 import type { EncryptionContext } from "./context.js";
 import { type UploadedKeys, uploadKeys } from "./device-keys.js";
@@ -28,7 +28,7 @@ export type DehydratedContext = AccountContext & EncryptionContext;
 
 /**
  * Keeps a dehydrated device in the place of the one that the user had. Throws M_INVALID_PARAM if another device has its id,
- * M_TOO_LARGE, and what the upload of its keys throws: then the device before it stays.
+ * M_FORBIDDEN if one of the user's own keys has, M_TOO_LARGE, and what the upload of its keys throws: then the device before it stays.
  */
 export async function putDehydratedDevice(context: DehydratedContext, user: Requester, device: Dehydrated): Promise<void> {
   const { database, clock } = context;
@@ -38,7 +38,7 @@ export async function putDehydratedDevice(context: DehydratedContext, user: Requ
   if (Buffer.byteLength(device_data) > MAX_DATA_BYTES) throw tooLarge(`device_data may have at most ${MAX_DATA_BYTES} bytes.`);
   const before = await findDehydratedDevice(database, user_nid);
   const isNew = await database.transaction((tx) =>
-    ensureDevice(tx, { user_nid, device_id, display_name, created_ts: clock.now(), ip: undefined }),
+    makeDevice(tx, { user_nid, device_id, display_name, created_ts: clock.now(), ip: undefined }),
   );
   if (!isNew && before?.device_id !== device_id) throw invalidParam("Another device has this id.");
   try {

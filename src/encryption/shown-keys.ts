@@ -79,11 +79,19 @@ export async function shownLocalUsers(reads: Reads, users: readonly NumberedUser
   return await shownUsers(reads, users, await toldDevices(reads, users.map(({ user_nid }) => user_nid)), asker);
 }
 
+/** A key with the signatures of its owner and the asker, both those that came with it and later ones. */
 function addSignatures(key: JsonObject, signatures: readonly KeySignature[], owner: NumberedUser, asker: NumberedUser | undefined): JsonObject {
   return signatures.reduce((signed, { signer_nid, key_id, signature }) => {
     const signer = signer_nid === owner.user_nid ? owner.user_id : asker?.user_id;
     return signer === undefined ? signed : withSignature(signed, signer, key_id, signature);
-  }, key);
+  }, withoutOthersSignatures(key, [owner.user_id, asker?.user_id]));
+}
+
+/** Who else has signed a key is told to nobody, also where its owner or another server has written it into the key. */
+function withoutOthersSignatures(key: JsonObject, signers: readonly (string | undefined)[]): JsonObject {
+  const all = own(key, "signatures");
+  if (!isObject(all) || Object.keys(all).every((signer) => signers.includes(signer))) return key;
+  return { ...key, signatures: Object.fromEntries(Object.entries(all).filter(([signer]) => signers.includes(signer))) };
 }
 
 /** A device's keys with its name, if that is to be seen. */

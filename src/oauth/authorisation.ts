@@ -33,6 +33,13 @@ export interface AuthorisationRequest extends Scope {
   readonly nonce: string | undefined;
 }
 
+/** Parameters without those that are empty, which count as left out (RFC 6749, 3.1 and 3.2). */
+export function withoutEmpty<Parameters extends object>(given: Parameters): Partial<Parameters> {
+  const kept: Partial<Parameters> = { ...given };
+  for (const name in kept) if (kept[name] === "") delete kept[name];
+  return kept;
+}
+
 /** Where the browser goes back to the client, with an answer. */
 export function callback({ redirect_uri, response_mode, state }: Pick<AuthorisationRequest, "redirect_uri" | "response_mode" | "state">, answer: Readonly<Record<string, string>>): string {
   const parameters = new URLSearchParams({ ...(state !== undefined && { state }), ...answer }).toString();
@@ -44,7 +51,8 @@ export function callback({ redirect_uri, response_mode, state }: Pick<Authorisat
  * Checks a request. What is wrong with it is told to the client, as the address to go back to, once it is certain that this
  * is the client's; before that it throws invalid_client or invalid_request.
  */
-export async function checkAuthorisation(context: AccountContext, given: AuthorisationParameters): Promise<AuthorisationRequest | { readonly refused: string }> {
+export async function checkAuthorisation(context: AccountContext, sent: AuthorisationParameters): Promise<AuthorisationRequest | { readonly refused: string }> {
+  const given = withoutEmpty(sent);
   const client = await requireClient(context, given.client_id);
   const { redirect_uri, state, code_challenge, nonce } = given;
   if (redirect_uri === undefined || !mayRedirect(client, redirect_uri)) throw invalidRequest("The client has not registered this redirect_uri.");

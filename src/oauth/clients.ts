@@ -39,9 +39,12 @@ function textsOf(value: JsonValue | undefined, name: string): string[] | undefin
   return value.map((each) => textOf(each ?? "", name) ?? "");
 }
 
+/** As RFC 3986 has it: browsers take backslashes for slashes, and what lacks the slashes for a path of the page they are on. */
+const WITH_AUTHORITY = /^https?:\/\/[^\s/\\][^\s\\]*$/i;
+
 /** Whether a URL is https, without user, on a host or below it. */
 function isBelow(text: string, host: string | undefined): boolean {
-  if (!URL.canParse(text) || /\s/.test(text)) return false;
+  if (!URL.canParse(text) || !WITH_AUTHORITY.test(text)) return false;
   const { protocol, username, password, hostname } = new URL(text);
   if (protocol !== "https:" || username !== "" || password !== "") return false;
   return host === undefined || hostname === host || hostname.endsWith(`.${host}`);
@@ -50,6 +53,7 @@ function isBelow(text: string, host: string | undefined): boolean {
 /** Whether a client may be called back at an address ("Redirect URI validation"). */
 function isRedirect(text: string, host: string, native: boolean): boolean {
   if (!URL.canParse(text) || !/^[!-~]+$/.test(text) || text.includes("#")) return false;
+  if (/^https?:/i.test(text) && !WITH_AUTHORITY.test(text)) return false;
   if (isBelow(text, host)) return true;
   if (!native) return false;
   const { protocol, hostname, port, username, password } = new URL(text);

@@ -79,11 +79,19 @@ const PUT_KEY: Statement = {
   text: "INSERT INTO oauth_keys (key_id, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 };
 
-const expired = (table: string): Statement => ({
+/** So long a device whose code has expired can learn that, and not only that nobody knows its code (RFC 8628, 3.5). */
+const EXPIRED_MS = 3_600_000;
+
+const expired = (table: string, keptMs = 0): Statement => ({
   name: `${table}_expire`, // the table's index on expires_ts
-  text: `DELETE FROM ${table} WHERE ctid IN (SELECT ctid FROM ${table} WHERE expires_ts <= $1 LIMIT ${AT_ONCE})`,
+  text: `DELETE FROM ${table} WHERE ctid IN (SELECT ctid FROM ${table} WHERE expires_ts <= $1::bigint - ${keptMs} LIMIT ${AT_ONCE})`,
 });
-const EXPIRE: readonly Statement[] = ["oauth_codes", "oauth_device_codes", "oauth_spent_tokens", "browser_sessions"].map(expired);
+const EXPIRE: readonly Statement[] = [
+  expired("oauth_codes"),
+  expired("oauth_device_codes", EXPIRED_MS),
+  expired("oauth_spent_tokens"),
+  expired("browser_sessions"),
+];
 
 /** Stores a client's metadata (JSON text) unless the same is stored; gives its client id. */
 export async function putClient(database: Database, clientId: string, digest: Buffer, metadata: string, now: number): Promise<string> {

@@ -1,6 +1,7 @@
 // What consoles and moderation bots ask of Synapse's admin API.
 import { expect } from "chai";
 import { fsck } from "../../src/storage/fsck.js";
+import { newKey, ownKey } from "../support/device-keys.js";
 import { eventually } from "../support/eventually.js";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { type Answer, passwordOf, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
@@ -169,6 +170,9 @@ describe("the admin API", function () {
       expect(objectsAt(body, "devices").map(({ display_name }) => display_name)).to.include("Renamed");
       expect((await root.delete(user("alice", "/devices/EXTRA"))).status).to.equal(200);
       expect(refusal(await root.get(user("alice", "/devices/EXTRA")))).to.deep.equal([404, "M_NOT_FOUND"]);
+      const key = newKey();
+      expect((await alice.post(`${V3}/keys/device_signing/upload`, { master_key: ownKey(alice, "master", key) })).status).to.equal(200);
+      expect(refusal(await root.post(user("alice", "/devices"), { device_id: key.publicKey }))).to.deep.equal([403, "M_FORBIDDEN"]);
       const other = await server.login("alice");
       await root.post(user("alice", "/delete_devices"), { devices: [other.device_id] });
       expect(refusal(await other.get(`${V3}/account/whoami`))).to.deep.equal([401, "M_UNKNOWN_TOKEN"]);

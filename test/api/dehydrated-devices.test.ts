@@ -1,6 +1,6 @@
 // Dehydrated devices.
 import { expect } from "chai";
-import { deviceOf } from "../support/device-keys.js";
+import { deviceOf, newKey, ownKey } from "../support/device-keys.js";
 import { objectAt, objectsAt, stringAt, type JsonObject } from "../support/json-path.js";
 import { type Answer, refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -66,6 +66,9 @@ describe("dehydrated devices", () => {
 
   it("are refused whole where something is wrong with them", async () => {
     await alice.put(PATH, device("good"));
+    const key = newKey();
+    expect((await alice.post(`${V3}/keys/device_signing/upload`, { master_key: ownKey(alice, "master", key) })).status).to.equal(200);
+    expect(refusal(await alice.put(PATH, device(key.publicKey)))).to.deep.equal([403, "M_FORBIDDEN"]);
     const foreign = { ...objectAt(device("bad")["device_keys"]), user_id: bob.user_id };
     expect((await alice.put(PATH, device("bad", { device_keys: foreign }))).status).to.equal(400);
     expect((await alice.put(PATH, { device_id: "bad", device_data: {} })).status).to.equal(400);

@@ -141,6 +141,12 @@ describe("keys", () => {
     expect(objectAt(seen, "master_keys")[alice.user_id]).to.deep.equal(changed.master_key);
     expect(seen["self_signing_keys"], "the new master key has not signed it").to.deep.equal({});
     expect(seen["user_signing_keys"]).to.deep.equal({});
+    // A key may come padded: its name is taken all the same.
+    const padded = `${newKey().publicKey}=`;
+    const odd = { user_id: bob.user_id, usage: ["master"], keys: { [`ed25519:${padded}`]: padded } };
+    expect((await bob.post(path, { master_key: odd })).status).to.equal(200);
+    const again = { ...login, identifier: { type: "m.id.user", user: bob.user_id }, password: passwordOf(`user${serial}`), device_id: padded };
+    expect(refusal(await server.anonymous.post(`${V3}/login`, again))).to.deep.equal([403, "M_FORBIDDEN"]);
   });
 
   it("signatures are shown to those whom they concern; wrong ones are refused one by one", async () => {
@@ -178,6 +184,13 @@ describe("keys", () => {
     expect(names).to.have.members([`ed25519:${alice.device_id}`, `ed25519:${ofAlice.self.publicKey}`]);
     expect(signers(seen, "master_keys", bob.user_id)).to.deep.equal([]);
     expect(signers(await query(alice, bob), "master_keys", bob.user_id)).to.deep.equal([alice.user_id]);
+    // Nor what the owner has written in of others.
+    const spread = await someone();
+    const key = newKey();
+    const master_key = signedBy(signedBy(ownKey(spread, "master", key), spread.user_id, key), alice.user_id, ofAlice.user);
+    expect((await spread.post(`${V3}/keys/device_signing/upload`, { master_key })).status).to.equal(200);
+    expect(signers(await query(carol, spread), "master_keys", spread.user_id)).to.deep.equal([spread.user_id]);
+    expect(signers(await query(alice, spread), "master_keys", spread.user_id)).to.have.members([spread.user_id, alice.user_id]);
   });
 
   it("who shares a room is told of changes, of meeting and of parting, in /sync and by /keys/changes", async () => {

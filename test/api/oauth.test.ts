@@ -1,6 +1,7 @@
 // The OAuth 2.0 API: registration of clients, the grants, revocation, the pages in which users let clients in.
 import { createHash, createHmac, createPublicKey, randomBytes, verify } from "node:crypto";
 import { expect } from "chai";
+import { expireOauth } from "../../src/storage/oauth.js";
 import { Browser, type Shown } from "../support/browser.js";
 import { newKey, ownKey } from "../support/device-keys.js";
 import { freePort } from "../support/free-port.js";
@@ -142,6 +143,10 @@ describe("OAuth 2.0", () => {
       ["http://localhost:80/callback", "native"],
       ["javascript:alert(1)", "native"],
       ["nonsense", "web"],
+      ["https:example.org/callback", "web"],
+      ["https:\\\\example.org\\callback", "web"],
+      ["https:///example.org/callback", "web"],
+      ["http:localhost/callback", "native"],
     ];
     for (const [uri, type] of bad) expect(await withUri(uri, type), uri).to.deep.equal([400, "invalid_redirect_uri"]);
     const wrong = [{ client_uri: "http://example.org" }, { client_uri: undefined }, { tos_uri: "https://evil.example" }, { token_endpoint_auth_method: "client_secret_post" }, { application_type: "other" }];
@@ -206,6 +211,26 @@ describe("OAuth 2.0", () => {
     const asked = await logIn(browser, await browser.go(question(verifier, { response_mode: "query" })));
     const denied = await browser.submit(asked, { decision: "deny" }, "csrf");
     expect(new URL(denied.url).searchParams.get("error")).to.equal("access_denied");
+  });
+
+  it("refuses malformed calls in the words of the RFCs; what is empty counts as left out", async () => {
+    const raw = async (name: string, body: string | URLSearchParams): Promise<[number, unknown, string]> => {
+      const response = await fetch(endpoint(name), { method: "POST", body, ...(typeof body === "string" && { headers: { "content-type": "application/json" } }) });
+      const answer = objectAt(await response.json());
+      return [response.status, answer["error"], typeof answer["error_description"]];
+    };
+    const form = (more: string): URLSearchParams => new URLSearchParams(`client_id=${clientId}&grant_type=authorization_code&${more}`);
+    for (const more of ["code=a&code=b", `code=${"a".repeat(5000)}`, "code=", ""]) {
+      expect(await raw("token", form(more)), more.slice(0, 20)).to.deep.equal([400, "invalid_request", "string"]);
+    }
+    for (const more of ["token=a&token=b", "token=", ""]) expect(await raw("revocation", form(more)), more).to.deep.equal([400, "invalid_request", "string"]);
+    expect(await raw("device_authorization", form("scope=a&scope=b"))).to.deep.equal([400, "invalid_request", "string"]);
+    for (const body of ["{", "[]"]) expect(await raw("registration", body), body).to.deep.equal([400, "invalid_client_metadata", "string"]);
+    const browser = newBrowser();
+    const shown = await browser.go(question(newVerifier(), { response_mode: "", prompt: "", nonce: "" }));
+    expect([shown.status, new URL(shown.url).pathname]).to.deep.equal([200, "/_hansa/account/login"]);
+    const back = await browser.go(question(newVerifier(), { response_type: "token", state: "" }));
+    expect([...answerAt(back).keys()]).to.deep.equal(["error", "error_description"]);
   });
 
   it("takes any port on the loopback interface, and nothing else that differs", async () => {
@@ -310,8 +335,11 @@ describe("OAuth 2.0", () => {
     expect(error(await poll(stringAt(refused, "device_code") ?? ""))).to.deep.equal([400, "access_denied"]);
     expect((await browser.submit(page, { decision: "allow" }, "csrf")).status).to.equal(404);
     const late = (await begin()).body;
-    await server.database.write({ name: "test_device_codes", text: "UPDATE oauth_device_codes SET expires_ts = 1" }, []);
-    expect(error(await poll(stringAt(late, "device_code") ?? ""))).to.deep.equal([400, "expired_token"]);
+    for (const [ago, told] of [[1, "expired_token"], [4_000_000, "invalid_grant"]] as const) {
+      await server.database.write({ name: "test_device_codes", text: "UPDATE oauth_device_codes SET expires_ts = $1" }, [Date.now() - ago]);
+      await expireOauth(server.database, Date.now(), 0);
+      expect(error(await poll(stringAt(late, "device_code") ?? ""))).to.deep.equal([400, told]);
+    }
   });
 
   it("gives older clients a signed identity token with the scopes of before the specification", async () => {
@@ -325,6 +353,30 @@ describe("OAuth 2.0", () => {
     const [jwk] = answer.body["keys"] as JsonObject[];
     const key = createPublicKey({ key: { kty: "RSA", n: stringAt(jwk, "n") ?? "", e: stringAt(jwk, "e") ?? "" }, format: "jwk" });
     expect(verify("sha256", Buffer.from(`${head}.${claims}`), key, Buffer.from(signature, "base64url"))).to.equal(true);
+  });
+
+  it("lets its clients confirm nothing with a password: that is for the account page", async () => {
+    const { client } = await session();
+    const older = await server.login("alice");
+    const auth = { type: "m.login.password", identifier: { type: "m.id.user", user: "alice" }, password: passwordOf("alice") };
+    for (const [method, path, body] of [
+      ["DELETE", `/devices/${older.device_id}`, {}],
+      ["POST", "/delete_devices", { devices: [older.device_id] }],
+      ["POST", "/account/password", { new_password: "another secret" }],
+      ["POST", "/account/deactivate", {}],
+    ] as const) {
+      const { status, body: answer } = await client.request(method, V3 + path, { ...body, auth });
+      expect([path, status, answer["errcode"]]).to.deep.equal([path, 403, "M_FORBIDDEN"]);
+    }
+    expect((await client.post("/_matrix/client/v1/login/get_token", { auth })).status).to.equal(400);
+    const enabled = async (of: TestClient): Promise<unknown[]> => {
+      const capabilities = objectAt((await of.get(`${V3}/capabilities`)).body, "capabilities");
+      return ["m.change_password", "m.3pid_changes", "m.get_login_token"].map((name) => objectAt(capabilities[name])["enabled"]);
+    };
+    expect(await enabled(client)).to.deep.equal([false, false, false]);
+    expect((await enabled(older))[0]).to.equal(true);
+    expect((await older.delete(`${V3}/devices/${client.device_id}`, { auth })).status, "in a session of the older API it is asked for").to.equal(200);
+    expect((await whoami(older)).status).to.equal(200);
   });
 
   it("confirms other keys of the user on the account page", async () => {

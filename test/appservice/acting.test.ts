@@ -6,6 +6,7 @@ import { expect } from "chai";
 import { loadAppServices } from "../../src/appservice/registration.js";
 import { checkConfig, localServers } from "../../src/config.js";
 import { registerOwn, startAppService, type TestAppService } from "../support/application-service.js";
+import { newKey, ownKey } from "../support/device-keys.js";
 import { numberAt, objectsAt, stringAt } from "../support/json-path.js";
 import { startTestServer, type Answer, type TestClient, type TestServer } from "../support/server.js";
 
@@ -147,6 +148,9 @@ describe("what application services do", () => {
       expect(stringAt((await whoami(user, `?${name}=BRIDGE`)).body, "device_id")).to.equal("BRIDGE");
     }
     expectError(await whoami(user, "?device_id=UNKNOWN"), 400, "M_UNKNOWN_DEVICE");
+    const key = newKey();
+    expect((await asUser("POST", "/keys/device_signing/upload", { master_key: ownKey({ user_id: user }, "master", key) })).status).to.equal(200);
+    expectError(await asUser("PUT", `/devices/${encodeURIComponent(key.publicKey)}`, {}), 403, "M_FORBIDDEN");
     expect((await asUser("DELETE", "/devices/BRIDGE", {})).status).to.equal(200);
     expectError(await whoami(user, "?device_id=BRIDGE"), 400, "M_UNKNOWN_DEVICE");
     expectError(await alice.put(`${V3}/devices/NEW`, { display_name: "x" }), 404, "M_NOT_FOUND");

@@ -28,7 +28,8 @@ describe("the upkeep of OAuth", () => {
     for (const expires of [NOW, NOW + 1]) {
       const key = Buffer.from(String(expires));
       await run("INSERT INTO oauth_codes (digest, client_id, user_nid, device_id, scope, redirect_uri, code_challenge, expires_ts) VALUES ($1, 'recent', $2, 'D', 's', 'r', 'c', $3)", [key, nid, expires]);
-      await run("INSERT INTO oauth_device_codes (digest, user_code, client_id, device_id, scope, interval_seconds, expires_ts) VALUES ($1, $2, 'recent', 'D', 's', 5, $3)", [key, String(expires), expires]);
+      // A device may ask for an hour longer, to learn that its code has expired.
+      await run("INSERT INTO oauth_device_codes (digest, user_code, client_id, device_id, scope, interval_seconds, expires_ts) VALUES ($1, $2, 'recent', 'D', 's', 5, $3)", [key, String(expires), expires - 3_600_000]);
       await run("INSERT INTO oauth_spent_tokens (refresh_digest, user_nid, device_id, expires_ts) VALUES ($1, $2, $3, $4)", [key, nid, device_id, expires]);
       await run("INSERT INTO browser_sessions (digest, user_nid, created_ts, expires_ts) VALUES ($1, $2, 0, $3)", [key, nid, expires]);
       await run("INSERT INTO external_logins (digest, provider, browser, verifier, nonce, next, expires_ts) VALUES ($1, 'p', $1, 'v', 'n', '/', $2)", [key, expires]);

@@ -2,10 +2,11 @@
 import type * as spec from "../../../spec/admin/devices.js";
 import { anyAccountOf } from "../../accounts/administration.js";
 import { devicesChanged } from "../../accounts/device-lists.js";
+import { makeDevice } from "../../accounts/new-device.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
 import type { UserId } from "../../protocol/identifiers.js";
-import { ensureDevice, findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
+import { findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
 import { Reply, type Handler } from "../handler.js";
 
 const shown = (user_id: UserId, device: Device) => ({
@@ -27,7 +28,7 @@ export const adminCreateDevice: Handler<typeof spec.adminCreateDevice> = async (
   const { user_nid } = await anyAccountOf(services, params.userId);
   const { device_id, display_name } = body;
   await services.database.transaction(async (tx) => {
-    const made = await ensureDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now(), ip: undefined });
+    const made = await makeDevice(tx, { user_nid, device_id, display_name, created_ts: services.clock.now(), ip: undefined });
     if (made) devicesChanged(services, tx, [{ user_nid, device_id }]);
   });
   return new Reply(201, "{}");

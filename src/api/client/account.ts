@@ -2,11 +2,11 @@
 import type * as spec from "../../../spec/client/account.js";
 import * as account from "../../accounts/account.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
-import { passwordChallenge } from "../../accounts/password-login.js";
 import { validationsIn } from "../../accounts/third-party-ids.js";
 import { missingToken } from "../../errors.js";
 import { findAccount } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
+import { confirmation } from "./confirmation.js";
 
 export const getTokenOwner: Handler<typeof spec.getTokenOwner> = async (_services, { auth }) => ({
   user_id: auth.user_id,
@@ -27,14 +27,14 @@ export const changePassword: Handler<typeof spec.changePassword> = async (servic
   }
   services.passwords.requireAcceptable(new_password);
   if (services.directory !== undefined) account.requireOwnPassword(services, await findAccount(services.database, auth.user_id));
-  await requireAuthentication(services, passwordChallenge(services, "changePassword", auth.user_id, body));
+  await requireAuthentication(services, confirmation(services, "changePassword", auth, body));
   await account.changePassword(services, auth.user_nid, new_password, { logout_devices, keep: auth.device_id });
   return {};
 };
 
 export const deactivateAccount: Handler<typeof spec.deactivateAccount> = async (services, { auth, body }) => {
   // Users of application services have no password.
-  if (auth.appservice === undefined) await requireAuthentication(services, passwordChallenge(services, "deactivateAccount", auth.user_id, body));
+  if (auth.appservice === undefined) await requireAuthentication(services, confirmation(services, "deactivateAccount", auth, body));
   await account.deactivate(services, auth.user_nid, body.erase ?? false);
   // Nothing was ever bound to an identity server that would have to be told.
   return { id_server_unbind_result: "success" };

@@ -3,13 +3,14 @@ import type * as spec from "../../../spec/client/devices.js";
 import type { BodyOf } from "../../../spec/operation.js";
 import { devicesChanged } from "../../accounts/device-lists.js";
 import { requireAuthentication } from "../../accounts/interactive-authentication.js";
-import { passwordChallenge } from "../../accounts/password-login.js";
+import { makeDevice } from "../../accounts/new-device.js";
 import type { Requester } from "../../accounts/requester.js";
 import { endSessions } from "../../accounts/sessions.js";
 import { notFound } from "../../errors.js";
-import { ensureDevice, findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
+import { findDevice, listDevices, renameDevice, type Device } from "../../storage/devices.js";
 import { type Handler, Reply } from "../handler.js";
 import type { Services } from "../services.js";
+import { confirmation } from "./confirmation.js";
 
 function shown({ device_id, display_name, last_seen_ip, last_seen_ts }: Device) {
   return {
@@ -37,7 +38,7 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
     if (auth.appservice !== undefined) {
       const created_ts = services.clock.now();
       const device = { user_nid: auth.user_nid, device_id: params.deviceId, display_name, created_ts, ip: undefined };
-      if (await ensureDevice(tx, device)) {
+      if (await makeDevice(tx, device)) {
         devicesChanged(services, tx, [device]);
         return "made" as const;
       }
@@ -55,7 +56,7 @@ export const updateDevice: Handler<typeof spec.updateDevice> = async (services, 
 /** Users confirm with their password; those of application services have none. */
 async function confirm(services: Services, auth: Requester, operation: string, body: BodyOf<typeof spec.deleteDevice>): Promise<void> {
   if (auth.appservice !== undefined) return;
-  await requireAuthentication(services, passwordChallenge(services, operation, auth.user_id, body));
+  await requireAuthentication(services, confirmation(services, operation, auth, body));
 }
 
 export const deleteDevice: Handler<typeof spec.deleteDevice> = async (services, { auth, params, body }) => {

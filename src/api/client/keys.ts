@@ -8,13 +8,14 @@ import * as deviceKeys from "../../encryption/device-keys.js";
 import { keysOfUsers, queryKeys as query, timeoutOf } from "../../encryption/key-query.js";
 import { claimKeysOfUsers } from "../../encryption/one-time-keys.js";
 import { forbidden, invalidParam } from "../../errors.js";
-import { PATHS, publicAddress } from "../../oauth/addresses.js";
-import { parseUserId, serverNameOf } from "../../protocol/identifiers.js";
+import { PATHS } from "../../oauth/addresses.js";
+import { parseUserId } from "../../protocol/identifiers.js";
 import { parseToken } from "../../rooms/token.js";
 import { isPositionValid } from "../../storage/epoch.js";
 import { deviceLists } from "../../sync/device-lists.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
+import { accountPageOf } from "./confirmation.js";
 
 export const uploadKeys: Handler<typeof spec.uploadKeys> = async (services, { auth, body }) => {
   const { device_keys, one_time_keys, fallback_keys = body["org.matrix.msc2732.fallback_keys"] } = body;
@@ -38,7 +39,7 @@ export const getKeysChanges: Handler<typeof spec.getKeysChanges> = async (servic
 
 /** How a user confirms other keys: with the password, or, in a session of the OAuth 2.0 API, on the account page ("OAuth authentication"). */
 function resetChallenge(services: Services, auth: Requester, body: Challenge["body"]): Challenge {
-  const base = auth.oauth === true ? publicAddress(services.config, serverNameOf(auth.user_id)) : undefined;
+  const base = accountPageOf(services, auth);
   const challenge = passwordChallenge(services, "uploadCrossSigningKeys", auth.user_id, body);
   if (base === undefined) return challenge;
   const params = (session: string) => ({ url: `${base}${PATHS.account}?${new URLSearchParams({ action: "org.matrix.cross_signing_reset", session }).toString()}` });

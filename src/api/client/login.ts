@@ -14,6 +14,7 @@ import { noteExternalDevice } from "../../storage/external-identities.js";
 import type { Account } from "../../storage/accounts.js";
 import type { Handler } from "../handler.js";
 import type { Services } from "../services.js";
+import { accountPageOf } from "./confirmation.js";
 import { wellKnownOf } from "./wellknown.js";
 
 export const getLoginFlows: Handler<typeof spec.getLoginFlows> = async (services, { server }) => {
@@ -80,7 +81,7 @@ export const login: Handler<typeof spec.login> = async (services, { body, server
 
 export const generateLoginToken: Handler<typeof spec.generateLoginToken> = async (services, { auth, body }) => {
   if (!services.config.tokens.login_tokens) throw unrecognized(404, "This server gives no login tokens.");
-  if (!passwordsAccepted(services)) throw unknownError(400, "You cannot confirm that another client logs in as you.");
+  if (!passwordsAccepted(services) || accountPageOf(services, auth) !== undefined) throw unknownError(400, "You cannot confirm that another client logs in as you.");
   await requireAuthentication(services, passwordChallenge(services, "generateLoginToken", auth.user_id, body));
   const { token, lifetime_ms } = await giveLoginToken(services, auth.user_nid);
   return { login_token: token, expires_in_ms: lifetime_ms };

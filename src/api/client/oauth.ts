@@ -2,11 +2,12 @@
 import type * as spec from "../../../spec/client/oauth.js";
 import { PATHS, publicAddress } from "../../oauth/addresses.js";
 import { GRANTS, registerClient } from "../../oauth/clients.js";
+import { withoutEmpty } from "../../oauth/authorisation.js";
 import { beginDeviceAuthorisation } from "../../oauth/device-authorisation.js";
 import { publicKeys } from "../../oauth/identity-token.js";
 import { invalidRequest, OauthError } from "../../oauth/oauth-error.js";
 import { giveTokens, revokeToken } from "../../oauth/tokens.js";
-import { MatrixError, unrecognized } from "../../errors.js";
+import { unrecognized } from "../../errors.js";
 import type { JsonObject } from "../../protocol/json.js";
 import type { ServerName } from "../../protocol/identifiers.js";
 import { Reply, type Handler } from "../handler.js";
@@ -32,9 +33,8 @@ async function answered(status: number, work: Promise<object>): Promise<Reply> {
   try {
     return json(status, await work);
   } catch (error) {
-    if (error instanceof OauthError) return json(error.status, { error: error.error, error_description: error.message });
-    if (!(error instanceof MatrixError) || error.status >= 500 || error.status === 429) throw error;
-    return json(400, { error: "invalid_request", error_description: error.message });
+    if (!(error instanceof OauthError)) throw error;
+    return json(error.status, { error: error.error, error_description: error.message });
   }
 }
 
@@ -77,14 +77,15 @@ export const registerOauthClient: Handler<typeof spec.registerOauthClient> = asy
 
 export const giveOauthTokens: Handler<typeof spec.giveOauthTokens> = async (services, { server, body, address }) => {
   const issuer = `${requireOauth(services, server)}/`;
-  return await answered(200, giveTokens(services, body, { address, issuer }));
+  return await answered(200, giveTokens(services, withoutEmpty(body), { address, issuer }));
 };
 
 export const revokeOauthToken: Handler<typeof spec.revokeOauthToken> = async (services, { server, body }) => {
   requireOauth(services, server);
   const revoked = async (): Promise<object> => {
-    if (body.token === undefined) throw invalidRequest('"token" is missing.');
-    await revokeToken(services, body.token);
+    const { token } = withoutEmpty(body);
+    if (token === undefined) throw invalidRequest('"token" is missing.');
+    await revokeToken(services, token);
     return {};
   };
   return await answered(200, revoked());

@@ -2,8 +2,7 @@
 import type * as spec from "../../../spec/client/third-party-identifiers.js";
 import type { BodyOf } from "../../../spec/operation.js";
 import { requirePasswords } from "../../accounts/account.js";
-import { requireAuthentication } from "../../accounts/interactive-authentication.js";
-import { passwordChallenge } from "../../accounts/password-login.js";
+import { type Challenge, requireAuthentication } from "../../accounts/interactive-authentication.js";
 import { requireOpen } from "../../accounts/registration.js";
 import type { Requester } from "../../accounts/requester.js";
 import { addValidated, removeThirdPartyId } from "../../accounts/third-party-ids.js";
@@ -15,6 +14,7 @@ import { listThirdPartyIds } from "../../storage/third-party-ids.js";
 import type { ValidationPurpose } from "../../storage/validation-sessions.js";
 import type { Handler, Request } from "../handler.js";
 import type { Services } from "../services.js";
+import { confirmation } from "./confirmation.js";
 
 type EmailRequest = BodyOf<typeof spec.requestTokenToRegisterEmail>;
 type MsisdnRequest = BodyOf<typeof spec.requestTokenToRegisterMSISDN>;
@@ -23,9 +23,9 @@ export const getAccount3PIDs: Handler<typeof spec.getAccount3PIDs> = async ({ da
   threepids: await listThirdPartyIds(database, auth.user_nid),
 });
 
-async function add(services: Services, auth: Requester, body: Parameters<typeof passwordChallenge>[3], credentials: Credentials): Promise<void> {
+async function add(services: Services, auth: Requester, body: Challenge["body"], credentials: Credentials): Promise<void> {
   const { sid } = await requireValidated(services, serverNameOf(auth.user_id), "account", credentials);
-  await requireAuthentication(services, passwordChallenge(services, "add3PID", auth.user_id, body));
+  await requireAuthentication(services, confirmation(services, "add3PID", auth, body));
   await services.database.transaction((tx) => addValidated(services, tx, auth, sid));
 }
 
