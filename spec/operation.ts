@@ -29,6 +29,8 @@ export interface Operation {
   readonly headers?: TObject;
   /** Type of the JSON body, or `bytes` for any content as it comes; absent means that a body is ignored. */
   readonly body?: TSchema | "bytes";
+  /** The body has what becomes an event: its numbers are those of Canonical JSON (appendices). */
+  readonly canonicalNumbers?: boolean;
   /** The body may come as a web form: never for what a page of another site must not be able to do to a user. */
   readonly form?: boolean;
   /** Refusals are those of the OAuth 2.0 RFCs, in their form: the error under which a malformed call is refused. */

@@ -18,6 +18,7 @@ export const sendServerNotice = operation({
   paths: ["/_synapse/admin/v1/send_server_notice"],
   auth: "admin",
   summary: "Tells a user something in the name of the server.",
+  canonicalNumbers: true,
   body,
   response,
 });
@@ -29,6 +30,7 @@ export const sendServerNoticeOnce = operation({
   auth: "admin",
   summary: "Tells a user something in the name of the server, once however often it is asked for.",
   params: Type.Object({ txnId: Type.String() }),
+  canonicalNumbers: true,
   body,
   response,
 });

@@ -12,6 +12,7 @@ export const createRoom = operation({
   refusedWhileSuspended: true,
   limit: "room_creation",
   summary: "Creates a room and puts it into the state that was asked for.",
+  canonicalNumbers: true,
   body: Type.Object({
     visibility: Type.Optional(Type.Union([Type.Literal("public"), Type.Literal("private")])),
     room_alias_name: Type.Optional(Type.String({ minLength: 1 })),

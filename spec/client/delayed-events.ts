@@ -35,6 +35,7 @@ export const scheduleDelayedEvent = operation({
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), txnId: Type.String({ minLength: 1 }) }),
   query: Type.Object({ ...stickyParameter, ts: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })) }),
   // One of the two delays: the proposal has had both names.
+  canonicalNumbers: true,
   body: Type.Object({
     delay: Type.Optional(delay),
     delay_ms: Type.Optional(delay),

@@ -53,6 +53,7 @@ export const joinRoomById = operation({
   limit: "join",
   summary: "Joins a room by its id.",
   params: inRoom,
+  canonicalNumbers: true,
   body: Type.Object({ reason, third_party_signed: Type.Optional(JsonObject) }),
   response: room,
 });
@@ -68,6 +69,7 @@ export const joinRoom = operation({
   summary: "Joins a room by its id or alias.",
   params: roomIdOrAlias,
   query: via,
+  canonicalNumbers: true,
   body: Type.Object({ reason, third_party_signed: Type.Optional(JsonObject) }),
   response: room,
 });

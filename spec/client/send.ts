@@ -28,6 +28,7 @@ export const setRoomStateWithKey = operation({
   summary: "Sends a state event.",
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), stateKey: Type.String({ default: "" }) }),
   query: timestamp,
+  canonicalNumbers: true,
   body: JsonObject,
   response: sentOrDelayed,
 });
@@ -42,6 +43,7 @@ export const sendMessage = operation({
   summary: "Sends a message event; the same transaction id again gives the same event.",
   params: Type.Object({ roomId: RoomId, eventType: Type.String(), txnId: Type.String({ minLength: 1 }) }),
   query: timestamp,
+  canonicalNumbers: true,
   body: JsonObject,
   response: sentOrDelayed,
 });
@@ -57,6 +59,7 @@ export const sendMessageOnce = operation({
   summary: "Sends a message event; each call gives another.",
   params: Type.Object({ roomId: RoomId, eventType: Type.String() }),
   query: timestamp,
+  canonicalNumbers: true,
   body: JsonObject,
   response: sentOrDelayed,
 });
@@ -69,6 +72,7 @@ export const redactEvent = operation({
   limit: "message",
   summary: "Takes the content of an event away.",
   params: Type.Object({ roomId: RoomId, eventId: EventId, txnId: Type.String({ minLength: 1 }) }),
+  canonicalNumbers: true,
   body: Type.Object({ reason: Type.Optional(Type.String()) }),
   response: sent,
 });
@@ -82,6 +86,7 @@ export const redactEventOnce = operation({
   limit: "message",
   summary: "Takes the content of an event away, without a transaction id.",
   params: Type.Object({ roomId: RoomId, eventId: EventId }),
+  canonicalNumbers: true,
   body: redactEvent.body,
   response: sent,
 });

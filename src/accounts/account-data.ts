@@ -1,5 +1,5 @@
 // Account data and room tags (client-server API, "Client Config" and "Room Tagging").
-import { badJson, invalidParam, MatrixError, notFound } from "../errors.js";
+import { badJson, invalidParam, MatrixError, notFound, tooLarge } from "../errors.js";
 import type { RoomId } from "../protocol/identifiers.js";
 import { isObject, type JsonObject, type JsonValue, own } from "../protocol/json.js";
 import { IGNORED_USERS } from "../rooms/ignored-users.js";
@@ -94,7 +94,7 @@ export async function readTags(context: AccountContext, userNid: number, roomId:
   return Object.fromEntries(tagsIn(await findAccountData(context.database, userNid, await roomNid(context, roomId), TAGS)));
 }
 
-/** Gives a room a tag. Throws M_BAD_JSON for an `order` that is no number, M_INVALID_PARAM, M_LIMIT_EXCEEDED, M_NOT_FOUND. */
+/** Gives a room a tag. Throws M_BAD_JSON for an `order` that is no number, M_INVALID_PARAM, M_TOO_LARGE, M_NOT_FOUND. */
 export async function putTag(
   context: AccountContext,
   userNid: number,
@@ -107,7 +107,7 @@ export async function putTag(
   if (Buffer.byteLength(name) > MAX_TAG_BYTES) throw invalidParam(`A tag may have at most ${MAX_TAG_BYTES} bytes.`);
   await changeTags(context, userNid, roomId, (tags) => {
     tags.set(name, tag);
-    if (tags.size > MAX_TAGS) throw new MatrixError(400, "M_LIMIT_EXCEEDED", `A room may have at most ${MAX_TAGS} tags.`);
+    if (tags.size > MAX_TAGS) throw tooLarge(`A room may have at most ${MAX_TAGS} tags.`);
   });
 }
 

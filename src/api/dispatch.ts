@@ -239,7 +239,7 @@ async function bodyOf(edge: Edge, operation: Operation, asker: Parameters<typeof
   const { limits, media } = edge.config;
   if (operation.body === undefined) return undefined;
   if (operation.body === "bytes") return bodyStream(ctx.req, media.max_upload_bytes);
-  return checkedBody(edge, operation, asker, await (isForm(operation, ctx) ? readForm : readJson)(ctx, limits));
+  return checkedBody(edge, operation, asker, await (isForm(operation, ctx) ? readForm(ctx, limits) : readJson(ctx, limits, operation)));
 }
 
 function isForm(operation: Operation, ctx: Context): boolean {
@@ -259,8 +259,8 @@ function soleOf(values: string[]): string | string[] {
 }
 
 /** The JSON body; an absent one is an empty object, since many operations have only optional fields. */
-async function readJson(ctx: Context, limits: Config["limits"]): Promise<JsonValue> {
+async function readJson(ctx: Context, limits: Config["limits"], { canonicalNumbers }: Operation): Promise<JsonValue> {
   const bytes = await readBody(ctx.req, limits.body_bytes, limits.body_seconds * 1000);
   if (bytes.length === 0) return {};
-  return parseJson(bytes, { maxDepth: limits.json_depth, wholeCharacters: true });
+  return parseJson(bytes, { maxDepth: limits.json_depth, wholeCharacters: true, numbers: canonicalNumbers === true ? "integers" : "any" });
 }

@@ -12,7 +12,7 @@ import { badJson, limitExceeded, missingToken, type MatrixError } from "../error
 import { logger } from "../log.js";
 import { requestStarted, socketOpened } from "../metrics.js";
 import type { ServerName } from "../protocol/identifiers.js";
-import { isObject, ownString, parseJson, type JsonValue } from "../protocol/json.js";
+import { isObject, notCanonical, ownString, parseNoting, type JsonValue } from "../protocol/json.js";
 import type { LogFollower } from "../storage/log.js";
 import { callerAddress, type CallerAddress } from "./address.js";
 import { checkedBody, checkedParts, countCall, refusalOf, replyOf, requesterOf, type Answerer, type Caller, type Edge } from "./call.js";
@@ -146,6 +146,9 @@ export class WebSockets implements Upgrades, AsyncDisposable {
   }
 }
 
+/** A frame, and whether all its numbers are those of Canonical JSON. */
+type Received<Frame extends ClientFrame = ClientFrame> = Frame & { readonly integers: boolean };
+
 interface Opening extends Caller {
   readonly query: Readonly<Record<string, string>>;
   readonly acceptedLanguages: string;
@@ -158,7 +161,7 @@ class Socket {
   readonly #websocket: WebSocket;
   readonly #closed = new AbortController();
   readonly #timer: NodeJS.Timeout;
-  readonly #waiting: RequestFrame[] = [];
+  readonly #waiting: Received<RequestFrame>[] = [];
   #opening: Opening;
   #auth: Requester | undefined;
   #busy = false;
@@ -285,7 +288,7 @@ class Socket {
     }
   }
 
-  #take(frame: ClientFrame): void {
+  #take(frame: Received): void {
     switch (frame.type) {
       case "authenticate":
         if (this.#opening.token !== undefined) throw badJson("This socket has an access token.");
@@ -324,10 +327,11 @@ class Socket {
     this.#busy = false;
   }
 
-  async #answer(frame: RequestFrame): Promise<{ status: number; text: string; error?: MatrixError }> {
+  async #answer(frame: Received<RequestFrame>): Promise<{ status: number; text: string; error?: MatrixError }> {
     try {
       const answerer = this.#shared.operations.get(frame.operation);
       if (answerer === undefined) throw new TypeError(`There is no operation ${frame.operation}.`);
+      if (answerer.operation.canonicalNumbers === true && !frame.integers) throw notCanonical();
       return await this.#call(answerer, frame);
     } catch (cause) {
       const error = refusalOf(cause, randomUUID(), { user: this.#auth?.user_id, operation: frame.operation });
@@ -361,13 +365,13 @@ class Socket {
 }
 
 /** A client's frame. Throws M_NOT_JSON, M_BAD_JSON. */
-function frameOf(data: RawData, maxDepth: number): ClientFrame {
+function frameOf(data: RawData, maxDepth: number): Received {
   const bytes = Array.isArray(data) ? Buffer.concat(data) : Buffer.isBuffer(data) ? data : Buffer.from(data);
   // The frame itself is one level more than the body in it.
-  const value = parseJson(bytes, { maxDepth: maxDepth + 1, wholeCharacters: true });
+  const { value, integers } = parseNoting(bytes, { maxDepth: maxDepth + 1, wholeCharacters: true });
   const type = isObject(value) ? ownString(value, "type") : undefined;
   if (type === undefined || !Object.hasOwn(CLIENT_FRAMES, type)) throw badJson("A frame is an object with a known type.");
-  return check(CLIENT_FRAMES[type as ClientFrame["type"]], "body", value) as ClientFrame;
+  return { ...(check(CLIENT_FRAMES[type as ClientFrame["type"]], "body", value) as ClientFrame), integers };
 }
 
 function closeCodeOf({ status, extra }: MatrixError): number {

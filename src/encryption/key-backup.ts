@@ -97,8 +97,7 @@ export async function deleteVersion({ database }: KeyBackupContext, userNid: num
 
 /**
  * Puts keys into the current version; of two for the same session the better one is kept. Throws M_NOT_FOUND,
- * 403 M_WRONG_ROOM_KEYS_VERSION for a version that is not the current one, M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE,
- * M_LIMIT_EXCEEDED.
+ * 403 M_WRONG_ROOM_KEYS_VERSION for a version that is not the current one, M_BAD_JSON, M_INVALID_PARAM, M_TOO_LARGE.
  */
 export async function addKeys({ database }: KeyBackupContext, userNid: number, version: string, rooms: RoomKeys): Promise<KeyCount> {
   const keys = Object.entries(rooms).flatMap(([room, { sessions }]) => {
@@ -118,7 +117,7 @@ export async function addKeys({ database }: KeyBackupContext, userNid: number, v
       });
     }
     const count = await putKeys(tx, userNid, current.version, keys);
-    if (count.keys > MAX_KEYS) throw new MatrixError(400, "M_LIMIT_EXCEEDED", `A key backup may have at most ${MAX_KEYS} keys.`);
+    if (count.keys > MAX_KEYS) throw tooLarge(`A key backup may have at most ${MAX_KEYS} keys.`);
     return count;
   });
 }

@@ -1,5 +1,5 @@
 // JSON as Matrix sees it, and the one place where text from outside becomes JSON.
-import { badJson, notJson, tooLarge } from "../errors.js";
+import { badJson, type MatrixError, notJson, tooLarge } from "../errors.js";
 import type { JsonObject, JsonValue } from "../../spec/types/json.js";
 
 export type { JsonObject, JsonValue } from "../../spec/types/json.js";
@@ -40,7 +40,7 @@ export interface ParseOptions {
   /** M_BAD_JSON for half a character, escaped: no UTF-8 has it, so that it would be stored and signed as another text. */
   readonly wholeCharacters?: boolean;
   /**
-   * `any`: as JavaScript reads them. `integers`: M_BAD_JSON for what Canonical JSON forbids. `lexemes`: those that
+   * `any`: as JavaScript reads them. `integers`: M_BAD_JSON for what Canonical JSON forbids, also in how they are written. `lexemes`: those that
    * JavaScript would alter become NumberLexeme, for events that are about to be hashed.
    */
   readonly numbers?: "any" | "integers" | "lexemes";
@@ -70,15 +70,18 @@ function parse(text: string): JsonValue {
  * for numbers that are no integers in range and for lone surrogates. Keys such as `__proto__` are data.
  */
 export function parseJson(input: string | Uint8Array, options: ParseOptions = {}): JsonValue {
+  return parseNoting(input, options).value;
+}
+
+/** As parseJson, and whether all numbers are as `integers` wants them, for who knows only then whether they have to be. */
+export function parseNoting(input: string | Uint8Array, options: ParseOptions = {}): { readonly value: JsonValue; readonly integers: boolean } {
   const { maxDepth = Infinity, maxBytes = Infinity, numbers = "any" } = options;
   const size = typeof input === "string" ? Buffer.byteLength(input) : input.byteLength;
   if (size > maxBytes) throw tooLarge(`The JSON is larger than ${maxBytes} bytes.`);
   const text = typeof input === "string" ? input : decode(input);
   const shape = scan(text);
   if (shape.depth > maxDepth) throw badJson(`The JSON is nested more than ${maxDepth} levels deep.`);
-  if (shape.unusualNumbers && numbers === "integers") {
-    throw badJson("Numbers must be integers between -(2^53)+1 and (2^53)-1, without fraction or exponent.");
-  }
+  if (shape.unusualNumbers && numbers === "integers") throw notCanonical();
   const parsed = parse(text);
   const lexemes = shape.unusualNumbers && numbers === "lexemes";
   // V8 13.6 (Node 24) takes an escaped key for one with a backslash that an object before it had in its place: `\u007f` is read
@@ -89,8 +92,12 @@ export function parseJson(input: string | Uint8Array, options: ParseOptions = {}
   if (options.wholeCharacters === true && /\\u[dD][89a-fA-F]/.test(text) && hasLoneSurrogates(value)) {
     throw badJson("A text has half of a surrogate pair.");
   }
-  return value;
+  return { value, integers: !shape.unusualNumbers };
 }
+
+/** The refusal of numbers that Canonical JSON does not have (appendices, "Canonical JSON"). */
+export const notCanonical = (): MatrixError =>
+  badJson("Numbers must be integers between -(2^53)+1 and (2^53)-1, without fraction or exponent, and not -0.");
 
 /**
  * A value from outside that is no event, with numbers as JavaScript reads them; undefined where it is nested more than `levels`
@@ -143,6 +150,7 @@ function deepText(value: unknown): string {
 interface Shape {
   readonly depth: number;
   readonly keys: number;
+  /** Whether a number is no integer in range, or is written with fraction or exponent or as `-0`. */
   readonly unusualNumbers: boolean;
   /** Whether a key is written with a backslash. */
   readonly escapedKeys: boolean;
@@ -192,7 +200,7 @@ function scan(text: string): Shape {
         const start = i;
         while (i + 1 < text.length && isNumberCharacter(text.charCodeAt(i + 1))) i++;
         if (!unusualNumbers && i - start > 13) unusualNumbers = !isPlainInteger(text.slice(start, i + 1));
-        else if (!unusualNumbers && i > start) unusualNumbers = /[.eE]/.test(text.slice(start, i + 1));
+        else if (!unusualNumbers && i > start) unusualNumbers = /[.eE]|^-0/.test(text.slice(start, i + 1));
         break;
       }
       default:

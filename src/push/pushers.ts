@@ -1,7 +1,7 @@
 // The pushers of a user as clients set them (client-server API, "Push Notifications: API").
 import { appendToLog } from "../accounts/context.js";
 import type { Requester } from "../accounts/requester.js";
-import { invalidParam, MatrixError, missingParam } from "../errors.js";
+import { invalidParam, MatrixError, missingParam, tooLarge } from "../errors.js";
 import { canonicalEmail } from "../protocol/third-party-ids.js";
 import { type JsonObject, ownString } from "../protocol/json.js";
 import { deletePusher, deletePushersOfOthers, type PusherFields, pushersOfUser, setPusher } from "../storage/pushers.js";
@@ -61,7 +61,7 @@ function requireFields(wanted: WantedPusher): PusherFields {
 
 /**
  * Adds a pusher, or changes the one with this app id and pushkey. Without `append` other users lose theirs of the same.
- * Throws M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_NOT_FOUND for an address that is not the user's, M_LIMIT_EXCEEDED.
+ * Throws M_MISSING_PARAM, M_INVALID_PARAM, M_THREEPID_NOT_FOUND for an address that is not the user's, M_TOO_LARGE.
  */
 export async function changePusher(
   context: PushRulesContext,
@@ -78,7 +78,7 @@ export async function changePusher(
     const pushers = await pushersOfUser(database, user_nid);
     const known = pushers.some(({ app_id, pushkey }) => app_id === fields.app_id && pushkey === fields.pushkey);
     if (!known && pushers.length >= MAX_PUSHERS) {
-      throw new MatrixError(400, "M_LIMIT_EXCEEDED", `A user may have at most ${MAX_PUSHERS} pushers: delete some.`);
+      throw tooLarge(`A user may have at most ${MAX_PUSHERS} pushers: delete some.`);
     }
     if (!append) await deletePushersOfOthers(tx, user_nid, fields.app_id, fields.pushkey);
     await setPusher(tx, {

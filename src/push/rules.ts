@@ -1,7 +1,7 @@
 // The push rules of a user as clients read and change them (client-server API, "Push Rules: API").
 import { type AccountContext, appendToLog } from "../accounts/context.js";
 import type { Requester } from "../accounts/requester.js";
-import { invalidParam, MatrixError, missingParam, notFound } from "../errors.js";
+import { invalidParam, MatrixError, missingParam, notFound, tooLarge } from "../errors.js";
 import { isObject, type JsonValue, ownString } from "../protocol/json.js";
 import {
   DEFAULT_RULES,
@@ -84,7 +84,7 @@ function newRule(kind: PushRuleKind, ruleId: string, fields: RuleFields): PushRu
 
 /**
  * Adds a rule, enabled and in front of the user's others of its kind unless `place` says where; or changes the one with
- * this id. Throws M_INVALID_PARAM, M_MISSING_PARAM, M_UNKNOWN for a place that is not there, M_LIMIT_EXCEEDED.
+ * this id. Throws M_INVALID_PARAM, M_MISSING_PARAM, M_UNKNOWN for a place that is not there, M_TOO_LARGE.
  */
 export async function putRule(
   context: PushRulesContext,
@@ -96,7 +96,7 @@ export async function putRule(
 ): Promise<void> {
   const added = newRule(kind, ruleId, fields);
   if (Buffer.byteLength(JSON.stringify(added)) > MAX_RULE_BYTES) {
-    throw new MatrixError(400, "M_LIMIT_EXCEEDED", `A push rule may have at most ${MAX_RULE_BYTES} bytes.`);
+    throw tooLarge(`A push rule may have at most ${MAX_RULE_BYTES} bytes.`);
   }
   await changeRules(context, requester, ({ own, changes }) => {
     const rules = own[kind] ?? [];
@@ -114,7 +114,7 @@ export async function putRule(
     }
     const count = PUSH_RULE_KINDS.reduce((sum, each) => sum + (own[each]?.length ?? 0), 0);
     if (before === undefined && count >= MAX_RULES) {
-      throw new MatrixError(400, "M_LIMIT_EXCEEDED", `A user may have at most ${MAX_RULES} push rules.`);
+      throw tooLarge(`A user may have at most ${MAX_RULES} push rules.`);
     }
     return { own: { ...own, [kind]: [...others.slice(0, at), rule, ...others.slice(at)] }, changes };
   });

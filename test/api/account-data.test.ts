@@ -1,4 +1,4 @@
-// Account data and tags.
+// Account data, tags and filters.
 import { expect } from "chai";
 import { objectAt, objectsAt, stringAt } from "../support/json-path.js";
 import { refusal, startTestServer, type TestClient, type TestServer } from "../support/server.js";
@@ -130,5 +130,22 @@ describe("account data", () => {
     expect(objectAt(shown, "content")).to.deep.equal({ tags: expected });
     expect(refusal(await alice.put(`${tags}/u.one`, { order: "x" }))).to.deep.equal([400, "M_BAD_JSON"]);
     expect(refusal(await alice.put(`${tags}/${"x".repeat(256)}`, {}))).to.deep.equal([400, "M_INVALID_PARAM"]);
+  });
+
+  it("filters beyond the most that are kept are too large, which is no reason to try again", async () => {
+    const filterer = await server.register("filterer");
+    const store = (limit: number): ReturnType<TestClient["post"]> => filterer.post(`${V3}/user/${filterer.user_id}/filter`, { room: { timeline: { limit } } });
+    const first = await store(1);
+    await server.database.transaction((tx) =>
+      tx.query(
+        {
+          name: "test_filters",
+          text: "INSERT INTO filters SELECT user_nid, 'copy ' || n, filter FROM filters, generate_series(1, 499) AS n WHERE filter_id = $1",
+        },
+        [stringAt(first.body, "filter_id")],
+      ),
+    );
+    expect(refusal(await store(2))).to.deep.equal([413, "M_TOO_LARGE"]);
+    expect((await store(1)).body).to.deep.equal(first.body);
   });
 });

@@ -89,7 +89,7 @@ describe("pushers", () => {
       expect(refusal(await refused)).to.deep.equal([401, "M_MISSING_TOKEN"]);
     }
     for (let index = 0; index < 100; index += 1) await set(alice, { pushkey: `key ${index}` });
-    expect(refusal(await alice.post(`${V3}/pushers/set`, PUSHER))).to.deep.equal([400, "M_LIMIT_EXCEEDED"]);
+    expect(refusal(await alice.post(`${V3}/pushers/set`, PUSHER))).to.deep.equal([413, "M_TOO_LARGE"]);
     await set(alice, { pushkey: "key 7" });
   });
 
