@@ -64,8 +64,9 @@ export const unrecognized = (status: 404 | 405, message: string): MatrixError =>
 export const missingParam = (message: string): MatrixError => new MatrixError(400, "M_MISSING_PARAM", message);
 export const invalidParam = (message: string): MatrixError => new MatrixError(400, "M_INVALID_PARAM", message);
 export const tooLarge = (message: string): MatrixError => new MatrixError(413, "M_TOO_LARGE", message);
+/** What is only so at the moment (503) says when to try again. */
 export const unknownError = (status: number, message: string, cause?: unknown): MatrixError =>
-  new MatrixError(status, "M_UNKNOWN", message, { cause });
+  new MatrixError(status, "M_UNKNOWN", message, { ...(status === 503 && { headers: { "Retry-After": "1" } }), cause });
 export const roomInUse = (alias: string): MatrixError =>
   new MatrixError(400, "M_ROOM_IN_USE", `The room alias ${alias} is taken.`);
 export const unsupportedRoomVersion = (): MatrixError =>

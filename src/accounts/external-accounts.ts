@@ -47,11 +47,17 @@ export async function accountOfSubject(
   requireFree(userId);
   const existing = await findAccount(database, userId);
   if (existing !== undefined) {
+    // Another login of the same user may have been first.
+    const meanwhile = await knownAccount(context, id);
+    if (meanwhile !== undefined) return meanwhile;
     if (!voucher.allow_existing_users) throw forbidden(`The user name ${userId} is taken here. Ask the administrator.`);
     requireUsable(existing, clock.now());
-    await database.transaction(async (tx) => {
-      if (!(await linkExternalId(tx, id, existing.user_nid))) throw forbidden("This identity was used by another login meanwhile. Try again.");
-    });
+    const linked = await database.transaction(async (tx) => await linkExternalId(tx, id, existing.user_nid));
+    if (!linked) {
+      const other = await knownAccount(context, id);
+      if (other !== undefined) return other;
+      throw forbidden("This identity was used by another login meanwhile. Try again.");
+    }
     log.info({ user: userId, provider: id.provider }, "an account was linked to an identity provider");
     return existing;
   }
@@ -60,7 +66,7 @@ export async function accountOfSubject(
   const email = fillIn(voucher.email ?? "", claims);
   await create(context, { user_id: userId, password: undefined, is_admin: false, external: id, ...(displayname !== "" && { displayname }), ...(email !== "" && { email }) }).catch(
     (error: unknown) => {
-      // Another login of the same user may have been first.
+      // Here, too.
       if (!(error instanceof MatrixError) || error.errcode !== "M_USER_IN_USE") throw error;
     },
   );

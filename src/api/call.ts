@@ -166,7 +166,7 @@ export function refusalOf(cause: unknown, requestId: string, call: Readonly<Reco
   if (isDatabaseAway(cause)) {
     // All requests say it at once, for as long as it lasts: no stack.
     log.error({ reason: String(cause), request_id: requestId, ...call }, "the database could not do what a request needs");
-    return new MatrixError(503, "M_UNKNOWN", "The database cannot do this at the moment: try again.", { headers: { "Retry-After": "1" } });
+    return unknownError(503, "The database cannot do this at the moment: try again.");
   }
   if (cause instanceof FederationError || cause instanceof OutgoingError) {
     return refusalOf(unknownError(502, "Another server that this depends on gave no answer that can be used.", cause), requestId, call);

@@ -24,7 +24,7 @@ const MAX_ROOMS = 50;
 const MAX_USERS = 500;
 const MAX_STATUS = 1_000;
 /** For so long is waited for a join through a server that tells us of users whom we do not know. */
-const JOIN_MS = 10_000;
+const JOIN_MS = 2_000;
 
 export interface InboundContext extends RoomContext {
   readonly config: RoomContext["config"] & Pick<Config, "federation">;

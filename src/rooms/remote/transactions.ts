@@ -30,7 +30,7 @@ import { requireAllowedServer } from "../views/server-view.js";
 const log = logger("transactions");
 
 /** How long a transaction waits for its events to be worked in before it is answered: they are kept anyway. */
-const WAIT_MS = 10_000;
+const WAIT_MS = 5_000;
 /** Nobody else takes up events while they are worked in; afterwards, if they are still there, again after a pause. */
 const HOLD_MS = 60_000;
 /** How long what comes for a room waits for a join of ours. */
