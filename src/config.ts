@@ -56,6 +56,9 @@ export function checkConfig(raw: Record<string, unknown>): Config {
 /** Under which the subjects of the directory are linked to accounts. */
 export const LDAP_PROVIDER = "ldap";
 
+/** What the example file shows as a secret: whoever leaves it so lets everybody in who has read that file. */
+export const EXAMPLE_SECRET = "a long random text";
+
 /** Settings that are each sound but do not go together. */
 function conflictsOf(config: Config): string[] {
   const conflicts: string[] = [];
@@ -81,6 +84,9 @@ function conflictsOf(config: Config): string[] {
     conflicts.push("registration.require_token needs registration.open: with registration closed no token helps.");
   }
   const { mail, sms, servers } = config;
+  if (config.registration.shared_secret === EXAMPLE_SECRET) {
+    conflicts.push("registration.shared_secret is the one of the example, which everybody knows: choose another.");
+  }
   if (config.registration.require_email && mail.host === undefined) {
     conflicts.push("registration.require_email needs mail.host: nobody could prove an address.");
   }

@@ -11,6 +11,11 @@ function plain(address: string): string {
   return address.startsWith("::ffff:") && isIPv4(address.slice(7)) ? address.slice(7) : address;
 }
 
+/** A hop without its port, which some proxies write too. */
+function withoutPort(hop: string): string {
+  return /^(?:\[([\da-f:.]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/i.exec(hop)?.slice(1).find((address) => address !== undefined) ?? hop;
+}
+
 /** Whether an address belongs to one of the ranges. */
 export function addressMatcher(ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
@@ -32,7 +37,7 @@ export function callerAddress(trustedProxies: readonly string[]): CallerAddress 
     const header = request.headers["x-forwarded-for"];
     if (header === undefined || !trusted(address)) return address;
     for (const hop of String(header).split(",").toReversed()) {
-      const next = plain(hop.trim());
+      const next = plain(withoutPort(hop.trim()));
       if (isIP(next) === 0) return address;
       address = next;
       if (!trusted(address)) return address;

@@ -77,12 +77,22 @@ function targetOf({ method, url = "" }: IncomingMessage): string | undefined {
   return pathname + search;
 }
 
-/** Answers requests whose target is one; the others get 400. */
+/** Whether it says Host twice (RFC 9112, section 3.2): Node takes the first, a proxy before it may have gone by the second. */
+function namesTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts > 1;
+}
+
+/** Answers requests whose target is one, at one host; the others get 400. */
 function soundTargets(answer: Answer): Answer {
   return (request, response) => {
-    const target = targetOf(request);
+    const target = namesTwoHosts(request) ? undefined : targetOf(request);
     if (target === undefined) {
-      const body = JSON.stringify({ errcode: "M_UNRECOGNIZED", error: "The request names no path." });
+      const body = JSON.stringify({ errcode: "M_UNRECOGNIZED", error: "The request names no path, or two hosts." });
       response.writeHead(400, { "content-type": "application/json", "access-control-allow-origin": "*", connection: "close" }).end(body);
       return;
     }

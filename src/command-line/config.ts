@@ -1,7 +1,7 @@
 // `hansa config example` and `hansa config check`.
 import { stringify } from "yaml";
 import { ConfigSchema } from "../../spec/config.js";
-import { ConfigError, loadConfig } from "../config.js";
+import { ConfigError, EXAMPLE_SECRET, loadConfig } from "../config.js";
 
 interface Node {
   readonly type?: string;
@@ -35,7 +35,7 @@ const EXAMPLES: Readonly<Record<string, unknown>> = {
   "sms.url": "https://sms.example.org/send",
   "third_party_ids.allowed": ["*@example.org"],
   "tokens.unused_session_lifetime": 15_552_000,
-  "registration.shared_secret": "a long random text",
+  "registration.shared_secret": EXAMPLE_SECRET,
   "media.quota.total_bytes": 10_737_418_240,
   "media.quota.period_bytes": 1_073_741_824,
   "media.quota.info_uri": "https://example.org/limits",

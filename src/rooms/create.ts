@@ -33,6 +33,7 @@ export async function createRoom(
   await requireInvitable(context, creator.user_id, request.invite ?? []);
   for (const { medium, address } of request.invite_3pid ?? []) requireThirdPartyId(medium, address);
   requireCreators(version, request);
+  requireMembers(request);
   const server = serverNameOf(creator.user_id);
   const alias = request.room_alias_name === undefined ? undefined : await freeAlias(context, `#${request.room_alias_name}:${server}`);
   const profiles = await memberProfiles(context, [creator.user_id, ...(request.invite ?? [])]);
@@ -107,6 +108,13 @@ function requireCreators(version: RoomVersion, { creation_content }: BodyOf<type
   if (additional === undefined) return;
   if (!Array.isArray(additional) || !additional.every((user) => parseUserId(user) !== undefined)) {
     throw invalidParam('"additional_creators" must be a list of user ids.');
+  }
+}
+
+/** Only users are members: the rules of rooms do not look. Throws M_INVALID_PARAM. */
+function requireMembers({ initial_state = [] }: BodyOf<typeof createRoomSpec>): void {
+  if (initial_state.some(({ type, state_key }) => type === "m.room.member" && parseUserId(state_key) === undefined)) {
+    throw invalidParam("The state key of a membership must be a user id.");
   }
 }
 

@@ -144,12 +144,14 @@ async function setMember(
   before: Membership | undefined,
   options: SendOptions,
 ): Promise<EventId> {
+  const target = parseUserId(stateKey);
+  // The rules of rooms let others' servers do it; what is there may be taken out.
+  if (target === undefined && before === undefined) throw invalidParam("The state key of a membership must be a user id.");
   const membership = ownString(content, "membership");
   if (before === "invite" && membership === "leave" && stateKey === sender.user_id) {
     await requireDeclinable(context, sender.user_nid, roomId);
   }
   if (membership === "join" && stateKey === sender.user_id) return await joinRoom(context, sender, roomId, { content, origin_server_ts: options.origin_server_ts });
-  const target = parseUserId(stateKey);
   if (membership === "invite" && target !== undefined) await requireInvitable(context, sender.user_id, [target]);
   const { join_authorised_via_users_server: _ours, ...rest } = content;
   if (membership === "invite" && target !== undefined && !context.servers.isLocal(serverNameOf(target))) {

@@ -222,6 +222,9 @@ describe("the edge", () => {
     await using behind = await startEdge({ listen: { trusted_proxies: ["127.0.0.0/8", "10.0.0.1"] } });
     const hop = await post(behind, "{}", undefined, { "x-forwarded-for": "9.9.9.9, 8.8.8.8, 10.0.0.1" });
     expect(hop.body["address"]).to.equal("8.8.8.8");
+    for (const [written, address] of [["8.8.8.8:1234", "8.8.8.8"], ["[2001:db8::1]:1234", "2001:db8::1"], ["[2001:db8::1]", "2001:db8::1"], ["2001:db8::1", "2001:db8::1"], ["8.8:1", "127.0.0.1"]] as const) {
+      expect((await post(behind, "{}", undefined, { "x-forwarded-for": `9.9.9.9, ${written}` })).body["address"], written).to.equal(address);
+    }
     const garbage = await post(behind, "{}", undefined, { "x-forwarded-for": "9.9.9.9, x" });
     expect(garbage.body["address"]).to.equal("127.0.0.1");
   });

@@ -86,6 +86,7 @@ describe("hostile connections", () => {
     ["lines that end without CR", `POST /_matrix/client/v3/login HTTP/1.1\nHost: x\nContent-Length: 2\n\n{}${HIDDEN}`],
     ["U+0000 in a header", `${LOGIN}X: a\0b\r\nContent-Length: 2\r\n\r\n{}${HIDDEN}`],
     ["no host", `POST /_matrix/client/v3/login HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}${HIDDEN}`],
+    ["two hosts", `GET /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nHOST: y\r\n\r\n${HIDDEN}`],
     ["another protocol", `POST /_matrix/client/v3/login HTTP/9.9\r\nHost: x\r\n\r\n${HIDDEN}`],
   ];
   for (const [name, request] of smuggling) {

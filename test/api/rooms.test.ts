@@ -122,6 +122,8 @@ describe("rooms", () => {
         [{ invite_3pid: [{ id_server: "a", id_access_token: "b", medium: "email", address: "c" }] }, 400, "M_INVALID_PARAM"],
         [{ initial_state: [{ type: "m.x", content: { text: "x".repeat(70_000) } }] }, 413, "M_TOO_LARGE"],
         [{ initial_state: [{ type: "m.x", content: { fraction: 1.5 } }] }, 400, "M_BAD_JSON"],
+        [{ initial_state: [{ type: "m.room.member", state_key: "nobody", content: { membership: "invite" } }] }, 400, "M_INVALID_PARAM"],
+        [{ initial_state: [{ type: "m.room.member", content: { membership: "invite" } }] }, 400, "M_INVALID_PARAM"],
       ] as const) {
         const answer = await alice.post(`${V3}/createRoom`, body);
         expect(refusal(answer), JSON.stringify(body).slice(0, 200)).to.deep.equal([status, errcode]);
@@ -220,6 +222,10 @@ describe("rooms", () => {
         [{}, 400, "M_BAD_JSON"],
       ] as const) {
         expect(refusal(await alice.post(`${V3}/rooms/${room}/invite`, body))).to.deep.equal([status, errcode]);
+      }
+      for (const nobody of ["nobody", "@x:", "@:localhost/"]) {
+        const answer = await alice.put(`${V3}/rooms/${room}/state/m.room.member/${encodeURIComponent(nobody)}`, { membership: "invite" });
+        expect(refusal(answer), nobody).to.deep.equal([400, "M_INVALID_PARAM"]);
       }
     });
 

@@ -83,6 +83,7 @@ describe("the command line", () => {
     ["an unknown room version", "rooms: { default_version: 13 }", "rooms.default_version must be a room version from 1 to 12."],
     ["a secret given twice", "registration: { shared_secret: abcdefgh, shared_secret_file: /x }", "Set either shared_secret or shared_secret_file, not both."],
     ["a secret in a file that is not there", "registration: { shared_secret_file: /nowhere/x }", "The file /nowhere/x cannot be read."],
+    ["the secret of the example", "registration: { shared_secret: a long random text }", "registration.shared_secret is the one of the example, which everybody knows: choose another."],
     ["closed registration with tokens", "registration: { open: false, require_token: true }", "registration.require_token needs registration.open: with registration closed no token helps."],
     ["metrics on the same port", "metrics: { enabled: true, port: 8008 }", "metrics.port is the port of listen.port: choose another, or leave it out to share the listener."],
     ["broken YAML", "a: [", "hansa.yaml is not valid YAML (line 1)."],
