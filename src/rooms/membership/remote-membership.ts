@@ -182,7 +182,7 @@ export async function joinElsewhere(
   const isWhole = known !== undefined && known.whole_since !== null && (await hasLocalMember(context.database, known.nid));
   return await tryServers(serversToAsk(context, roomId, via), async (server) => {
     const join = await completeTemplate(context, server, user, roomId, "join", content);
-// Who has let us in sends us events at once.
+    // Who has let us in sends us events at once.
     const roomNid = await context.joins.during(roomId, server, async () => await takeOver(context, join, roomId, await sendJoin(context, join, roomId, !isWhole)));
     // Small rooms are known whole at once, and nobody sees that it was otherwise.
     await untilWhole(context.database, roomNid, BECOMES_WHOLE_MS);
